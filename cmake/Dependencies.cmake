@@ -1,0 +1,29 @@
+# Everything that comes from outside the tree. All of it is packaged by Debian 12 and Ubuntu 24.04; only glslang and
+# the Vulkan headers may be too old there, and are then taken from VKMOE_TOOLCHAIN_DIR.
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+find_path(VKMOE_VULKAN_INCLUDE_DIR vulkan/vulkan.h
+    HINTS "${VKMOE_TOOLCHAIN_DIR}/include" NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+find_path(VKMOE_VOLK_INCLUDE_DIR volk.h HINTS "${VKMOE_TOOLCHAIN_DIR}/include" REQUIRED)
+find_program(VKMOE_GLSLANG NAMES glslang glslangValidator HINTS "${VKMOE_TOOLCHAIN_DIR}/bin" REQUIRED)
+
+execute_process(COMMAND "${VKMOE_GLSLANG}" --version OUTPUT_VARIABLE glslang_version OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT glslang_version MATCHES "Glslang Version: [0-9]*:([0-9]+\\.[0-9]+)")
+    message(FATAL_ERROR "Could not read a version from '${VKMOE_GLSLANG} --version'")
+endif()
+set(VKMOE_GLSLANG_VERSION "${CMAKE_MATCH_1}")
+message(STATUS "glslang ${VKMOE_GLSLANG_VERSION}: ${VKMOE_GLSLANG}")
+
+add_library(vkmoe_vulkan INTERFACE)
+target_include_directories(vkmoe_vulkan SYSTEM INTERFACE "${VKMOE_VULKAN_INCLUDE_DIR}" "${VKMOE_VOLK_INCLUDE_DIR}")
+target_compile_definitions(vkmoe_vulkan INTERFACE VK_NO_PROTOTYPES)
+target_link_libraries(vkmoe_vulkan INTERFACE ${CMAKE_DL_LIBS})

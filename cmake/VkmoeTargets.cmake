@@ -1,0 +1,17 @@
+# How the project's own libraries, programs and tests are declared.
+
+add_library(vkmoe_options INTERFACE)
+target_compile_options(vkmoe_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align
+        -Woverloaded-virtual -Wconversion -Wno-sign-conversion>
+    $<$<BOOL:${VKMOE_WERROR}>:-Werror>)
+
+# vkmoe_library(FOLDER SOURCES file... LINKS target... [PRIVATE_LINKS target...])
+# One folder of src is one static library, vkmoe_FOLDER; it includes files as "folder/file.h".
+# LINKS names every folder that it may include from: tests/unit/layering_test.py holds it to that.
+function(vkmoe_library folder)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+    add_library(vkmoe_${folder} STATIC ${ARG_SOURCES})
+    target_include_directories(vkmoe_${folder} PUBLIC "${CMAKE_SOURCE_DIR}/src")
+    target_link_libraries(vkmoe_${folder} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} vkmoe_options)
+endfunction()

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace vkmoe {
+
+/// How the numbers of a tensor are stored. The values are the type ids of the GGUF format.
+enum class TensorType : uint32_t {
+    kF32 = 0,
+    kF16 = 1,
+    kQ4_0 = 2,
+    kQ8_0 = 8,
+    kQ4_K = 12,
+    kQ5_K = 13,
+    kQ6_K = 14,
+    kBF16 = 30,
+};
+
+/// Fixed facts of a type: a row is stored as n_elements / block_elements blocks of block_bytes each.
+struct TensorTypeInfo {
+    TensorType type;
+    std::string_view name;  ///< as GGUF tools print it, "Q4_K"
+    uint32_t block_elements;
+    uint32_t block_bytes;
+};
+
+const TensorTypeInfo& tensor_type_info(TensorType type);
+
+/// The type with this GGUF id, or nothing where vkmoe does not read it.
+std::optional<TensorType> tensor_type_from_id(uint32_t id);
+
+/// The type with this name, case ignored, or nothing.
+std::optional<TensorType> tensor_type_from_name(std::string_view name);
+
+/// Bytes of a row of n_elements, which must be a multiple of the type's block_elements.
+uint64_t row_bytes(TensorType type, uint64_t n_elements);
+
+}  // namespace vkmoe
