@@ -1,0 +1,26 @@
+// Lets one header declare a push-constant or buffer struct for C++ and GLSL alike.
+//
+//   VKMOE_POINTER name;   a device address: uint64_t in C++, uvec2 in GLSL (shaders need no 64-bit integers)
+//   VKMOE_UINT name;      32 bits
+//   VKMOE_FLOAT name;     32 bits
+//
+// Pointers come first in a struct, so that both languages lay it out alike; every struct is checked with
+// VKMOE_CHECK_SIZE, which C++ evaluates and GLSL skips. Push constants hold at most 128 bytes.
+#ifndef VKMOE_SHADERS_COMMON_SHARED_H
+#define VKMOE_SHADERS_COMMON_SHARED_H
+
+#ifdef __cplusplus
+#include <cstdint>
+#define VKMOE_POINTER uint64_t
+#define VKMOE_UINT uint32_t
+#define VKMOE_FLOAT float
+#define VKMOE_CHECK_SIZE(type, bytes) \
+    static_assert(sizeof(type) == bytes && bytes <= 128, #type " must be laid out alike in C++ and GLSL")
+#else
+#define VKMOE_POINTER uvec2
+#define VKMOE_UINT uint
+#define VKMOE_FLOAT float
+#define VKMOE_CHECK_SIZE(type, bytes)
+#endif
+
+#endif

@@ -1,0 +1,92 @@
+#pragma once
+
+#include "gpu/device.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace vkmoe {
+
+enum class MemoryKind {
+    kDevice,    ///< device-local; mapped too where all of it is host-visible (unified memory)
+    kUpload,    ///< host-visible and coherent, written by the host, read by the device
+    kReadback,  ///< host-visible, cached where possible, written by the device, read by the host
+};
+
+/// A piece of device memory. Plain data: the arena that made it owns it.
+struct Allocation {
+    uint64_t address = 0;  ///< device address
+    uint64_t size = 0;     ///< bytes
+    std::byte* mapped = nullptr;  ///< host address, or null where the memory is not host-visible
+    VkBuffer buffer = VK_NULL_HANDLE;  ///< for copies and indirect arguments
+    uint64_t offset = 0;               ///< of this piece in buffer, bytes
+
+    explicit operator bool() const { return size != 0; }
+    /// A part of it.
+    Allocation slice(uint64_t at, uint64_t bytes) const {
+        return {address + at, bytes, mapped ? mapped + at : nullptr, buffer, offset + at};
+    }
+};
+
+/// Hands out memory by device address from chunks of at most the plan's arena_chunk_size; larger requests get a chunk of
+/// their own, up to maxMemoryAllocationSize. Freed all at once, with the arena. A read of up to kTailPadding bytes past
+/// the end of a piece stays inside its buffer: kernels that load whole words rely on it. Not thread-safe.
+class Arena {
+  public:
+    static constexpr uint64_t kTailPadding = 64;  // bytes
+    static constexpr uint64_t kAlignment = 256;   // bytes: the default, and the least
+
+    Arena(std::shared_ptr<Device> device, MemoryKind kind, std::string name);
+    ~Arena();
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+
+    /// Throws Error(kOutOfMemory) naming the arena, the size asked for, and what is left on the device.
+    Allocation allocate(uint64_t bytes, uint64_t alignment = kAlignment);
+    /// Bytes taken from the driver.
+    uint64_t committed_bytes() const { return committed_; }
+    Device& device() const { return *device_; }
+
+  private:
+    struct Chunk {
+        VkDeviceMemory memory = VK_NULL_HANDLE;
+        VkBuffer buffer = VK_NULL_HANDLE;
+        uint64_t address = 0;
+        uint64_t size = 0;
+        uint64_t used = 0;
+        std::byte* mapped = nullptr;
+    };
+    Chunk& add_chunk(uint64_t bytes);
+    void free_chunk(Chunk& chunk);
+
+    std::shared_ptr<Device> device_;
+    MemoryKind kind_;
+    std::string name_;
+    std::vector<Chunk> chunks_;
+    uint64_t committed_ = 0;
+};
+
+/// Copies host data into device memory: straight through the mapping where there is one, else through a bounded staging
+/// ring and the transfer (or compute) queue. flush() returns when all of it has arrived.
+class Uploader {
+  public:
+    explicit Uploader(std::shared_ptr<Device> device, uint64_t staging_bytes = 64ull << 20);
+    ~Uploader();
+    Uploader(const Uploader&) = delete;
+    Uploader& operator=(const Uploader&) = delete;
+
+    void copy(const Allocation& to, std::span<const std::byte> from);
+    void flush();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Copies device memory to the host and waits for it: for tests, logits and read-backs off the hot path.
+void download(Device& device, const Allocation& from, std::span<std::byte> to);
+
+}  // namespace vkmoe

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "gpu/caps.h"
+#include "gpu/path.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vkmoe {
+
+/// What vkmoe will use of a device: a pure function of its caps and the user's wishes.
+struct DevicePlan {
+    uint32_t compute_family = 0;
+    std::optional<uint32_t> transfer_family;  ///< a family that only copies, where there is one
+    std::vector<std::string> extensions;      ///< to enable, beyond core 1.3
+    std::vector<Path> path_order;             ///< best first
+    uint32_t subgroup_size = 0;               ///< what kernels may count on; required of pipelines where the driver can be held to it
+    bool require_subgroup_size = false;       ///< ask for subgroup_size by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
+    uint32_t workgroup_size = 0;              ///< invocations for row kernels: a whole number of subgroups
+    uint32_t max_workgroup_invocations = 0;
+    uint32_t max_shared_memory = 0;           ///< bytes
+    uint64_t arena_chunk_size = 0;            ///< bytes; a tensor never straddles two chunks
+    uint64_t max_allocation_size = 0;         ///< bytes
+    bool unified_memory = false;
+    bool timestamps = false;
+    bool memory_budget = false;
+};
+
+/// Throws Error(kUnsupported) naming the device and everything it lacks. forced_path: from VKMOE_PATH.
+DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path);
+
+}  // namespace vkmoe

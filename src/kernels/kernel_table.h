@@ -1,0 +1,68 @@
+#pragma once
+
+#include "formats/tensor_type.h"
+#include "gpu/path.h"
+#include "gpu/pipeline.h"
+#include "gpu/plan.h"
+#include "kernels/op.h"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace vkmoe {
+
+/// Names one cell of the kernel table. type is that of the stored tensor: the weights, or the KV cache for attention;
+/// kF32 for ops that have none. The path fixes how activations come: packed int8 (quantize_q8's layout) for kDot4, else float32.
+struct KernelKey {
+    Op op;
+    TensorType type;
+    Path path;
+    bool operator==(const KernelKey&) const = default;
+};
+
+struct KernelBinary {
+    KernelKey key;
+    const char* name;  ///< "expert_matvec_q4_k_dot4"
+    std::span<const uint32_t> spirv;
+};
+
+/// Every kernel that was built, from the families declared in shaders/CMakeLists.txt.
+std::span<const KernelBinary> kernel_table();
+
+/// Hash of all SPIR-V in the table: names the pipeline cache.
+uint64_t kernel_table_hash();
+
+/// What select found: a kernel, or for every path why not.
+struct Selection {
+    const KernelBinary* kernel = nullptr;
+    std::string reason;
+};
+
+/// The first cell of (op, type) in the plan's path order. A forced path falls through to scalar only for ops that do
+/// not have that path at all.
+Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
+
+/// Device, plan and pipelines: what a kernel's host function needs to make a Dispatch.
+class KernelContext {
+  public:
+    explicit KernelContext(std::shared_ptr<Device> device);
+
+    Device& device() const { return *device_; }
+    const std::shared_ptr<Device>& shared_device() const { return device_; }
+    const DevicePlan& plan() const { return device_->plan(); }
+    PipelineStore& pipelines() { return pipelines_; }
+
+    /// select_kernel, or Error(kUnsupported) with its reason.
+    const KernelBinary& kernel(Op op, TensorType type = TensorType::kF32) const;
+    /// The very cell, whatever the plan's order (tests); Error(kUnsupported) when it was not built.
+    const KernelBinary& kernel(const KernelKey& key) const;
+    /// constants: specialization constants 0, 1, 2 …; constant 0 is always the workgroup size in x.
+    const Pipeline* pipeline(const KernelBinary& kernel, std::vector<uint32_t> constants);
+
+  private:
+    std::shared_ptr<Device> device_;
+    PipelineStore pipelines_;
+};
+
+}  // namespace vkmoe
