@@ -10,7 +10,8 @@ namespace vkmoe {
 
 /// Why something failed. The C API hands the same values out as vkmoe_status.
 enum class ErrorCode {
-    kInvalidArgument,  ///< the caller asked for something that has no meaning (bad option, index out of range)
+    kInvalidArgument,  ///< the caller asked for something that has no meaning (bad option, index out of
+                       ///< range)
     kIo,               ///< a file cannot be opened, read or written
     kBadFile,          ///< a file was read but its contents are broken or contradict themselves
     kUnsupported,      ///< well-formed, but vkmoe or this device cannot do it
