@@ -32,14 +32,16 @@ class OutputFile {
 
   private:
     void open_temporary();
-    void flush();
+    void name_temporary();
     void write_through(std::span<const std::byte> bytes);
+    [[noreturn]] void fail_with(std::string_view what, int error) const;
 
     std::string path_;
     std::string target_;     // path_ with symbolic links followed
-    std::string temporary_;  // empty when there is no named temporary file to remove
+    std::string temporary_;  // the named temporary file while there is one to remove
     int fd_ = -1;
-    bool direct_ = false;
+    bool direct_ = false;   // writing to path_ itself
+    bool unnamed_ = false;  // the temporary file has no name yet
     uint64_t size_ = 0;
     std::vector<std::byte> buffer_;
 };

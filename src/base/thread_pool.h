@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -35,8 +34,9 @@ class ThreadPool {
     void work();
 
     std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<std::shared_ptr<Job>> jobs_;
+    std::condition_variable wake_;  // for workers: a job came, or stop_
+    std::condition_variable done_;  // for parallel_for: a worker left its job
+    std::deque<Job*> jobs_;         // each owned by the parallel_for that waits for it
     bool stop_ = false;
     std::vector<std::thread> workers_;
 };

@@ -13,6 +13,7 @@ enum class Op : uint8_t {
     kMatvec,        ///< weights times a few columns (decode)
     kMatmul,        ///< weights times many columns (prefill)
     kExpertMatvec,  ///< each (token, slot) by its own expert, a few tokens
+    kExpertMatvecSum,  ///< the down projection of a few tokens: weighted sum over slots, plus the residual
     kExpertMatmul,  ///< tokens grouped by expert, many tokens
     kRouter,        ///< router logits to top-k experts and their weights
     kGroupRoutes,   ///< (token, slot) pairs counted, scanned and sorted by expert
@@ -22,7 +23,7 @@ enum class Op : uint8_t {
     kCombine,       ///< weighted sum of expert outputs and the residual
     kArgmax,        ///< the index of the largest of a row; the lower one of a tie
 };
-inline constexpr uint32_t kOpCount = 14;
+inline constexpr uint32_t kOpCount = 15;
 
 std::string_view op_name(Op op);
 

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "gpu/device.h"
+
+#include <memory>
+
+namespace vkmoe {
+
+/// A timeline semaphore: submissions signal rising values, the host (or another queue) waits for one.
+class Timeline {
+  public:
+    explicit Timeline(std::shared_ptr<Device> device);
+    ~Timeline();
+    Timeline(const Timeline&) = delete;
+    Timeline& operator=(const Timeline&) = delete;
+
+    VkSemaphore handle() const { return semaphore_; }
+    uint64_t next() { return ++last_; }  ///< reserves the value that the next submission signals
+    uint64_t last() const { return last_; }
+    uint64_t reached() const;
+    /// Waits until the value is reached; Error(kDeviceLost) when the device is lost or nothing happens for timeout_seconds
+    /// (0: by VKMOE_GPU_TIMEOUT, default 600).
+    void wait(uint64_t value, double timeout_seconds = 0) const;
+
+  private:
+    std::shared_ptr<Device> device_;
+    VkSemaphore semaphore_ = VK_NULL_HANDLE;
+    uint64_t last_ = 0;
+};
+
+}  // namespace vkmoe

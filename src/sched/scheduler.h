@@ -1,0 +1,31 @@
+#pragma once
+
+#include "gpu/timeline.h"
+#include "sched/recorder.h"
+
+namespace vkmoe {
+
+/// Submits command buffers to the compute queue in order.
+class Scheduler {
+  public:
+    explicit Scheduler(std::shared_ptr<Device> device, Profiler* profiler = nullptr);
+    ~Scheduler();
+
+    /// Returns the timeline value that tells when it is done.
+    uint64_t submit(const CommandBuffer& commands);
+    void wait(uint64_t value);
+    /// submit, wait, and collect the profile.
+    void run(const CommandBuffer& commands);
+    /// Records and runs: for tests and one-off work.
+    void run(std::span<const Dispatch> dispatches);
+
+    const std::shared_ptr<Device>& device() const { return device_; }
+    Profiler* profiler() const { return profiler_; }
+
+  private:
+    std::shared_ptr<Device> device_;
+    Profiler* profiler_ = nullptr;
+    Timeline timeline_;
+};
+
+}  // namespace vkmoe
