@@ -1,0 +1,16 @@
+// F32: a run is 32 floats.
+const uint CHUNK_RUNS = 1;
+
+struct Run {
+    vec4 values[8];
+};
+
+uint row_stride(uint n_columns) { return n_columns * 4u; }
+uint run_block(uint chunk, uint run) { return chunk; }
+
+void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    Floats4 source = Floats4(row);
+    [[unroll]] for (uint i = 0; i < 8; ++i) runs[0].values[i] = source.at[chunk * 8u + i];
+}
+
+void decode_run(Run run, out vec4 values[8]) { values = run.values; }

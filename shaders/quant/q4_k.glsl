@@ -1,0 +1,25 @@
+// Q4_K: blocks of 256 in 144 bytes: float16 d, dmin; 12 bytes of 6-bit scales and minimums; 128 bytes of nibbles.
+// Sub-blocks 2j and 2j + 1 (32 elements each) are the low and high nibbles of bytes 32j..32j+31: a chunk is one such
+// pair. value = d * scale * q - dmin * minimum.
+const uint CHUNK_RUNS = 2;
+
+uint row_stride(uint n_columns) { return n_columns / 256u * 144u; }
+uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
+
+void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    Words4 block = Words4(advance(row, (chunk >> 2) * 144u));
+    uint pair = chunk & 3u;
+    uvec4 header = block.at[0];
+    uvec4 low = block.at[1u + pair * 2u];
+    uvec4 high = block.at[2u + pair * 2u];
+    vec2 d = unpackHalf2x16(header.x);
+    [[unroll]] for (uint r = 0; r < 2; ++r) {
+        vec2 scaled = d * vec2(k_scale_min(header.yzw, pair * 2u + r));
+        [[unroll]] for (uint i = 0; i < 4; ++i) {
+            runs[r].q[i] = (low[i] >> (4 * r)) & 0x0F0F0F0Fu;
+            runs[r].q[i + 4] = (high[i] >> (4 * r)) & 0x0F0F0F0Fu;
+        }
+        runs[r].scale = scaled.xx;
+        runs[r].offset = scaled.y;
+    }
+}

@@ -1,0 +1,82 @@
+// Decoding of stored weights: the one place where shaders know block layouts.
+//
+// A row is read in chunks, the least piece that one lane decodes at once. A chunk is CHUNK_RUNS runs of 32 elements;
+// run r of chunk c is the aligned block of 32 elements number run_block(c, r) of the row. Each type's file gives
+//
+//   const uint CHUNK_RUNS            1 or 2
+//   struct Run                       for quantized types: uint q[8] (32 int8), vec2 scale (of its halves), float offset
+//   void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS])
+//   uint run_block(uint chunk, uint run)
+//   uint row_stride(uint n_columns)  bytes
+//   void decode_run(Run run, out vec4 values[8])
+//
+// and for quantized types value[i] = scale[i / 16] * q[i] - offset, so that dot products of integers need one
+// multiplication a half run and one for the offset with the activations' sum. n_columns is a multiple of the type's block.
+#ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
+#define VKMOE_SHADERS_QUANT_QUANT_GLSL
+
+#include "common/memory.glsl"
+
+#if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
+#define VKMOE_QUANTIZED 1
+
+struct Run {
+    uint q[8];
+    vec2 scale;
+    float offset;
+};
+
+/// Four int8 of a word as floats.
+vec4 unpack_int8(uint word) {
+    ivec4 bytes = ivec4(int(word) << 24, int(word) << 16, int(word) << 8, int(word)) >> 24;
+    return vec4(bytes);
+}
+
+void decode_run(Run run, out vec4 values[8]) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) {
+        values[i] = (i < 4 ? run.scale.x : run.scale.y) * unpack_int8(run.q[i]) - run.offset;
+    }
+}
+
+/// Reads words from an address that is only a multiple of 2: blocks of some types have an odd number of halfwords.
+struct HalfwordReader {
+    Words words;
+    uint shift;
+};
+
+HalfwordReader open_reader(uvec2 address) {
+    return HalfwordReader(Words(uvec2(address.x & ~3u, address.y)), (address.x & 2u) << 3);
+}
+
+uint join_words(HalfwordReader reader, uint low, uint high) {
+    return reader.shift == 0u ? low : (low >> 16) | (high << 16);
+}
+
+uint read_word(HalfwordReader reader, uint index) {
+    return join_words(reader, reader.words.at[index], reader.words.at[index + 1u]);
+}
+
+#include "quant/k_scales.glsl"
+#endif
+
+#if defined(VKMOE_TYPE_F32)
+#include "quant/f32.glsl"
+#elif defined(VKMOE_TYPE_F16)
+#include "quant/f16.glsl"
+#elif defined(VKMOE_TYPE_BF16)
+#include "quant/bf16.glsl"
+#elif defined(VKMOE_TYPE_Q8_0)
+#include "quant/q8_0.glsl"
+#elif defined(VKMOE_TYPE_Q4_0)
+#include "quant/q4_0.glsl"
+#elif defined(VKMOE_TYPE_Q4_K)
+#include "quant/q4_k.glsl"
+#elif defined(VKMOE_TYPE_Q5_K)
+#include "quant/q5_k.glsl"
+#elif defined(VKMOE_TYPE_Q6_K)
+#include "quant/q6_k.glsl"
+#else
+#error "compile with -DVKMOE_TYPE_<TYPE>=1"
+#endif
+
+#endif
