@@ -1,0 +1,62 @@
+#pragma once
+
+#include "model/model.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace vkmoe {
+
+struct SessionParams {
+    uint32_t n_context = 0;      ///< tokens; 0: 4096, or the model's training context where that is less
+    uint32_t n_micro_batch = 0;  ///< prompt tokens computed at once; 0: 512
+    TensorType kv_type = TensorType::kF16;  ///< kF32, kF16 or kQ8_0
+    bool profile = false;
+};
+
+struct SessionStats {
+    uint64_t prompt_tokens = 0;  ///< fed in batches of more than one
+    double prompt_seconds = 0;
+    uint64_t decoded_tokens = 0;  ///< fed one at a time
+    double decode_seconds = 0;
+    uint64_t kv_bytes = 0;
+};
+
+/// One sequence of tokens on a model: its KV cache, prefill in micro-batches and decode by replay of one command buffer.
+/// Not thread-safe.
+class Session {
+  public:
+    Session(std::shared_ptr<Model> model, const SessionParams& params);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    const Model& model() const;
+    uint32_t n_context() const;
+    uint32_t position() const;
+
+    /// Computes tokens at the end of the sequence. all_logits: empty, or [tokens.size(), n_vocabulary]. Throws
+    /// Error(kInvalidArgument), with nothing computed, for a token outside the vocabulary or a context that is too short.
+    void feed(std::span<const int32_t> tokens, std::span<float> all_logits = {});
+    /// Logits after the last token fed, [n_vocabulary]; Error(kInvalidArgument) when nothing was fed.
+    std::span<const float> logits() const;
+    /// Feeds a token and returns the most likely next one, chosen on the device: logits do not come back to the host.
+    int32_t feed_greedy(int32_t token);
+    /// Forgets all tokens from n_tokens on.
+    void truncate(uint32_t n_tokens);
+
+    SessionStats stats() const;
+    /// How often each expert was chosen so far, [n_layers, n_experts]; rows of dense layers zero.
+    std::vector<uint64_t> expert_counts() const;
+    /// A table of GPU time by region; empty unless params.profile.
+    std::string profile() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace vkmoe

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "model/hyper_parameters.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace vkmoe {
+
+class KernelContext;
+struct Weights;
+class Architecture;
+
+struct ModelParams {
+    std::string device;                       ///< as choose_device takes it
+    std::function<bool(float)> progress;      ///< share loaded, 0..1; false gives up with Error(kInvalidArgument, "cancelled")
+};
+
+/// A model whose weights are on a device. Immutable once loaded, so that sessions may share it.
+class Model {
+  public:
+    /// Throws Error naming the file and the tensor or key that is wrong.
+    static std::shared_ptr<Model> load(const std::string& path, const ModelParams& params = {});
+    ~Model();
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+
+    const GgufFile& file() const { return *file_; }
+    const HyperParameters& hyper() const { return hyper_; }
+    const Weights& weights() const { return *weights_; }
+    const Architecture& architecture() const { return *architecture_; }
+    KernelContext& kernels() const { return *kernels_; }
+    uint64_t n_parameters() const { return n_parameters_; }
+    uint64_t weight_bytes() const { return weight_bytes_; }  ///< in device memory
+
+  private:
+    Model();
+    std::unique_ptr<GgufFile> file_;
+    HyperParameters hyper_;
+    std::unique_ptr<KernelContext> kernels_;
+    std::unique_ptr<Weights> weights_;
+    std::unique_ptr<Architecture> architecture_;
+    uint64_t n_parameters_ = 0;
+    uint64_t weight_bytes_ = 0;
+};
+
+}  // namespace vkmoe
