@@ -11,17 +11,29 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
-find_path(VKMOE_VULKAN_INCLUDE_DIR vulkan/vulkan.h
-    HINTS "${VKMOE_TOOLCHAIN_DIR}/include" NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-find_path(VKMOE_VOLK_INCLUDE_DIR volk.h HINTS "${VKMOE_TOOLCHAIN_DIR}/include" REQUIRED)
-find_program(VKMOE_GLSLANG NAMES glslang glslangValidator HINTS "${VKMOE_TOOLCHAIN_DIR}/bin" REQUIRED)
+# Looked for anew each time, so that a toolchain that was fetched meanwhile is taken.
+find_path(VKMOE_VULKAN_INCLUDE_DIR vulkan/vulkan.h HINTS "${VKMOE_TOOLCHAIN_DIR}/include" NO_CACHE)
+find_path(VKMOE_VOLK_INCLUDE_DIR volk.h HINTS "${VKMOE_TOOLCHAIN_DIR}/include" NO_CACHE)
+find_program(VKMOE_GLSLANG NAMES glslang glslangValidator HINTS "${VKMOE_TOOLCHAIN_DIR}/bin" NO_CACHE)
+if(NOT VKMOE_VULKAN_INCLUDE_DIR OR NOT VKMOE_VOLK_INCLUDE_DIR OR NOT VKMOE_GLSLANG)
+    message(FATAL_ERROR "Vulkan headers, volk.h or glslang are missing: run cmake/fetch_toolchain.sh")
+endif()
 
 execute_process(COMMAND "${VKMOE_GLSLANG}" --version OUTPUT_VARIABLE glslang_version OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(NOT glslang_version MATCHES "Glslang Version: [0-9]*:([0-9]+\\.[0-9]+)")
     message(FATAL_ERROR "Could not read a version from '${VKMOE_GLSLANG} --version'")
 endif()
+# Shader cells that need a newer glslang than some supported system has ask for it by this.
 set(VKMOE_GLSLANG_VERSION "${CMAKE_MATCH_1}")
-message(STATUS "glslang ${VKMOE_GLSLANG_VERSION}: ${VKMOE_GLSLANG}")
+
+file(STRINGS "${VKMOE_VULKAN_INCLUDE_DIR}/vulkan/vulkan_core.h" header_version
+    REGEX "^#define VK_HEADER_VERSION(_COMPLETE)? .*[0-9]")
+string(REGEX MATCH "VK_HEADER_VERSION ([0-9]+)" header_patch "${header_version}")
+set(header_patch "${CMAKE_MATCH_1}")
+string(REGEX MATCH "VK_MAKE_API_VERSION\\(0, ([0-9]+), ([0-9]+)" header_minor "${header_version}")
+set(VKMOE_VULKAN_HEADERS_VERSION "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}.${header_patch}")
+message(STATUS "glslang ${VKMOE_GLSLANG_VERSION} (${VKMOE_GLSLANG}), "
+    "Vulkan headers ${VKMOE_VULKAN_HEADERS_VERSION} (${VKMOE_VULKAN_INCLUDE_DIR})")
 
 add_library(vkmoe_vulkan INTERFACE)
 target_include_directories(vkmoe_vulkan SYSTEM INTERFACE "${VKMOE_VULKAN_INCLUDE_DIR}" "${VKMOE_VOLK_INCLUDE_DIR}")

@@ -6,6 +6,18 @@ target_compile_options(vkmoe_options INTERFACE
         -Woverloaded-virtual -Wconversion -Wno-sign-conversion>
     $<$<BOOL:${VKMOE_WERROR}>:-Werror>)
 
+find_program(VKMOE_CCACHE ccache)
+if(VKMOE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_C_COMPILER_LAUNCHER "${VKMOE_CCACHE}")
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${VKMOE_CCACHE}")
+endif()
+
+set(VKMOE_SANITIZE "" CACHE STRING "Sanitizers to build with, as -fsanitize= takes them: address,undefined")
+if(VKMOE_SANITIZE)
+    add_compile_options(-fsanitize=${VKMOE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${VKMOE_SANITIZE})
+endif()
+
 # vkmoe_library(FOLDER SOURCES file... LINKS target... [PRIVATE_LINKS target...])
 # One folder of src is one static library, vkmoe_FOLDER; it includes files as "folder/file.h".
 # LINKS names every folder that it may include from: tests/unit/layering_test.py holds it to that.

@@ -54,8 +54,8 @@ install_driver() {
     fi
 }
 
-command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
-    die "apt-get is not here; install by hand, under this system's names: ${BUILD_PACKAGES[*]}"
+command -v apt-get >/dev/null ||
+    die "this system has no apt-get; install by hand, under this system's names: ${BUILD_PACKAGES[*]}"
 
 case "${1:-}" in
 build)

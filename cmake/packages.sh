@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC1091,SC2015,SC2016,SC2317
 # Sourced by the scripts beside it, samples/quickstart.sh and tests/run.sh: Debian and Ubuntu packages, installed only
 # when one is missing, and Debian packages taken apart without installing them. The caller sets -euo pipefail.
 
@@ -103,10 +104,17 @@ debian_mirror() {
 # Debian's keyring as always. Fails when there is no mirror or no keyring.
 debian_apt() {
     local mirror suite folder="$VKMOE_TOOLCHAIN/apt"
-    if [ ! -r "$DEBIAN_KEYRING" ]; then
-        (install_packages debian-archive-keyring) || return 1
-    fi
+    [ -r "$DEBIAN_KEYRING" ] || (install_packages debian-archive-keyring) || return 1
     mirror=$(debian_mirror)
+    if [ -z "$mirror" ]; then
+        # Without its lists apt tells no mirror; outside Debian the templates may be missing.
+        if [ "$(. /etc/os-release && printf %s "$ID")" = debian ]; then
+            update_lists
+        else
+            (require_packages python-apt-common) || return 1
+        fi
+        mirror=$(debian_mirror)
+    fi
     if [ -z "$mirror" ]; then
         printf 'no mirror of Debian is known here; name one in VKMOE_DEBIAN_MIRROR\n' >&2
         return 1
@@ -123,4 +131,11 @@ debian_apt() {
             -o Acquire::Languages=none -o APT::Sandbox::User=root "$@"
     }
     logged debian_apt_get -o APT::Update::Error-Mode=any update
+}
+
+# build_preset PRESET: configures again each time (a second or so), so that what was installed meanwhile is taken.
+build_preset() {
+    logged cmake -S "$VKMOE_ROOT" --preset "$1" || die "cmake --preset $1 failed; see $VKMOE_LOG"
+    cmake --build "$VKMOE_ROOT/build/$1" --parallel "$(nproc)" ||
+        die "the build in build/$1 failed: the compiler's errors are above"
 }

@@ -1,0 +1,134 @@
+"""Holds the tree to its layering (which folder of src may include which) and to a few rules of form."""
+
+import pathlib
+import re
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What each folder of src stands on. It may include from these and from whatever they stand on.
+STANDS_ON = {
+    "base": [],
+    "formats": ["base"],
+    "text": ["base", "formats"],
+    "gpu": ["base"],
+    "kernels": ["gpu", "formats"],
+    "sched": ["kernels"],
+    "experts": ["sched", "formats"],
+    "model": ["experts", "sched", "kernels"],
+    "engine": ["model", "text"],
+    "capi": ["engine"],
+    "cli": ["engine"],  # beside the public header
+    "ggml": ["sched", "kernels", "experts"],
+}
+# Who may include the public header include/vkmoe/vkmoe.h.
+PUBLIC_HEADER_USERS = {"capi", "cli"}
+# Headers read by C++ and GLSL alike lie here; kernels and what stands on it may include them.
+SHADERS = ROOT / "shaders"
+
+MAX_LINES = 800
+SOURCE_SUFFIXES = {".h", ".c", ".cpp", ".comp", ".glsl", ".py", ".sh", ".cmake"}
+SOURCE_FOLDERS = ("cmake", "include", "samples", "shaders", "src", "tests")
+# Spelt in two pieces, or this file would break its own rule.
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME)\b")
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+
+
+def allowed_folders(folder):
+    allowed = {folder}
+    for below in STANDS_ON[folder]:
+        allowed |= allowed_folders(below)
+    return allowed
+
+
+def include_faults(folder, text):
+    """What is wrong with the includes of a file of src/folder."""
+    faults = []
+    for delimiter, path in INCLUDE.findall(text):
+        top = path.split("/")[0]
+        if path == "vkmoe/vkmoe.h":
+            if folder not in PUBLIC_HEADER_USERS:
+                faults.append(f"includes the public header {path}, which only {sorted(PUBLIC_HEADER_USERS)} may")
+        elif delimiter == '"' and (SHADERS / path).is_file():
+            if "kernels" not in allowed_folders(folder):
+                faults.append(f'includes "{path}", but src/{folder} lies below kernels')
+        elif top in STANDS_ON and "/" in path:
+            if top not in allowed_folders(folder):
+                faults.append(f'includes "{path}", but src/{folder} may not stand on src/{top}')
+        elif delimiter == '"':
+            faults.append(f'includes "{path}", which is not written as "folder/file.h" from the root of src')
+    return faults
+
+
+def form_faults(name, text):
+    """What is wrong with the form of a source file, whatever its folder."""
+    faults = []
+    lines = text.count("\n")
+    if lines > MAX_LINES:
+        faults.append(f"has {lines} lines, over {MAX_LINES}: it holds more than one idea")
+    for match in UNFINISHED.finditer(text):
+        faults.append(f"line {text.count(chr(10), 0, match.start()) + 1} says {match.group()}")
+    if name.endswith((".comp", ".glsl")) and not text.startswith(("//", "/*")):
+        faults.append("does not begin with a comment that says what it computes")
+    return faults
+
+
+def source_files():
+    for folder in SOURCE_FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and (path.suffix in SOURCE_SUFFIXES or path.name == "CMakeLists.txt"):
+                yield path
+
+
+class Rules(unittest.TestCase):
+    """The rules themselves, on invented files."""
+
+    def test_an_arrow_up_is_a_fault(self):
+        self.assertEqual(len(include_faults("base", '#include "gpu/device.h"\n')), 1)
+        self.assertEqual(len(include_faults("model", '#include "text/tokenizer.h"\n')), 1)
+        self.assertEqual(len(include_faults("cli", '#include "capi/handle.h"\n')), 1)
+        self.assertEqual(len(include_faults("text", "#  include <gpu/device.h>\n")), 1)
+
+    def test_arrows_down_are_not(self):
+        text = '#include "base/error.h"\n#include "gpu/device.h"\n#include <vector>\n#include <fmt/format.h>\n'
+        self.assertEqual(include_faults("model", text), [])
+        self.assertEqual(include_faults("cli", '#include "vkmoe/vkmoe.h"\n#include "formats/gguf.h"\n'), [])
+
+    def test_the_public_header_is_for_the_top(self):
+        self.assertEqual(len(include_faults("engine", '#include "vkmoe/vkmoe.h"\n')), 1)
+
+    def test_a_relative_include_is_a_fault(self):
+        self.assertEqual(len(include_faults("gpu", '#include "device.h"\n')), 1)
+
+    def test_form(self):
+        self.assertEqual(len(form_faults("a.cpp", "\n" * (MAX_LINES + 1))), 1)
+        self.assertEqual(form_faults("a.cpp", "int x;  // TO" + "DO: y\n"), ["line 1 says TO" + "DO"])
+        self.assertEqual(len(form_faults("a.comp", "#version 460\n")), 1)
+        self.assertEqual(form_faults("a.comp", "// Adds.\n#version 460\n"), [])
+
+
+class Tree(unittest.TestCase):
+    def test_includes_follow_the_arrows(self):
+        faults = []
+        for path in source_files():
+            parts = path.relative_to(ROOT).parts
+            if parts[0] != "src" or path.suffix not in (".h", ".cpp", ".c"):
+                continue
+            if parts[1] not in STANDS_ON:
+                faults.append(f"src/{parts[1]} has no place in STANDS_ON")
+                continue
+            faults += [f"{path.relative_to(ROOT)} {fault}" for fault in include_faults(parts[1], path.read_text())]
+        self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+    def test_form_of_every_source(self):
+        files = list(source_files())
+        self.assertGreater(len(files), 10, f"no tree of sources under {ROOT}")
+        faults = []
+        for path in files:
+            faults += [f"{path.relative_to(ROOT)} {fault}" for fault in form_faults(path.name, path.read_text())]
+        self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=1))
