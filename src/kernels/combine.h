@@ -1,0 +1,27 @@
+#pragma once
+
+#include "kernels/dispatch.h"
+#include "kernels/kernel_table.h"
+
+#include <cstdint>
+#include <optional>
+
+namespace vkmoe {
+
+/// output[t, d] = residual[t, d] + sum over slots s, in order, of weights[t, s] * expert_output[t, s, d].
+/// output may be residual itself.
+struct CombineArgs {
+    uint64_t expert_output = 0;  ///< float32 [n_tokens, n_slots, n_columns]; 16-byte aligned
+    uint64_t weights = 0;        ///< float32 [n_tokens, n_slots]
+    uint64_t residual = 0;       ///< float32 [n_tokens, n_columns], 16-byte aligned; 0: none
+    uint64_t output = 0;         ///< float32 [n_tokens, n_columns]; 16-byte aligned
+    uint32_t n_tokens = 0;
+    uint32_t n_slots = 0;
+    uint32_t n_columns = 0;    ///< a multiple of 4
+    std::optional<Path> path;  ///< the very cell, for tests; else by the plan
+};
+
+/// Error(kInvalidArgument) for shapes and addresses that do not fit.
+Dispatch combine(KernelContext& context, const CombineArgs& args);
+
+}  // namespace vkmoe
