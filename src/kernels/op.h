@@ -19,11 +19,12 @@ enum class Op : uint8_t {
     kGroupRoutes,   ///< (token, slot) pairs counted, scanned and sorted by expert
     kQkNormRope,    ///< per-head norm (where the model has it) and rotary embedding of Q and K, and the write to the KV cache
     kAttention,     ///< grouped-head causal attention over the KV cache
+    kAttentionReduce,  ///< the parts of a split context combined
     kSwiglu,        ///< silu(gate) * up
     kCombine,       ///< weighted sum of expert outputs and the residual
     kArgmax,        ///< the index of the largest of a row; the lower one of a tie
 };
-inline constexpr uint32_t kOpCount = 15;
+inline constexpr uint32_t kOpCount = 16;
 
 std::string_view op_name(Op op);
 
