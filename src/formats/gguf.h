@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -46,6 +47,12 @@ struct GgufEntry {
 /// kUnsupported.
 class GgufFile {
   public:
+    /// A file's place in a split model, `part` counted from 0.
+    struct Split {
+        uint16_t part;
+        uint16_t count;
+    };
+
     /// Opens a file; of a split model any part, which opens the others beside it.
     explicit GgufFile(const std::string& path);
 
@@ -62,7 +69,7 @@ class GgufFile {
     /// Bytes of all parts together.
     uint64_t file_bytes() const;
 
-    /// Metadata of the first part, in file order.
+    /// Metadata of the first part (the others have only their place in the split), in file order.
     std::span<const GgufEntry> entries() const { return entries_; }
     const GgufValue* find(std::string_view key) const;
 
@@ -92,12 +99,12 @@ class GgufFile {
     struct Part {
         std::string path;
         MappedFile file;  // empty for a file in memory
+        uint64_t bytes;
     };
 
-    void read_part(std::span<const std::byte> bytes, uint32_t part);
-    void add_entries(std::vector<GgufEntry> entries);
-    void add_tensors(const std::vector<GgufTensor>& tensors);
-    void open_other_parts(uint32_t part_opened);
+    Split open_part(const std::string& path);
+    Split add_part(std::span<const std::byte> bytes);
+    void open_split(Split opened);
     [[noreturn]] void fail_missing(std::string_view key) const;
     [[noreturn]] void fail_type(std::string_view key, const GgufValue& value, std::string_view wanted) const;
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
+#include <unordered_set>
 #include <vector>
 
 #include "formats/gguf_value.h"
@@ -46,7 +46,9 @@ class GgufWriter {
     template <GgufScalar T>
     void set_array(std::string_view key, std::span<const T> values);
     template <GgufScalar T>
-    void set_array(std::string_view key, const std::vector<T>& values);
+    requires(!std::same_as<T, bool>) void set_array(std::string_view key, const std::vector<T>& values) {
+        set_array(key, std::span<const T>(values));
+    }
     void set_array(std::string_view key, std::span<const std::string> texts);
     void set_array(std::string_view key, std::span<const std::string_view> texts);
 
@@ -83,14 +85,13 @@ class GgufWriter {
     void emit(const Sink& sink) const;
     void begin_entry(std::string_view key, GgufValueType type);
     void begin_array(std::string_view key, GgufValueType element_type, uint64_t size);
-    void put(const void* bytes, size_t size);
-    void put_string(std::string_view text);
 
     uint32_t alignment_;
     uint64_t data_bytes_ = 0;
     std::vector<std::string> keys_;
     std::vector<std::byte> metadata_;
     std::vector<Tensor> tensors_;
+    std::unordered_set<std::string> names_;
 };
 
 }  // namespace vkmoe

@@ -1,0 +1,416 @@
+#include "formats/gguf_parse.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+#include "base/error.h"
+
+static_assert(std::endian::native == std::endian::little, "GGUF files are read in place, as little-endian");
+
+namespace vkmoe {
+namespace {
+
+constexpr std::string_view kMagic = "GGUF";
+constexpr uint32_t kDefaultAlignment = 32;
+constexpr uint32_t kMaxArrayDepth = 8;
+constexpr uint64_t kMaxElements = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+
+// The fewest bytes that each can take in a file: a bound on counts before anything is allocated for them.
+constexpr uint64_t kMinEntryBytes = 8 + 4 + 1;
+constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
+constexpr uint64_t kMinStringBytes = 8;
+constexpr uint64_t kMinArrayBytes = 4 + 8;
+
+/// Name of a tensor type that the format defines and TensorType does not have (ids: ggml.h), else empty.
+std::string_view unread_type_name(uint32_t id) {
+    switch (id) {
+        case 3:
+            return "Q4_1";
+        case 6:
+            return "Q5_0";
+        case 7:
+            return "Q5_1";
+        case 9:
+            return "Q8_1";
+        case 10:
+            return "Q2_K";
+        case 11:
+            return "Q3_K";
+        case 15:
+            return "Q8_K";
+        case 16:
+            return "IQ2_XXS";
+        case 17:
+            return "IQ2_XS";
+        case 18:
+            return "IQ3_XXS";
+        case 19:
+            return "IQ1_S";
+        case 20:
+            return "IQ4_NL";
+        case 21:
+            return "IQ3_S";
+        case 22:
+            return "IQ2_S";
+        case 23:
+            return "IQ4_XS";
+        case 24:
+            return "I8";
+        case 25:
+            return "I16";
+        case 26:
+            return "I32";
+        case 27:
+            return "I64";
+        case 28:
+            return "F64";
+        case 29:
+            return "IQ1_M";
+        case 31:
+            return "Q4_0_4_4";
+        case 32:
+            return "Q4_0_4_8";
+        case 33:
+            return "Q4_0_8_8";
+        case 34:
+            return "TQ1_0";
+        case 35:
+            return "TQ2_0";
+        case 36:
+            return "IQ4_NL_4_4";
+        case 37:
+            return "IQ4_NL_4_8";
+        case 38:
+            return "IQ4_NL_8_8";
+        case 39:
+            return "MXFP4";
+        case 40:
+            return "NVFP4";
+        case 41:
+            return "Q1_0";
+        case 42:
+            return "Q2_0";
+        default:
+            return {};
+    }
+}
+
+/// a * b, or nothing where that does not fit.
+std::optional<uint64_t> product(uint64_t a, uint64_t b) {
+    if (b != 0 && a > kMaxElements / b) return std::nullopt;
+    return a * b;
+}
+
+class Parser {
+  public:
+    Parser(const std::string& path, std::span<const std::byte> bytes) : path_(path), bytes_(bytes) {}
+
+    GgufPart parse(uint32_t part) {
+        GgufPart result{};
+        read_magic();
+        result.version = read_version();
+        const uint64_t n_tensors = read<uint64_t>("the tensor count");
+        const uint64_t n_entries = read<uint64_t>("the metadata count");
+        check_count(n_entries, kMinEntryBytes, "metadata entries");
+        check_count(n_tensors, kMinTensorBytes, "tensors");
+        read_entries(n_entries, result);
+        read_tensors(n_tensors, part, result);
+        place_tensors(result);
+        return result;
+    }
+
+  private:
+    template <typename... Args>
+    [[noreturn]] void bad(fmt::format_string<Args...> format, Args&&... args) const {
+        fail(ErrorCode::kBadFile, "{}: {}", path_, fmt::format(format, std::forward<Args>(args)...));
+    }
+
+    uint64_t remaining() const { return bytes_.size() - position_; }
+
+    /// The next n bytes; `what` is being read, for the message.
+    const std::byte* take(uint64_t n, std::string_view what) {
+        if (n > remaining()) {
+            bad("the file ends within {} ({} bytes wanted at offset {}, {} left); it is cut short or "
+                "damaged, "
+                "download or convert it again",
+                what, n, position_, remaining());
+        }
+        const std::byte* start = bytes_.data() + position_;
+        position_ += n;
+        return start;
+    }
+
+    template <typename T>
+    T read(std::string_view what) {
+        T value;
+        std::memcpy(&value, take(sizeof value, what), sizeof value);
+        return value;
+    }
+
+    std::string_view read_string(std::string_view what) {
+        const uint64_t length = read<uint64_t>(what);
+        return {reinterpret_cast<const char*>(take(length, what)), static_cast<size_t>(length)};
+    }
+
+    void check_count(uint64_t count, uint64_t min_bytes, std::string_view what) const {
+        if (count > remaining() / min_bytes) {
+            bad("the header counts {} {}, more than the {} bytes left can hold; the file is cut short or "
+                "damaged, "
+                "download or convert it again",
+                count, what, remaining());
+        }
+    }
+
+    void read_magic() {
+        const std::string_view start(reinterpret_cast<const char*>(bytes_.data()),
+                                     std::min<size_t>(bytes_.size(), 16));
+        if (start.empty()) bad("the file is empty; download or convert it again");
+        if (start.starts_with("version https://")) {
+            bad("this is a Git LFS pointer, not the model; fetch the file itself with `git lfs pull`");
+        }
+        if (!start.starts_with(kMagic)) {
+            bad("not a GGUF file: it starts with \"{}\" where \"GGUF\" belongs; give a model in GGUF format",
+                printable(start.substr(0, kMagic.size())));
+        }
+        position_ = kMagic.size();
+    }
+
+    uint32_t read_version() {
+        const uint32_t version = read<uint32_t>("the version");
+        if (version == 2 || version == 3) return version;
+        if ((version & 0xFFFF) == 0 && version != 0) {
+            fail(ErrorCode::kUnsupported,
+                 "{}: this is a big-endian GGUF file; convert it to little-endian (gguf_convert_endian.py)",
+                 path_);
+        }
+        fail(ErrorCode::kUnsupported,
+             "{}: GGUF version {} is not supported (2 and 3 are); convert the model again or update vkmoe",
+             path_, version);
+    }
+
+    void read_entries(uint64_t count, GgufPart& result) {
+        result.entries.reserve(count);
+        std::unordered_set<std::string_view> keys;
+        result.alignment = kDefaultAlignment;
+        for (uint64_t i = 0; i < count; ++i) {
+            const std::string_view key = read_string(fmt::format("the name of metadata key {}", i));
+            key_ = key;
+            if (key.empty())
+                bad("metadata key {} has an empty name; the file is damaged, convert it again", i);
+            if (!keys.insert(key).second) {
+                bad("metadata key '{}' appears twice; the file is damaged, convert it again", printable(key));
+            }
+            result.entries.push_back({key, read_value()});
+            if (key == "general.alignment") result.alignment = to_alignment(result.entries.back().value);
+        }
+    }
+
+    uint32_t to_alignment(const GgufValue& value) const {
+        const std::optional<uint32_t> alignment = value.as<uint32_t>();
+        if (!alignment || !std::has_single_bit(*alignment)) {
+            bad("metadata key 'general.alignment' is {}, which is no power of two; the file is damaged, "
+                "convert it "
+                "again",
+                describe(value));
+        }
+        return *alignment;
+    }
+
+    std::string value_words() const { return fmt::format("metadata key '{}'", printable(key_)); }
+
+    GgufValueType read_value_type() {
+        const uint32_t id = read<uint32_t>(value_words());
+        if (id > static_cast<uint32_t>(GgufValueType::kFloat64)) {
+            bad("{} has unknown value type {}; the file is damaged or newer than this vkmoe, convert it "
+                "again",
+                value_words(), id);
+        }
+        return static_cast<GgufValueType>(id);
+    }
+
+    GgufValue read_value() {
+        const GgufValueType type = read_value_type();
+        if (type == GgufValueType::kString) return {type, read_string(value_words())};
+        if (type == GgufValueType::kArray) return {type, read_array(1)};
+        return read_scalars(type, 1)[0];
+    }
+
+    GgufArray read_scalars(GgufValueType type, uint64_t count) {
+        const uint64_t size = gguf_scalar_bytes(type);
+        check_elements(count, size);
+        const GgufArray array(type, std::span(take(count * size, value_words()), count * size));
+        if (type == GgufValueType::kBool) {
+            const auto is_bool = [](std::byte b) { return b <= std::byte{1}; };
+            if (!std::ranges::all_of(array.scalars(), is_bool)) {
+                bad("{} holds a bool that is neither 0 nor 1; the file is damaged, convert it again",
+                    value_words());
+            }
+        }
+        return array;
+    }
+
+    void check_elements(uint64_t count, uint64_t min_bytes) const {
+        if (count > remaining() / min_bytes) {
+            bad("{} says it has {} elements, more than the {} bytes left in the file can hold; it is cut "
+                "short or "
+                "damaged, download or convert it again",
+                value_words(), count, remaining());
+        }
+    }
+
+    GgufArray read_array(uint32_t depth) {
+        if (depth > kMaxArrayDepth) {
+            bad("{} nests arrays more than {} deep; the file is damaged, convert it again", value_words(),
+                kMaxArrayDepth);
+        }
+        const GgufValueType type = read_value_type();
+        const uint64_t count = read<uint64_t>(value_words());
+        if (type == GgufValueType::kString) {
+            check_elements(count, kMinStringBytes);
+            std::vector<std::string_view> strings;
+            strings.reserve(count);
+            const std::string what = value_words();
+            for (uint64_t i = 0; i < count; ++i) strings.push_back(read_string(what));
+            return GgufArray(std::move(strings));
+        }
+        if (type == GgufValueType::kArray) {
+            check_elements(count, kMinArrayBytes);
+            std::vector<GgufArray> arrays;
+            arrays.reserve(count);
+            for (uint64_t i = 0; i < count; ++i) arrays.push_back(read_array(depth + 1));
+            return GgufArray(std::move(arrays));
+        }
+        return read_scalars(type, count);
+    }
+
+    void read_tensors(uint64_t count, uint32_t part, GgufPart& result) {
+        result.tensors.reserve(count);
+        std::unordered_set<std::string_view> names;
+        for (uint64_t i = 0; i < count; ++i) {
+            const GgufTensor tensor = read_tensor(i, part);
+            if (!names.insert(tensor.name).second) {
+                bad("tensor '{}' appears twice; the file is damaged, convert it again",
+                    printable(tensor.name));
+            }
+            result.tensors.push_back(tensor);
+        }
+    }
+
+    /// Everything but the data, which place_tensors finds; until then file_offset counts from the data
+    /// section.
+    GgufTensor read_tensor(uint64_t index, uint32_t part) {
+        GgufTensor tensor{};
+        tensor.part = part;
+        tensor.name = read_string(fmt::format("the name of tensor {}", index));
+        if (tensor.name.empty())
+            bad("tensor {} has an empty name; the file is damaged, convert it again", index);
+        const std::string what = fmt::format("tensor '{}'", printable(tensor.name));
+        tensor.n_dims = read<uint32_t>(what);
+        if (tensor.n_dims < 1 || tensor.n_dims > tensor.ne.size()) {
+            bad("{} has {} dimensions, 1 to 4 are possible; the file is damaged, convert it again", what,
+                tensor.n_dims);
+        }
+        tensor.ne.fill(1);
+        for (uint32_t i = 0; i < tensor.n_dims; ++i) tensor.ne[i] = read<uint64_t>(what);
+        const uint32_t type_id = read<uint32_t>(what);
+        tensor.type = to_tensor_type(type_id, what);
+        tensor.file_offset = read<uint64_t>(what);
+        return tensor;
+    }
+
+    TensorType to_tensor_type(uint32_t id, std::string_view what) const {
+        if (const std::optional<TensorType> type = tensor_type_from_id(id)) return *type;
+        const std::string_view name = unread_type_name(id);
+        if (name.empty()) {
+            bad("{} has unknown type id {}; damaged file? Download or convert it again", what, id);
+        }
+        fail(ErrorCode::kUnsupported,
+             "{}: {} has type {} (id {}), which is not supported yet by this version; requantize the model "
+             "to F16, "
+             "BF16, Q8_0, Q4_0, Q4_K_M, Q5_K_M or Q6_K",
+             path_, what, name, id);
+    }
+
+    /// Bytes of a tensor; checks its shape.
+    uint64_t data_bytes(const GgufTensor& tensor) const {
+        const auto [type, type_name, block_elements, block_bytes] = tensor_type_info(tensor.type);
+        std::optional<uint64_t> n_elements = 1;
+        for (const uint64_t dimension : tensor.ne) {
+            n_elements = product(*n_elements, dimension);
+            if (!n_elements || *n_elements == 0) {
+                bad("tensor '{}' has the impossible shape {}; the file is damaged, convert it again",
+                    printable(tensor.name), shape_string(tensor.shape()));
+            }
+        }
+        if (tensor.ne[0] % block_elements != 0) {
+            bad("tensor '{}' of type {} has rows of {} numbers, not a multiple of the type's {}; the file is "
+                "damaged, "
+                "convert it again",
+                printable(tensor.name), type_name, tensor.ne[0], block_elements);
+        }
+        const std::optional<uint64_t> size = product(*n_elements / block_elements, block_bytes);
+        if (!size) {
+            bad("tensor '{}' has the impossible shape {}; the file is damaged, convert it again",
+                printable(tensor.name), shape_string(tensor.shape()));
+        }
+        return *size;
+    }
+
+    void place_tensors(GgufPart& result) {
+        if (result.tensors.empty()) return;
+        const uint64_t mask = uint64_t{result.alignment} - 1;
+        const uint64_t data_start = (position_ + mask) & ~mask;
+        const uint64_t section = bytes_.size() > data_start ? bytes_.size() - data_start : 0;
+        for (GgufTensor& tensor : result.tensors) {
+            const uint64_t size = data_bytes(tensor);
+            const uint64_t offset = tensor.file_offset;
+            if ((offset & mask) != 0) {
+                bad("tensor '{}' is at offset {}, which is not aligned to {}; the file is damaged, convert "
+                    "it again",
+                    printable(tensor.name), offset, result.alignment);
+            }
+            if (offset > section || size > section - offset) {
+                bad("tensor '{}' ({} bytes at offset {} of the data) reaches past the end of the file ({} "
+                    "bytes of "
+                    "data); it is cut short or damaged, download or convert it again",
+                    printable(tensor.name), size, offset, section);
+            }
+            tensor.file_offset = data_start + offset;
+            tensor.data = bytes_.subspan(tensor.file_offset, size);
+        }
+        check_overlaps(result.tensors);
+    }
+
+    void check_overlaps(const std::vector<GgufTensor>& tensors) const {
+        std::vector<const GgufTensor*> sorted;
+        sorted.reserve(tensors.size());
+        for (const GgufTensor& tensor : tensors) sorted.push_back(&tensor);
+        std::ranges::sort(sorted, {}, &GgufTensor::file_offset);
+        for (size_t i = 1; i < sorted.size(); ++i) {
+            const GgufTensor& before = *sorted[i - 1];
+            if (sorted[i]->file_offset - before.file_offset < before.data.size()) {
+                bad("tensors '{}' and '{}' overlap in the file; it is damaged, convert it again",
+                    printable(before.name), printable(sorted[i]->name));
+            }
+        }
+    }
+
+    const std::string& path_;
+    std::span<const std::byte> bytes_;
+    size_t position_ = 0;
+    std::string_view key_;  // of the metadata entry that is being read
+};
+
+}  // namespace
+
+GgufPart parse_gguf_part(const std::string& path, std::span<const std::byte> bytes, uint32_t part) {
+    return Parser(path, bytes).parse(part);
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/gguf.h"
+
+namespace vkmoe {
+
+/// What one file says. Views the bytes that it was read from.
+struct GgufPart {
+    uint32_t version;
+    uint32_t alignment;  ///< of tensor data, bytes
+    std::vector<GgufEntry> entries;
+    std::vector<GgufTensor> tensors;
+};
+
+/// Reads the bytes of one GGUF file and checks all that can be checked in it alone. `path` is for messages,
+/// `part` for GgufTensor::part.
+GgufPart parse_gguf_part(const std::string& path, std::span<const std::byte> bytes, uint32_t part);
+
+}  // namespace vkmoe
