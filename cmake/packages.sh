@@ -111,7 +111,7 @@ debian_apt() {
         if [ "$(. /etc/os-release && printf %s "$ID")" = debian ]; then
             update_lists
         else
-            (require_packages python-apt-common) || return 1
+            (require_packages python-apt-common ca-certificates) || return 1
         fi
         mirror=$(debian_mirror)
     fi
@@ -135,7 +135,8 @@ debian_apt() {
 
 # build_preset PRESET: configures again each time (a second or so), so that what was installed meanwhile is taken.
 build_preset() {
-    logged cmake -S "$VKMOE_ROOT" --preset "$1" || die "cmake --preset $1 failed; see $VKMOE_LOG"
+    mkdir -p "$(dirname "$VKMOE_LOG")"
+    cmake -S "$VKMOE_ROOT" --preset "$1" >>"$VKMOE_LOG" || die "cmake --preset $1 failed: its errors are above"
     cmake --build "$VKMOE_ROOT/build/$1" --parallel "$(nproc)" ||
         die "the build in build/$1 failed: the compiler's errors are above"
 }
