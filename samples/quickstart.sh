@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Installs what vkmoe needs, builds it and lets the bundled model write: see --help.
 set -euo pipefail
 
 usage() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Installs what the tests need, builds them and runs them: see --help.
 set -euo pipefail
 
 usage() {
