@@ -32,6 +32,7 @@ SOURCE_SUFFIXES = {".h", ".c", ".cpp", ".comp", ".glsl", ".py", ".sh", ".cmake"}
 SOURCE_FOLDERS = ("cmake", "include", "samples", "shaders", "src", "tests")
 # Spelt in two pieces, or this file would break its own rule.
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME)\b")
+BEGINS_WITH_COMMENT = re.compile(r"(#version [^\n]*\n\s*)?(//|/\*)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
 
@@ -69,7 +70,7 @@ def form_faults(name, text):
         faults.append(f"has {lines} lines, over {MAX_LINES}: it holds more than one idea")
     for match in UNFINISHED.finditer(text):
         faults.append(f"line {text.count(chr(10), 0, match.start()) + 1} says {match.group()}")
-    if name.endswith((".comp", ".glsl")) and not text.startswith(("//", "/*")):
+    if name.endswith((".comp", ".glsl")) and not BEGINS_WITH_COMMENT.match(text):
         faults.append("does not begin with a comment that says what it computes")
     return faults
 
@@ -104,8 +105,9 @@ class Rules(unittest.TestCase):
     def test_form(self):
         self.assertEqual(len(form_faults("a.cpp", "\n" * (MAX_LINES + 1))), 1)
         self.assertEqual(form_faults("a.cpp", "int x;  // TO" + "DO: y\n"), ["line 1 says TO" + "DO"])
-        self.assertEqual(len(form_faults("a.comp", "#version 460\n")), 1)
+        self.assertEqual(len(form_faults("a.comp", "#version 460\nlayout(local_size_x = 1) in;\n// Adds.\n")), 1)
         self.assertEqual(form_faults("a.comp", "// Adds.\n#version 460\n"), [])
+        self.assertEqual(form_faults("a.comp", "#version 460\n// Adds.\n"), [])
 
 
 class Tree(unittest.TestCase):
