@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 /// What the kernels over rows share on the host: argument checks and launch geometry.
 
@@ -13,7 +14,7 @@ namespace vkmoe {
 /// How a row kernel is laid out over invocations; zeros: by the plan. Tests set it to reach every layout on
 /// one device.
 struct RowTuning {
-    uint32_t workgroup_size = 0;   ///< a whole number of subgroups, a multiple of 8
+    uint32_t workgroup_size = 0;   ///< a whole number of subgroups, a multiple of lanes_per_block
     uint32_t lanes_per_block = 0;  ///< invocations that share a block of 32: 1, 2, 4 or 8, at most a subgroup
 };
 
@@ -28,6 +29,34 @@ void require_multiple(Op op, const char* argument, uint32_t value, uint32_t unit
 /// n groups as a grid: in x, and beyond 65535 in y too. Shaders get the index back with group_index() of
 /// common/grid.glsl and must drop what lies at n and beyond.
 std::array<uint32_t, 3> linear_grid(uint64_t n);
+
+/// The grid for kernels where an invocation does one of n_items pieces of work. Error(kInvalidArgument) where
+/// their index would not fit 32 bits.
+std::array<uint32_t, 3> item_grid(Op op, uint64_t n_items, uint32_t workgroup_size);
+
+/// From here on a subgroup is taken for a real GPU's: neighbouring lanes then share a block, so that they
+/// read and write neighbouring words, and one row gets many subgroups. The narrow ones of CPU devices gain
+/// nothing from either and pay for each shuffle and barrier.
+inline constexpr uint32_t kWideSubgroup = 16;
+
+/// Invocations for a kernel that goes through a row of n_items in one workgroup: the plan's, doubled up to
+/// `most` while there is work for them, on devices with wide subgroups.
+uint32_t wide_workgroup(const Device& device, uint64_t n_items, uint32_t most);
+
+/// Specialization constants 0 and 1 of a row kernel.
+struct RowLayout {
+    uint32_t workgroup_size = 0;
+    uint32_t lanes_per_block = 0;
+    std::vector<uint32_t> constants() const { return {workgroup_size, lanes_per_block}; }
+    /// Invocations that a row of n_columns keeps busy: each has 32 / lanes_per_block columns.
+    uint64_t items(uint32_t n_columns) const { return uint64_t{n_columns} * lanes_per_block / 32; }
+};
+
+/// The layout by tuning, where it says so, else workgroup_size (the plan's on the scalar path) and lanes by
+/// the device. packs: int8 rows are written; without them an invocation takes one vec4 at a time.
+/// Error(kInvalidArgument) for a tuning that the device or the path cannot do.
+RowLayout row_layout(const KernelContext& context, const KernelBinary& kernel, const RowTuning& tuning,
+                     uint32_t workgroup_size, bool packs);
 
 /// The kernel of op at the wished path, or the plan's choice.
 const KernelBinary& find_kernel(KernelContext& context, Op op, std::optional<Path> path,

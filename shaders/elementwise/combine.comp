@@ -1,0 +1,28 @@
+// destination[t, d] = residual[t, d] + sum over slots s of weights[t, s] * expert_output[t, s, d], in the order of slots.
+// One invocation a vec4 of the output, tokens after one another.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+
+#include "common/memory.glsl"
+#include "common/grid.glsl"
+#include "elementwise/params.h"
+
+layout(local_size_x_id = 0) in;
+layout(push_constant) uniform Push { CombineParams params; };
+
+void main() {
+    uint vectors = params.n_columns / 4u;
+    uint item = group_index() * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
+    if (item >= params.n_tokens * vectors) return;
+    uint t = item / vectors;
+    uint at = item - t * vectors;
+
+    uint row_bytes = params.n_columns * 4u;
+    vec4 sum = vec4(0.0);
+    if (!is_null(params.residual)) sum = Floats4(advance(params.residual, t, row_bytes)).at[at];
+    Floats weights = Floats(advance(params.weights, t, params.n_slots * 4u));
+    for (uint s = 0; s < params.n_slots; ++s) {
+        sum += weights.at[s] * Floats4(advance(params.expert_output, t * params.n_slots + s, row_bytes)).at[at];
+    }
+    Floats4Out(advance(params.destination, t, row_bytes)).at[at] = sum;
+}

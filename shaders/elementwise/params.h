@@ -1,0 +1,80 @@
+// Push constants of the kernels over rows. Rows of activations begin on 16-byte boundaries; strides are in floats.
+#ifndef VKMOE_SHADERS_ELEMENTWISE_PARAMS_H
+#define VKMOE_SHADERS_ELEMENTWISE_PARAMS_H
+
+#include "common/shared.h"
+
+#ifdef __cplusplus
+namespace vkmoe {
+#endif
+
+struct EmbedRowsParams {
+    VKMOE_POINTER table;
+    VKMOE_POINTER tokens;
+    VKMOE_POINTER destination;
+    VKMOE_UINT n_tokens;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT n_vocabulary;
+    VKMOE_FLOAT scale;
+};
+VKMOE_CHECK_SIZE(EmbedRowsParams, 40);
+
+struct RmsNormParams {
+    VKMOE_POINTER source;
+    VKMOE_POINTER weight;          // null: all ones
+    VKMOE_POINTER destination;     // null: not wanted
+    VKMOE_POINTER destination_q8;  // null: not wanted
+    VKMOE_UINT n_rows;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT source_stride;
+    VKMOE_FLOAT epsilon;
+};
+VKMOE_CHECK_SIZE(RmsNormParams, 48);
+
+struct QuantizeQ8Params {
+    VKMOE_POINTER source;
+    VKMOE_POINTER destination_q8;
+    VKMOE_UINT n_rows;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT source_stride;
+    VKMOE_UINT reserved;  // keeps the size a multiple of 8, as C++ has it
+};
+VKMOE_CHECK_SIZE(QuantizeQ8Params, 32);
+
+struct SwigluParams {
+    VKMOE_POINTER gate;
+    VKMOE_POINTER up;
+    VKMOE_POINTER destination;     // null: not wanted
+    VKMOE_POINTER destination_q8;  // null: not wanted
+    VKMOE_UINT n_rows;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT gate_stride;
+    VKMOE_UINT up_stride;
+};
+VKMOE_CHECK_SIZE(SwigluParams, 48);
+
+struct CombineParams {
+    VKMOE_POINTER expert_output;
+    VKMOE_POINTER weights;
+    VKMOE_POINTER residual;  // null: none
+    VKMOE_POINTER destination;
+    VKMOE_UINT n_tokens;
+    VKMOE_UINT n_slots;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT reserved;
+};
+VKMOE_CHECK_SIZE(CombineParams, 48);
+
+struct ArgmaxParams {
+    VKMOE_POINTER source;
+    VKMOE_POINTER destination;
+    VKMOE_UINT n_rows;
+    VKMOE_UINT n_columns;
+};
+VKMOE_CHECK_SIZE(ArgmaxParams, 24);
+
+#ifdef __cplusplus
+}  // namespace vkmoe
+#endif
+
+#endif

@@ -1,0 +1,37 @@
+#include "kernels/swiglu.h"
+
+#include "base/error.h"
+#include "elementwise/params.h"
+#include "kernels/activation.h"
+
+namespace vkmoe {
+
+Dispatch swiglu(KernelContext& context, const SwigluArgs& args) {
+    const Op op = Op::kSwiglu;
+    const bool packs = args.output_q8 != 0;
+    require_address(op, "gate", args.gate, 16);
+    require_address(op, "up", args.up, 16);
+    require_optional_address(op, "output", args.output, 16);
+    require_optional_address(op, "output_q8", args.output_q8, 16);
+    if (args.output == 0 && !packs) fail(ErrorCode::kInvalidArgument, "{}: no output is wanted", op_name(op));
+    require_multiple(op, "n_columns", args.n_columns, packs ? 32 : 4);
+    require_multiple(op, "n_rows", args.n_rows, 1);
+    const uint32_t gate_stride = checked_stride(op, "gate_stride", args.gate_stride, args.n_columns);
+    const uint32_t up_stride = checked_stride(op, "up_stride", args.up_stride, args.n_columns);
+
+    const KernelBinary& kernel = find_kernel(context, op, args.path);
+    const RowLayout layout = row_layout(context, kernel, args.tuning, context.plan().workgroup_size, packs);
+    Dispatch dispatch;
+    dispatch.pipeline = context.pipeline(kernel, layout.constants());
+    dispatch.label = "swiglu";
+    dispatch.set_push(SwigluParams{args.gate, args.up, args.output, args.output_q8, args.n_rows,
+                                   args.n_columns, gate_stride, up_stride});
+    dispatch.groups = item_grid(op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
+    dispatch.read(args.gate, strided_bytes(args.n_rows, args.n_columns, gate_stride));
+    dispatch.read(args.up, strided_bytes(args.n_rows, args.n_columns, up_stride));
+    dispatch.write(args.output, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
+    dispatch.write(args.output_q8, args.n_rows * q8_row_bytes(args.n_columns));
+    return dispatch;
+}
+
+}  // namespace vkmoe
