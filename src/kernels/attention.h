@@ -17,6 +17,16 @@ uint32_t attention_splits(const DevicePlan& plan, uint32_t n_tokens, uint32_t n_
 uint64_t attention_scratch_bytes(uint32_t n_tokens, uint32_t n_heads, uint32_t head_dim, uint32_t n_splits,
                                  bool q8_output = false);
 
+/// How attention is laid out over invocations; zeros: by the plan. Tests set it to reach every layout on one
+/// device.
+struct AttentionTuning {
+    uint32_t queries = 0;  ///< query rows of a tile, 1 to 16
+    uint32_t rows = 0;     ///< cache rows a lane scores at a time, 1 to 8
+    uint32_t cluster =
+        0;  ///< lanes that share a row of K: a power of two, at most a subgroup; 1 on the scalar path
+    uint32_t words_at_once = 0;  ///< words of V a lane sums at a time
+};
+
 /// Causal attention of n_tokens new tokens over the KV cache of one layer. Token t sees rows max(0, p -
 /// window + 1) .. p where p = positions[t]; the cache holds all of them by now, also those of this batch.
 /// Query head h reads KV head h / (n_heads / n_kv_heads). A token whose position lies outside [0, n_context)
@@ -40,6 +50,7 @@ struct AttentionArgs {
     uint32_t n_splits = 1;     ///< of attention_splits; any number from 1 to 4096 is right
     float scale = 1;           ///< times q . k; commonly 1 / sqrt(head_dim)
     std::optional<Path> path;  ///< this very path, in place of the plan's best
+    AttentionTuning tuning;
 };
 
 /// One dispatch; two where there are several splits or a q8_out: the second combines the parts.

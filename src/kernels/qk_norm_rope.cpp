@@ -1,0 +1,137 @@
+#include "kernels/qk_norm_rope.h"
+
+#include "attention/params.h"
+#include "base/error.h"
+#include "kernels/elementwise.h"
+#include "kernels/kv_cache.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace vkmoe {
+namespace {
+
+constexpr Op kOp = Op::kQkNormRope;
+
+void check(const QkNormRopeArgs& args) {
+    require_address(kOp, "q", args.q, 4);
+    require_address(kOp, "k", args.k, 4);
+    require_address(kOp, "v", args.v, 4);
+    require_address(kOp, "q_out", args.q_out, 4);
+    require_optional_address(kOp, "q_norm", args.q_norm, 4);
+    require_optional_address(kOp, "k_norm", args.k_norm, 4);
+    require_address(kOp, "positions", args.positions, 4);
+    require_address(kOp, "k_cache", args.k_cache, 16);
+    require_address(kOp, "v_cache", args.v_cache, 16);
+    require_multiple(kOp, "head_dim", args.head_dim, 32);
+    require_multiple(kOp, "n_kv_heads", args.n_kv_heads, 1);
+    require_multiple(kOp, "n_heads", args.n_heads, args.n_kv_heads);
+    require_multiple(kOp, "n_context", args.n_context, 1);
+    require_multiple(kOp, "n_tokens", args.n_tokens, 1);
+    if (args.head_dim > 256)
+        fail(ErrorCode::kUnsupported, "qk_norm_rope: head_dim is {}, but at most 256 is supported",
+             args.head_dim);
+    if (args.rope_dims % 2 != 0 || args.rope_dims > args.head_dim)
+        fail(ErrorCode::kInvalidArgument,
+             "qk_norm_rope: rope_dims is {}: it must be even and at most head_dim, {}", args.rope_dims,
+             args.head_dim);
+    if (args.rope_dims != 0) require_address(kOp, "rope_table", args.rope_table, 4);
+    if (args.n_tokens > 65535 || uint64_t{args.n_heads} + 2ull * args.n_kv_heads > 65535)
+        fail(ErrorCode::kUnsupported,
+             "qk_norm_rope: {} tokens of {} heads and {} KV heads are more than one dispatch can take (65535 "
+             "each)",
+             args.n_tokens, args.n_heads, args.n_kv_heads);
+    if (uint64_t{args.n_kv_heads} * args.n_context > 0xFFFFFFFFull)
+        fail(ErrorCode::kUnsupported,
+             "qk_norm_rope: {} KV heads times a context of {} rows are more than 2^32 rows", args.n_kv_heads,
+             args.n_context);
+}
+
+uint32_t stride_or(uint32_t stride, uint32_t row_floats, const char* name) {
+    if (stride == 0) return row_floats;
+    if (stride < row_floats || stride >= (1u << 30))
+        fail(ErrorCode::kInvalidArgument, "qk_norm_rope: {} is {}: rows have {} floats, and 2^30 is too many",
+             name, stride, row_floats);
+    return stride;
+}
+
+}  // namespace
+
+std::vector<uint32_t> rope_table(uint32_t rope_dims, double base, double frequency_scale,
+                                 std::span<const float> factors) {
+    const uint32_t n_pairs = rope_dims / 2;
+    if (rope_dims % 2 != 0)
+        fail(ErrorCode::kInvalidArgument, "rope_table: rope_dims is {}: it must be even", rope_dims);
+    if (!(base > 0) || !std::isfinite(base) || !std::isfinite(frequency_scale))
+        fail(ErrorCode::kInvalidArgument, "rope_table: base {} or frequency scale {} is not a usable number",
+             base, frequency_scale);
+    if (!factors.empty() && factors.size() != n_pairs)
+        fail(ErrorCode::kInvalidArgument, "rope_table: {} frequency factors for {} pairs of dimensions",
+             factors.size(), n_pairs);
+    std::vector<uint32_t> table;
+    table.reserve(n_pairs * 2);
+    for (uint32_t i = 0; i < n_pairs; ++i) {
+        double frequency = std::pow(base, -2.0 * i / rope_dims) * frequency_scale;
+        if (!factors.empty()) frequency /= static_cast<double>(factors[i]);
+        const double turns = frequency / (2 * std::numbers::pi);
+        if (!std::isfinite(turns))
+            fail(ErrorCode::kInvalidArgument,
+                 "rope_table: frequency factor {} of pair {} is not a usable number", factors[i], i);
+        const double high = (turns - std::floor(turns)) * 0x1p32;
+        const double low = (high - std::floor(high)) * 0x1p32;
+        // A fraction that rounded up to a whole turn wraps to 0, hence the wider type.
+        table.push_back(static_cast<uint32_t>(static_cast<uint64_t>(high)));
+        table.push_back(static_cast<uint32_t>(static_cast<uint64_t>(low)));
+    }
+    return table;
+}
+
+Dispatch qk_norm_rope(KernelContext& context, const QkNormRopeArgs& args) {
+    check(args);
+    const uint32_t q_floats = args.n_heads * args.head_dim;
+    const uint32_t kv_floats = args.n_kv_heads * args.head_dim;
+    QkNormRopeParams params{};
+    params.q = args.q;
+    params.k = args.k;
+    params.v = args.v;
+    params.q_out = args.q_out;
+    params.q_norm = args.q_norm;
+    params.k_norm = args.k_norm;
+    params.positions = args.positions;
+    params.rope_table = args.rope_table;
+    params.k_cache = args.k_cache;
+    params.v_cache = args.v_cache;
+    params.q_stride = stride_or(args.q_stride, q_floats, "q_stride");
+    params.k_stride = stride_or(args.k_stride, kv_floats, "k_stride");
+    params.v_stride = stride_or(args.v_stride, kv_floats, "v_stride");
+    params.q_out_stride = stride_or(args.q_out_stride, q_floats, "q_out_stride");
+    params.n_heads = args.n_heads;
+    params.n_kv_heads = args.n_kv_heads;
+    params.n_context = args.n_context;
+    params.rope_dims = args.rope_dims;
+    params.norm_epsilon = args.norm_epsilon;
+    params.attention_factor = args.attention_factor;
+
+    const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
+    const KernelBinary& kernel = find_kernel(context, kOp, args.path, args.kv_type);
+    const uint32_t lanes = context.plan().subgroup_size;
+    Dispatch dispatch;
+    dispatch.pipeline = context.pipeline(
+        kernel, {lanes, lanes, args.head_dim, args.rope_style == RopeStyle::kInterleaved ? 1u : 0u});
+    dispatch.label = "qk_norm_rope";
+    dispatch.set_push(params);
+    dispatch.groups = {args.n_heads + 2 * args.n_kv_heads, args.n_tokens, 1};
+    dispatch.read(args.q, strided_bytes(args.n_tokens, q_floats, params.q_stride));
+    dispatch.read(args.k, strided_bytes(args.n_tokens, kv_floats, params.k_stride));
+    dispatch.read(args.v, strided_bytes(args.n_tokens, kv_floats, params.v_stride));
+    dispatch.read(args.q_norm, uint64_t{args.head_dim} * 4);
+    dispatch.read(args.k_norm, uint64_t{args.head_dim} * 4);
+    dispatch.read(args.positions, uint64_t{args.n_tokens} * 4);
+    dispatch.read(args.rope_table, uint64_t{args.rope_dims} * 4);
+    dispatch.write(args.q_out, strided_bytes(args.n_tokens, q_floats, params.q_out_stride));
+    dispatch.write(args.k_cache, cache_bytes);
+    dispatch.write(args.v_cache, cache_bytes);
+    return dispatch;
+}
+
+}  // namespace vkmoe
