@@ -80,12 +80,16 @@ std::string normalize_nfc(std::string_view text) {
         utf8proc_map(bytes, static_cast<utf8proc_ssize_t>(text.size()), &mapped,
                      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
     const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(mapped, std::free);
-    if (length == UTF8PROC_ERROR_NOMEM) fail(ErrorCode::kOutOfMemory, "no memory to normalize {} bytes of text", text.size());
-    if (length < 0) fail(ErrorCode::kInternal, "normalizing {} bytes of text: {}", text.size(), utf8proc_errmsg(length));
+    if (length == UTF8PROC_ERROR_NOMEM)
+        fail(ErrorCode::kOutOfMemory, "no memory to normalize {} bytes of text", text.size());
+    if (length < 0)
+        fail(ErrorCode::kInternal, "normalizing {} bytes of text: {}", text.size(), utf8proc_errmsg(length));
     return std::string(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
 }
 
-uint32_t byte_level_character(uint8_t byte) { return byte_level_table().character[byte]; }
+uint32_t byte_level_character(uint8_t byte) {
+    return byte_level_table().character[byte];
+}
 
 std::string byte_level_decode(std::string_view token) {
     std::string bytes;

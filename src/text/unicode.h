@@ -20,12 +20,12 @@ void append_utf8(std::string& out, uint32_t code_point);
 /// Unicode normalization form C. `text` must be well-formed UTF-8.
 std::string normalize_nfc(std::string_view text);
 
-/// The printable character that stands for `byte` in the vocabularies of byte-level BPE: printable Latin-1 stands
-/// for itself, the other 68 bytes, in order, for U+0100 and up (the scheme that GPT-2 published).
+/// The printable character that stands for `byte` in the vocabularies of byte-level BPE: printable Latin-1
+/// stands for itself, the other 68 bytes, in order, for U+0100 and up (the scheme that GPT-2 published).
 uint32_t byte_level_character(uint8_t byte);
 
-/// Turns a byte-level BPE token's text back into the bytes it stands for. A character outside the scheme (padding
-/// and added tokens have some) stays as it is.
+/// Turns a byte-level BPE token's text back into the bytes it stands for. A character outside the scheme
+/// (padding and added tokens have some) stays as it is.
 std::string byte_level_decode(std::string_view token);
 
 }  // namespace vkmoe

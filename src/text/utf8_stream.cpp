@@ -29,8 +29,8 @@ LeadByte classify(uint8_t byte) {
     return {0, 0, 0};
 }
 
-/// Length of the longest start of `text` (not empty, no complete character at its start) that could still grow
-/// into a character; at least 1, as a byte that begins none is an ill-formed part of its own.
+/// Length of the longest start of `text` (not empty, no complete character at its start) that could still
+/// grow into a character; at least 1, as a byte that begins none is an ill-formed part of its own.
 size_t ill_formed_length(std::string_view text, bool& may_grow) {
     const LeadByte lead = classify(static_cast<uint8_t>(text[0]));
     size_t length = 1;

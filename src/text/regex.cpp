@@ -1,0 +1,138 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "text/regex.h"
+
+#include <pcre2.h>
+
+#include <array>
+
+#include "base/error.h"
+#include "text/unicode.h"
+
+namespace vkmoe {
+namespace {
+
+constexpr size_t kJitStackStart = size_t{32} << 10;
+constexpr size_t kJitStackMost = size_t{4} << 20;
+constexpr uint32_t kHeapLimitKib = 16384;  // for the interpreter, where there is no just-in-time compiler
+constexpr uint32_t kMatchLimit = 10'000'000;
+
+/// Replaces \s by \p{White_Space} and \S by \P{White_Space}, inside classes and outside.
+std::string with_unicode_white_space(std::string_view pattern) {
+    std::string out;
+    out.reserve(pattern.size() + 64);
+    for (size_t i = 0; i < pattern.size(); ++i) {
+        if (pattern[i] != '\\' || i + 1 == pattern.size()) {
+            out += pattern[i];
+            continue;
+        }
+        const char escaped = pattern[++i];
+        if (escaped == 's') {
+            out += "\\p{White_Space}";
+        } else if (escaped == 'S') {
+            out += "\\P{White_Space}";
+        } else {
+            out += '\\';
+            out += escaped;
+        }
+    }
+    return out;
+}
+
+PCRE2_SPTR code_units(std::string_view text) {
+    return reinterpret_cast<PCRE2_SPTR>(text.data());
+}
+
+std::string error_text(int code) {
+    std::array<PCRE2_UCHAR, 256> buffer{};
+    pcre2_get_error_message(code, buffer.data(), buffer.size());
+    return reinterpret_cast<const char*>(buffer.data());
+}
+
+bool is_resource_limit(int code) {
+    return code == PCRE2_ERROR_JIT_STACKLIMIT || code == PCRE2_ERROR_MATCHLIMIT ||
+           code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_DEPTHLIMIT;
+}
+
+}  // namespace
+
+Regex::Regex(std::string_view pattern) : pattern_(pattern) {
+    const std::string translated = with_unicode_white_space(pattern);
+    int error = 0;
+    PCRE2_SIZE position = 0;
+    code_.reset(pcre2_compile(code_units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                              &position, nullptr));
+    if (code_ == nullptr) {
+        fail(ErrorCode::kInternal, "regular expression '{}' does not compile at {}: {}", translated, position,
+             error_text(error));
+    }
+    // Without a just-in-time compiler this fails and matching is interpreted: slower, with the same results.
+    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+}
+
+void Regex::FreeCode::operator()(pcre2_code* code) const {
+    pcre2_code_free(code);
+}
+void RegexMatcher::FreeMatchData::operator()(pcre2_match_data* data) const {
+    pcre2_match_data_free(data);
+}
+void RegexMatcher::FreeContext::operator()(pcre2_match_context* context) const {
+    pcre2_match_context_free(context);
+}
+void RegexMatcher::FreeStack::operator()(pcre2_jit_stack* stack) const {
+    pcre2_jit_stack_free(stack);
+}
+
+RegexMatcher::RegexMatcher()
+    : stack_(pcre2_jit_stack_create(kJitStackStart, kJitStackMost, nullptr)),
+      context_(pcre2_match_context_create(nullptr)),
+      data_(pcre2_match_data_create(1, nullptr)) {
+    if (context_ == nullptr || data_ == nullptr) {
+        fail(ErrorCode::kOutOfMemory, "no memory for matching regular expressions");
+    }
+    pcre2_set_match_limit(context_.get(), kMatchLimit);
+    pcre2_set_heap_limit(context_.get(), kHeapLimitKib);
+    if (stack_ != nullptr) pcre2_jit_stack_assign(context_.get(), nullptr, stack_.get());
+}
+
+RegexMatcher::Match RegexMatcher::find(const Regex& regex, std::string_view text, size_t start) {
+    std::string_view subject = text;
+    while (true) {
+        const int result = pcre2_match(regex.code_.get(), code_units(subject), subject.size(), start,
+                                       PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
+        if (result >= 0) {
+            const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
+            return {true, offsets[0], offsets[1]};
+        }
+        if (result == PCRE2_ERROR_NOMATCH) return {false, subject.size(), subject.size()};
+        const size_t left = subject.size() - start;
+        if (!is_resource_limit(result) || left <= 4) {
+            fail(ErrorCode::kInternal, "matching '{}' failed: {}", regex.pattern_, error_text(result));
+        }
+        size_t window = left > kFallbackWindow ? kFallbackWindow : left / 2;
+        while ((static_cast<unsigned char>(text[start + window]) & 0xC0) == 0x80) --window;
+        subject = text.substr(0, start + window);
+    }
+}
+
+void RegexMatcher::split(const Regex& regex, std::string_view text, std::vector<std::string_view>& pieces) {
+    const auto add = [&](size_t begin, size_t end) {
+        if (begin < end) pieces.push_back(text.substr(begin, end - begin));
+    };
+    size_t piece_start = 0;
+    size_t position = 0;
+    while (position < text.size()) {
+        const Match match = find(regex, text, position);
+        if (!match.found) {
+            position = match.end;  // the end of the text, or of the window that was searched
+            continue;
+        }
+        add(piece_start, match.begin);
+        add(match.begin, match.end);
+        piece_start = match.end;
+        position = match.end;
+        if (match.begin == match.end) position += utf8_character_length(text.substr(position));
+    }
+    add(piece_start, text.size());
+}
+
+}  // namespace vkmoe
