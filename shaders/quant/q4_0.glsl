@@ -1,4 +1,5 @@
 // Q4_0: blocks of 18 bytes: float16 d, 16 bytes of nibbles (elements i low, i + 16 high). value = d * (q - 8).
+#define VKMOE_OFFSETS 1
 const uint CHUNK_RUNS = 1;
 
 uint row_stride(uint n_columns) { return n_columns / 32u * 18u; }

@@ -1,6 +1,7 @@
 // Q4_K: blocks of 256 in 144 bytes: float16 d, dmin; 12 bytes of 6-bit scales and minimums; 128 bytes of nibbles.
 // Sub-blocks 2j and 2j + 1 (32 elements each) are the low and high nibbles of bytes 32j..32j+31: a chunk is one such
 // pair. value = d * scale * q - dmin * minimum.
+#define VKMOE_OFFSETS 1
 const uint CHUNK_RUNS = 2;
 
 uint row_stride(uint n_columns) { return n_columns / 256u * 144u; }

@@ -1,5 +1,6 @@
 // Q5_K: blocks of 256 in 176 bytes: float16 d, dmin; 12 bytes of 6-bit scales and minimums; 32 bytes of fifth bits; 128
 // bytes of nibbles. As Q4_K, with bit s of fifth-bit byte i being that of element i of sub-block s.
+#define VKMOE_OFFSETS 1
 const uint CHUNK_RUNS = 2;
 
 uint row_stride(uint n_columns) { return n_columns / 256u * 176u; }

@@ -2,6 +2,7 @@
 // Half h (128 elements) has nibble bytes 64h.., high bytes 32h..; its quarter p is elements 32p.. of it: nibbles of bytes
 // 32(p % 2).., low for p < 2, and bits 2p of the high bytes. value = d * scale[element / 16] * (q - 32).
 // A chunk takes quarters p and p + 2 of one half, which share their nibble bytes.
+#define VKMOE_HALF_SCALES 1
 const uint CHUNK_RUNS = 2;
 
 uint row_stride(uint n_columns) { return n_columns / 256u * 210u; }

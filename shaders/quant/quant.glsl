@@ -10,8 +10,9 @@
 //   uint row_stride(uint n_columns)  bytes
 //   void decode_run(Run run, out vec4 values[8])
 //
-// and for quantized types value[i] = scale[i / 16] * q[i] - offset, so that dot products of integers need one
-// multiplication a half run and one for the offset with the activations' sum. n_columns is a multiple of the type's block.
+// and for quantized types value[i] = scale[i / 16] * q[i] - offset (types whose two scales differ define VKMOE_HALF_SCALES,
+// those whose offset is not zero VKMOE_OFFSETS), so that dot products of integers need one
+// multiplication a half run and one for the offset with the sum of the activations. n_columns: a multiple of the block.
 #ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
 #define VKMOE_SHADERS_QUANT_QUANT_GLSL
 

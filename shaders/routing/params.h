@@ -21,6 +21,23 @@ struct RouterParams {
 };
 VKMOE_CHECK_SIZE(RouterParams, 48);
 
+/// group_routes: pairs (token, slot) sorted by expert, cut into tiles, and the indirect arguments of the dispatches over them.
+struct GroupRoutesParams {
+    VKMOE_POINTER ids;        // uint [n_pairs]: the expert of each pair
+    VKMOE_POINTER pairs;      // out: uint [n_pairs], pair indices, those of one expert together
+    VKMOE_POINTER tiles;      // out: uvec4 [at most n_pairs / tile_tokens + n_experts]: expert, first entry in pairs, count, 0
+    VKMOE_POINTER arguments;  // out: uint [2, 3]: {tiles, first_y, first_z}, {tiles, second_y, second_z}
+    VKMOE_UINT n_pairs;
+    VKMOE_UINT n_experts;
+    VKMOE_UINT tile_tokens;
+    VKMOE_UINT first_y;
+    VKMOE_UINT first_z;
+    VKMOE_UINT second_y;
+    VKMOE_UINT second_z;
+    VKMOE_UINT padding;
+};
+VKMOE_CHECK_SIZE(GroupRoutesParams, 64);
+
 #ifdef __cplusplus
 }  // namespace vkmoe
 #endif

@@ -1,0 +1,44 @@
+#version 460
+// The experts' matrices for many tokens: pairs (token, slot) come sorted by expert and cut into tiles (group_routes);
+// y[p, r] = W[r, :] . x[p / divisor, :], gathered when tokens are loaded and scattered when sums are stored.
+// Launch: x is the tile (indirect), y covers tiles of rows, z the matrix: one, or gate and up.
+#extension GL_GOOGLE_include_directive : require
+#include "common/memory.glsl"
+#include "matmul/params.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint ROWS = 4;
+layout(constant_id = 2) const uint TOKENS = 4;
+layout(constant_id = 3) const uint ROW_LANES = 8;
+
+layout(push_constant) uniform Push { ExpertMatmulParams params; };
+
+#include "matmul/tile.glsl"
+
+uvec2 matrix;      // of this tile's expert
+uvec4 tile;        // expert, first entry in pairs, count
+
+uvec2 weight_row_of(uint i) {
+    uint row = min(gl_WorkGroupID.y * TILE_ROWS + i, params.n_rows - 1u);
+    return advance(matrix, row, row_stride(params.n_columns));
+}
+
+uint pair_of(uint i) { return Words(params.pairs).at[tile.y + min(i, tile.z - 1u)]; }
+
+uvec2 token_row_of(uint i) { return advance(params.x, pair_of(i) / params.x_divisor, params.x_stride); }
+
+void main() {
+    tile = Words4(params.tiles).at[gl_WorkGroupID.x];
+    bool second = gl_WorkGroupID.z != 0u;
+    matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);
+    multiply_tile(params.n_columns);
+    [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+        uint token = t * TOKEN_LANES + token_lane();
+        if (token >= tile.z) continue;
+        uvec2 y_row = advance(second ? params.second_y : params.first_y, pair_of(token), params.n_rows * 4u);
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            uint row = gl_WorkGroupID.y * TILE_ROWS + r * ROW_LANES + row_lane();
+            if (row < params.n_rows) FloatsOut(y_row).at[row] = sums[r * TOKENS + t];
+        }
+    }
+}

@@ -1,0 +1,58 @@
+#version 460
+// The down projection of a few tokens: y[t, r] = residual[t, r] + sum over slots s of weights[t, s] * (W_e[r, :] .
+// x[t * n_slots + s, :]), where e = ids[t, s].
+//
+// A team of lanes (lanes.glsl) computes ROWS rows of one token. The chunks of all slots are one sequence that the lanes
+// take in turn, so that short rows still occupy a wide subgroup. Launch: x covers teams of ROWS rows, y is the token.
+#extension GL_GOOGLE_include_directive : require
+#include "matmul/lanes.glsl"
+#include "matmul/operands.glsl"
+#include "matmul/params.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint ROWS = 1;
+
+layout(push_constant) uniform Push { ExpertMatvecSumParams params; };
+
+void main() {
+    uint first_row = team_index() * ROWS;
+    uint token = gl_WorkGroupID.y;
+    if (first_row >= params.n_rows) return;
+
+    float sums[ROWS];
+    [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r] = 0.0;
+    uint weight_stride = row_stride(params.n_columns);
+    uint n_chunks = params.n_columns / (32u * CHUNK_RUNS);
+    for (uint item = LANE; item < n_chunks * params.n_slots; item += LANES) {
+        uint slot = item / n_chunks;
+        uint chunk = item - slot * n_chunks;
+        uint pair = token * params.n_slots + slot;
+        uint expert = Words(params.ids).at[pair];
+        if (expert >= params.n_experts) continue;
+        float weight = Floats(params.weights).at[pair];
+        uvec2 matrix = advance(Pointers(params.experts).at[expert], params.offset);
+        uvec2 x_row = advance(params.x, pair, params.x_stride);
+
+        Activation activations[CHUNK_RUNS];
+        [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) {
+            activations[i] = load_activation(x_row, run_block(chunk, i), params.n_columns);
+        }
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            Run runs[CHUNK_RUNS];
+            load_chunk(advance(matrix, min(first_row + r, params.n_rows - 1u), weight_stride), chunk, runs);
+            float product = 0.0;
+            [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) product += dot_run(prepare(runs[i]), activations[i]);
+            sums[r] += weight * product;
+        }
+    }
+
+    [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+        float sum = team_sum(sums[r]);
+        uint row = first_row + r;
+        if (LANE == r % LANES && row < params.n_rows) {
+            uint stride = params.n_rows * 4u;
+            if (!is_null(params.residual)) sum += Floats(advance(params.residual, token, stride)).at[row];
+            FloatsOut(advance(params.y, token, stride)).at[row] = sum;
+        }
+    }
+}

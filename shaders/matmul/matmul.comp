@@ -1,0 +1,42 @@
+#version 460
+// y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]), for many tokens: one workgroup a tile (tile.glsl).
+// Launch: x covers tiles of rows, y tiles of tokens.
+#extension GL_GOOGLE_include_directive : require
+#include "common/memory.glsl"
+#include "matmul/params.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint ROWS = 4;
+layout(constant_id = 2) const uint TOKENS = 4;
+layout(constant_id = 3) const uint ROW_LANES = 8;
+
+layout(push_constant) uniform Push { MatmulParams params; };
+
+#include "matmul/tile.glsl"
+
+uvec2 weight_row_of(uint i) {
+    uint row = min(gl_WorkGroupID.x * TILE_ROWS + i, params.n_rows - 1u);
+    return advance(params.weights, row, row_stride(params.n_columns));
+}
+
+uvec2 token_row_of(uint i) {
+    uint token = min(gl_WorkGroupID.y * TILE_TOKENS + i, params.n_tokens - 1u);
+    return advance(params.x, token, params.x_stride);
+}
+
+void main() {
+    multiply_tile(params.n_columns);
+    [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+        uint token = gl_WorkGroupID.y * TILE_TOKENS + t * TOKEN_LANES + token_lane();
+        if (token >= params.n_tokens) continue;
+        uvec2 y_row = advance(params.y, token, params.y_stride * 4u);
+        uvec2 residual_row = advance(params.residual, token, params.y_stride * 4u);
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            uint row = gl_WorkGroupID.x * TILE_ROWS + r * ROW_LANES + row_lane();
+            if (row >= params.n_rows) continue;
+            float sum = sums[r * TOKENS + t];
+            if (!is_null(params.residual)) sum += Floats(residual_row).at[row];
+            FloatsOut(y_row).at[row] = sum;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// What a matrix kernel multiplies: 32 weights (one run of a row, see quant/quant.glsl) by 32 activations.
+//
+//   Operand prepare(Run run)                                    once for each run, then used for several tokens
+//   Activation load_activation(uvec2 row, uint block, uint n_columns)
+//   float dot_run(Operand weights, Activation activation)
+//
+// On the dot4 path activations are packed int8 (src/kernels/activation.h), else float32.
+#ifndef VKMOE_SHADERS_MATMUL_OPERANDS_GLSL
+#define VKMOE_SHADERS_MATMUL_OPERANDS_GLSL
+
+#include "quant/quant.glsl"
+
+#if defined(VKMOE_PATH_DOT4)
+#include "common/dot4.glsl"
+
+#define Operand Run
+
+Operand prepare(Run run) { return run; }
+
+struct Activation {
+    uint q[8];
+    vec2 scale_sum;  // d, and d times the sum of q
+};
+
+Activation load_activation(uvec2 row, uint block, uint n_columns) {
+    Activation result;
+    Words4 quants = Words4(row);
+    uvec4 low = quants.at[block * 2u];
+    uvec4 high = quants.at[block * 2u + 1u];
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+        result.q[i] = low[i];
+        result.q[i + 4] = high[i];
+    }
+    Floats scales = Floats(advance(row, n_columns));
+    result.scale_sum = vec2(scales.at[block * 2u], scales.at[block * 2u + 1u]);
+    return result;
+}
+
+float dot_run(Operand weights, Activation activation) {
+    int first = 0;
+    int second = 0;
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+        first += dot4(weights.q[i], activation.q[i]);
+        second += dot4(weights.q[i + 4], activation.q[i + 4]);
+    }
+#if defined(VKMOE_HALF_SCALES)
+    float product = weights.scale.x * float(first) + weights.scale.y * float(second);
+#else
+    float product = weights.scale.x * float(first + second);
+#endif
+    return activation.scale_sum.x * product - weights.offset * activation.scale_sum.y;
+}
+
+#else
+
+struct Operand {
+    vec4 values[8];
+};
+
+Operand prepare(Run run) {
+    Operand result;
+    decode_run(run, result.values);
+    return result;
+}
+
+#define Activation Operand
+
+Activation load_activation(uvec2 row, uint block, uint n_columns) {
+    Activation result;
+    Floats4 source = Floats4(row);
+    [[unroll]] for (uint i = 0; i < 8; ++i) result.values[i] = source.at[block * 8u + i];
+    return result;
+}
+
+float dot_run(Operand weights, Activation activation) {
+    vec4 sum = weights.values[0] * activation.values[0];
+    [[unroll]] for (uint i = 1; i < 8; ++i) sum = fma(weights.values[i], activation.values[i], sum);
+    return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+#endif
+#endif

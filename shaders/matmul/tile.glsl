@@ -1,0 +1,147 @@
+// A tile of TILE_ROWS weight rows by TILE_TOKENS tokens, computed by one workgroup: runs of both are staged in shared
+// memory (packed int8 on the dot4 path, float32 else), and each invocation keeps ROWS x TOKENS sums in registers.
+//
+// The including shader declares the specialization constants ROWS, TOKENS and ROW_LANES (how many invocations lie along
+// the rows), fills weight_row_of and token_row_of, calls multiply_tile(), and reads sums[r * TOKENS + t], which is row
+// r * ROW_LANES + row_lane() by token t * TOKEN_LANES + token_lane() of the tile: neighbours in a subgroup touch
+// neighbours in shared memory.
+#ifndef VKMOE_SHADERS_MATMUL_TILE_GLSL
+#define VKMOE_SHADERS_MATMUL_TILE_GLSL
+
+#include "matmul/operands.glsl"
+
+const uint TOKEN_LANES = gl_WorkGroupSize.x / ROW_LANES;
+const uint TILE_ROWS = ROWS * ROW_LANES;
+const uint TILE_TOKENS = TOKENS * TOKEN_LANES;
+
+uint row_lane() { return gl_LocalInvocationID.x % ROW_LANES; }
+uint token_lane() { return gl_LocalInvocationID.x / ROW_LANES; }
+
+/// Where row i of the tile's weights, and token i's activations, are; defined by the including shader.
+uvec2 weight_row_of(uint i);
+uvec2 token_row_of(uint i);
+
+float sums[ROWS * TOKENS];
+
+#if defined(VKMOE_PATH_DOT4)
+
+shared uint weight_quants[CHUNK_RUNS * 8 * TILE_ROWS];
+shared vec4 weight_scales[CHUNK_RUNS * TILE_ROWS];  // scale.x, scale.y, offset
+shared uint token_quants[CHUNK_RUNS * 8 * TILE_TOKENS];
+shared vec2 token_scales[CHUNK_RUNS * TILE_TOKENS];
+
+void stage_weights(uint row, Run runs[CHUNK_RUNS]) {
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
+        [[unroll]] for (uint i = 0; i < 8; ++i) {
+            weight_quants[(run * 8 + i) * TILE_ROWS + row] = runs[run].q[i];
+        }
+        weight_scales[run * TILE_ROWS + row] = vec4(runs[run].scale, runs[run].offset, 0.0);
+    }
+}
+
+void stage_token(uint token, uint run, Activation activation) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) token_quants[(run * 8 + i) * TILE_TOKENS + token] = activation.q[i];
+    token_scales[run * TILE_TOKENS + token] = activation.scale_sum;
+}
+
+void add_products(uint first_word, uint n_words, float scales[ROWS], float token_scale[TOKENS]) {
+    int products[ROWS * TOKENS];
+    [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) products[i] = 0;
+    [[unroll]] for (uint word = 0; word < n_words; ++word) {
+        uint w[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            w[r] = weight_quants[(first_word + word) * TILE_ROWS + r * ROW_LANES + row_lane()];
+        }
+        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+            uint x = token_quants[(first_word + word) * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+            [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r * TOKENS + t] += dot4(w[r], x);
+        }
+    }
+    [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+            sums[r * TOKENS + t] += scales[r] * token_scale[t] * float(products[r * TOKENS + t]);
+        }
+    }
+}
+
+void multiply_staged(uint run) {
+    vec4 w[ROWS];
+    float first[ROWS];
+    float second[ROWS];
+    [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+        w[r] = weight_scales[run * TILE_ROWS + r * ROW_LANES + row_lane()];
+        first[r] = w[r].x;
+        second[r] = w[r].y;
+    }
+    float token_scale[TOKENS];
+    [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+        vec2 scale_sum = token_scales[run * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+        token_scale[t] = scale_sum.x;
+#if defined(VKMOE_OFFSETS)
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r * TOKENS + t] -= w[r].z * scale_sum.y;
+#endif
+    }
+#if defined(VKMOE_HALF_SCALES)
+    add_products(run * 8, 4, first, token_scale);
+    add_products(run * 8 + 4, 4, second, token_scale);
+#else
+    add_products(run * 8, 8, first, token_scale);
+#endif
+}
+
+#else
+
+shared vec4 weight_values[CHUNK_RUNS * 8 * TILE_ROWS];
+shared vec4 token_values[CHUNK_RUNS * 8 * TILE_TOKENS];
+
+void stage_weights(uint row, Run runs[CHUNK_RUNS]) {
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
+        vec4 values[8];
+        decode_run(runs[run], values);
+        [[unroll]] for (uint i = 0; i < 8; ++i) weight_values[(run * 8 + i) * TILE_ROWS + row] = values[i];
+    }
+}
+
+void stage_token(uint token, uint run, Activation activation) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) token_values[(run * 8 + i) * TILE_TOKENS + token] = activation.values[i];
+}
+
+void multiply_staged(uint run) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) {
+        vec4 w[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            w[r] = weight_values[(run * 8 + i) * TILE_ROWS + r * ROW_LANES + row_lane()];
+        }
+        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+            vec4 x = token_values[(run * 8 + i) * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+            [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+                sums[r * TOKENS + t] = fma(w[r].x, x.x, fma(w[r].y, x.y, fma(w[r].z, x.z, fma(w[r].w, x.w, sums[r * TOKENS + t]))));
+            }
+        }
+    }
+}
+
+#endif
+
+/// Every invocation of the workgroup must call it.
+void multiply_tile(uint n_columns) {
+    [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) sums[i] = 0.0;
+    uint n_chunks = n_columns / (32u * CHUNK_RUNS);
+    for (uint chunk = 0; chunk < n_chunks; ++chunk) {
+        for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
+            Run runs[CHUNK_RUNS];
+            load_chunk(weight_row_of(row), chunk, runs);
+            stage_weights(row, runs);
+        }
+        for (uint i = gl_LocalInvocationID.x; i < TILE_TOKENS * CHUNK_RUNS; i += gl_WorkGroupSize.x) {
+            uint run = i / TILE_TOKENS;
+            uint token = i % TILE_TOKENS;
+            stage_token(token, run, load_activation(token_row_of(token), run_block(chunk, run), n_columns));
+        }
+        barrier();
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) multiply_staged(run);
+        barrier();
+    }
+}
+
+#endif

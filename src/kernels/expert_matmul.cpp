@@ -1,0 +1,113 @@
+#include "kernels/expert_matmul.h"
+
+#include "base/error.h"
+#include "kernels/linear_shape.h"
+
+#include "matmul/params.h"
+
+namespace vkmoe {
+
+namespace {
+
+/// On the scalar path: the expert_matvec kernel under another name, a pair at a time.
+std::vector<Dispatch> scalar_expert_matmul(KernelContext& context, const KernelBinary& kernel,
+                                           const ExpertMatmulArgs& args) {
+    TeamShape shape = team_shape(context.plan(), Path::kScalar);
+    uint64_t x_stride = activation_row_bytes(Path::kScalar, args.n_columns);
+    constexpr uint32_t kMaxGroups = 65535;  // in y: pairs are taken in spans of whole tokens below it
+    uint32_t span = kMaxGroups / args.x_divisor * args.x_divisor;
+    std::vector<Dispatch> dispatches;
+    for (bool second : {false, true}) {
+        uint64_t y = second ? args.second_y : args.first_y;
+        if (y == 0) continue;
+        for (uint32_t begin = 0; begin < args.n_pairs; begin += span) {
+            uint32_t count = std::min(span, args.n_pairs - begin);
+            uint64_t y_begin = y + uint64_t{begin} * args.n_rows * sizeof(float);
+            uint64_t x_begin = args.x + begin / args.x_divisor * x_stride;
+            Dispatch dispatch;
+            dispatch.label = args.label;
+            dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, 0});
+            dispatch.groups = {row_groups(shape, args.n_rows, 1), count, 1};
+            dispatch.set_push(ExpertMatvecParams{
+                .experts = args.experts.records,
+                .ids = args.ids + uint64_t{begin} * sizeof(uint32_t),
+                .x = x_begin,
+                .y = y_begin,
+                .first_offset = checked_record_offset(second ? args.second_offset : args.first_offset),
+                .second_offset = 0,
+                .n_rows = args.n_rows,
+                .n_columns = args.n_columns,
+                .n_pairs = count,
+                .n_experts = args.experts.n_experts,
+                .x_divisor = args.x_divisor,
+                .x_stride = static_cast<uint32_t>(x_stride)});
+            dispatch.write(y_begin, uint64_t{count} * args.n_rows * sizeof(float));
+            dispatches.push_back(std::move(dispatch));
+        }
+    }
+    return dispatches;
+}
+
+}  // namespace
+
+uint32_t expert_tile_tokens(KernelContext& context, TensorType type) {
+    return tile_shape(context.plan(), linear_path(context, Op::kExpertMatmul, type)).tile_tokens();
+}
+
+uint32_t expert_tile_rows(KernelContext& context, TensorType type, uint32_t n_rows) {
+    uint32_t tile_rows =
+        tile_shape(context.plan(), linear_path(context, Op::kExpertMatmul, type)).tile_rows();
+    return (n_rows + tile_rows - 1) / tile_rows;
+}
+
+std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
+    check_linear_shape("expert_matmul", args.type, args.n_rows, args.n_columns);
+    if (args.n_pairs == 0 || args.x_divisor == 0 || args.n_pairs % args.x_divisor != 0) {
+        fail(ErrorCode::kInvalidArgument, "expert_matmul: {} pairs, {} for each token", args.n_pairs,
+             args.x_divisor);
+    }
+    const KernelBinary& kernel = args.path ? context.kernel({Op::kExpertMatmul, args.type, *args.path})
+                                           : context.kernel(Op::kExpertMatmul, args.type);
+    Path path = kernel.key.path;
+    uint64_t x_stride = activation_row_bytes(path, args.n_columns);
+    std::vector<Dispatch> dispatches;
+    if (path == Path::kScalar) {
+        dispatches = scalar_expert_matmul(context, kernel, args);
+    } else {
+        TileShape tile = tile_shape(context.plan(), path);
+        Dispatch dispatch;
+        dispatch.label = args.label;
+        dispatch.pipeline =
+            context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});
+        constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
+        dispatch.indirect =
+            args.grouped.arguments.slice(args.second_dispatch ? kArgumentBytes : 0, kArgumentBytes);
+        dispatch.set_push(ExpertMatmulParams{.experts = args.experts.records,
+                                             .tiles = args.grouped.tiles.address,
+                                             .pairs = args.grouped.pairs.address,
+                                             .x = args.x,
+                                             .first_y = args.first_y,
+                                             .second_y = args.second_y,
+                                             .first_offset = checked_record_offset(args.first_offset),
+                                             .second_offset = checked_record_offset(args.second_offset),
+                                             .n_rows = args.n_rows,
+                                             .n_columns = args.n_columns,
+                                             .x_divisor = args.x_divisor,
+                                             .x_stride = static_cast<uint32_t>(x_stride)});
+        dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
+        dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);
+        uint64_t y_bytes = uint64_t{args.n_pairs} * args.n_rows * sizeof(float);
+        dispatch.write(args.first_y, y_bytes);
+        dispatch.write(args.second_y, y_bytes);
+        dispatches.push_back(std::move(dispatch));
+    }
+    for (Dispatch& dispatch : dispatches) {
+        dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));
+        dispatch.reads.push_back(args.experts.memory);
+        dispatch.read(args.ids, uint64_t{args.n_pairs} * sizeof(uint32_t));
+        dispatch.read(args.x, x_stride * (args.n_pairs / args.x_divisor));
+    }
+    return dispatches;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,52 @@
+#include "kernels/expert_matvec_sum.h"
+
+#include "base/error.h"
+#include "kernels/linear_shape.h"
+
+#include "matmul/params.h"
+
+namespace vkmoe {
+
+Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& args) {
+    check_linear_shape("expert_matvec_sum", args.type, args.n_rows, args.n_columns);
+    if (args.n_tokens == 0 || args.n_tokens > 65535 || args.n_slots == 0) {
+        fail(ErrorCode::kInvalidArgument, "expert_matvec_sum: {} tokens of {} slots", args.n_tokens,
+             args.n_slots);
+    }
+    const KernelBinary& kernel = args.path ? context.kernel({Op::kExpertMatvecSum, args.type, *args.path})
+                                           : context.kernel(Op::kExpertMatvecSum, args.type);
+    TeamShape shape = team_shape(context.plan(), kernel.key.path);
+    uint32_t rows = kernel.key.path == Path::kScalar ? 1 : 2;
+
+    Dispatch dispatch;
+    dispatch.label = args.label;
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows});
+    dispatch.groups = {row_groups(shape, args.n_rows, rows), args.n_tokens, 1};
+    uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
+    dispatch.set_push(ExpertMatvecSumParams{.experts = args.experts.records,
+                                            .ids = args.ids,
+                                            .weights = args.weights,
+                                            .x = args.x,
+                                            .y = args.y,
+                                            .residual = args.residual,
+                                            .offset = checked_record_offset(args.offset),
+                                            .n_rows = args.n_rows,
+                                            .n_columns = args.n_columns,
+                                            .n_tokens = args.n_tokens,
+                                            .n_slots = args.n_slots,
+                                            .n_experts = args.experts.n_experts,
+                                            .x_stride = static_cast<uint32_t>(x_stride),
+                                            .padding = 0});
+    uint64_t n_pairs = uint64_t{args.n_tokens} * args.n_slots;
+    uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
+    dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));
+    dispatch.reads.push_back(args.experts.memory);
+    dispatch.read(args.ids, n_pairs * sizeof(uint32_t));
+    dispatch.read(args.weights, n_pairs * sizeof(float));
+    dispatch.read(args.x, x_stride * n_pairs);
+    dispatch.read(args.residual, y_bytes);
+    dispatch.write(args.y, y_bytes);
+    return dispatch;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,56 @@
+#include "kernels/group_routes.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+
+#include "routing/params.h"
+
+namespace vkmoe {
+
+namespace {
+constexpr uint32_t kMaxExperts = 512;  // three words of shared memory for each
+}
+
+uint32_t max_route_tiles(uint32_t n_pairs, uint32_t n_experts, uint32_t tile_tokens) {
+    return n_pairs / tile_tokens + std::min(n_experts, n_pairs);
+}
+
+Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
+    if (args.n_experts == 0 || args.n_experts > kMaxExperts || args.n_pairs == 0 || args.tile_tokens == 0) {
+        fail(ErrorCode::kInvalidArgument,
+             "group_routes: {} pairs over {} experts in tiles of {}; at most {} experts", args.n_pairs,
+             args.n_experts, args.tile_tokens, kMaxExperts);
+    }
+    uint64_t pairs_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
+    uint64_t tiles_bytes = uint64_t{max_route_tiles(args.n_pairs, args.n_experts, args.tile_tokens)} * 16;
+    uint64_t arguments_bytes = 6 * sizeof(uint32_t);
+    if (args.grouped.pairs.size < pairs_bytes || args.grouped.tiles.size < tiles_bytes ||
+        args.grouped.arguments.size < arguments_bytes) {
+        fail(ErrorCode::kInvalidArgument, "group_routes: outputs too small for {} pairs", args.n_pairs);
+    }
+    // One workgroup does it all: as wide as the device allows, within reason.
+    uint32_t workgroup_size = std::min(256u, context.plan().max_workgroup_invocations);
+    Dispatch dispatch;
+    dispatch.label = "group_routes";
+    dispatch.pipeline = context.pipeline(context.kernel(Op::kGroupRoutes), {workgroup_size, kMaxExperts});
+    dispatch.set_push(GroupRoutesParams{.ids = args.ids,
+                                        .pairs = args.grouped.pairs.address,
+                                        .tiles = args.grouped.tiles.address,
+                                        .arguments = args.grouped.arguments.address,
+                                        .n_pairs = args.n_pairs,
+                                        .n_experts = args.n_experts,
+                                        .tile_tokens = args.tile_tokens,
+                                        .first_y = args.first_y,
+                                        .first_z = args.first_z,
+                                        .second_y = args.second_y,
+                                        .second_z = args.second_z,
+                                        .padding = 0});
+    dispatch.read(args.ids, pairs_bytes);
+    dispatch.write(args.grouped.pairs.address, pairs_bytes);
+    dispatch.write(args.grouped.tiles.address, tiles_bytes);
+    dispatch.write(args.grouped.arguments.address, arguments_bytes);
+    return dispatch;
+}
+
+}  // namespace vkmoe

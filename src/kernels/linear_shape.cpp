@@ -1,0 +1,48 @@
+#include "kernels/linear_shape.h"
+
+#include "base/error.h"
+#include "kernels/activation.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+uint64_t activation_row_bytes(Path path, uint64_t n_columns) {
+    return path == Path::kDot4 ? q8_row_bytes(n_columns) : n_columns * sizeof(float);
+}
+
+Path linear_path(KernelContext& context, Op op, TensorType type) {
+    return context.kernel(op, type).key.path;
+}
+
+void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows, uint64_t n_columns) {
+    const TensorTypeInfo& info = tensor_type_info(type);
+    uint64_t unit = std::max<uint64_t>(32, info.block_elements);
+    if (n_rows == 0 || n_columns == 0 || n_columns % unit != 0 || n_rows > UINT32_MAX ||
+        n_columns > UINT32_MAX) {
+        fail(ErrorCode::kInvalidArgument,
+             "{}: a {} matrix of {} rows and {} columns; columns must be a multiple of {}", what, info.name,
+             n_rows, n_columns, unit);
+    }
+}
+
+TeamShape team_shape(const DevicePlan& plan, Path path) {
+    if (path == Path::kScalar) return {plan.workgroup_size, plan.workgroup_size};
+    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.subgroup_size)};
+}
+
+uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
+    uint32_t rows_per_group = shape.teams * rows_per_team;
+    uint32_t groups = n_rows / rows_per_group + (n_rows % rows_per_group != 0);
+    if (groups > 65535)
+        fail(ErrorCode::kUnsupported, "a matrix of {} rows has too many for one dispatch", n_rows);
+    return groups;
+}
+
+TileShape tile_shape(const DevicePlan&, Path) {
+    // 64 invocations, 8 along the rows: a tile of 32 x 32, which needs 10 KiB of shared memory on dot4 and 16
+    // KiB on float32 for types with chunks of 64. Both fit every Vulkan device (16 KiB is the least allowed).
+    return TileShape{64, 4, 4, 8};
+}
+
+}  // namespace vkmoe

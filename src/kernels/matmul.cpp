@@ -1,0 +1,61 @@
+#include "kernels/matmul.h"
+
+#include "base/error.h"
+#include "kernels/linear_shape.h"
+
+#include <algorithm>
+
+#include "matmul/params.h"
+
+namespace vkmoe {
+
+Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
+    check_linear_shape("matmul", args.type, args.n_rows, args.n_columns);
+    const KernelBinary& kernel = args.path ? context.kernel({Op::kMatmul, args.type, *args.path})
+                                           : context.kernel(Op::kMatmul, args.type);
+    Dispatch dispatch;
+    dispatch.label = args.label;
+    uint32_t tile_tokens = 0;
+    if (kernel.key.path == Path::kScalar) {
+        TeamShape shape = team_shape(context.plan(), kernel.key.path);
+        tile_tokens = std::min(args.n_tokens, kMaxMatvecTokens);
+        dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, tile_tokens});
+        dispatch.groups[0] = row_groups(shape, args.n_rows, 1);
+    } else {
+        TileShape tile = tile_shape(context.plan(), kernel.key.path);
+        tile_tokens = tile.tile_tokens();
+        dispatch.pipeline =
+            context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});
+        dispatch.groups[0] = (args.n_rows + tile.tile_rows() - 1) / tile.tile_rows();
+    }
+    if (args.n_tokens == 0) fail(ErrorCode::kInvalidArgument, "matmul: no tokens");
+    dispatch.groups[1] = (args.n_tokens + tile_tokens - 1) / tile_tokens;
+    if (dispatch.groups[0] > 65535 || dispatch.groups[1] > 65535) {
+        fail(ErrorCode::kUnsupported, "matmul: {} rows by {} tokens are too many for one dispatch",
+             args.n_rows, args.n_tokens);
+    }
+
+    uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
+    dispatch.set_push(MatmulParams{.weights = args.weights,
+                                   .x = args.x,
+                                   .y = args.y,
+                                   .residual = args.residual,
+                                   .n_rows = args.n_rows,
+                                   .n_columns = args.n_columns,
+                                   .n_tokens = args.n_tokens,
+                                   .x_stride = static_cast<uint32_t>(x_stride),
+                                   .y_stride = args.n_rows,
+                                   .padding = 0});
+    uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
+    dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
+    dispatch.read(args.x, x_stride * args.n_tokens);
+    dispatch.read(args.residual, y_bytes);
+    dispatch.write(args.y, y_bytes);
+    return dispatch;
+}
+
+Dispatch linear(KernelContext& context, const MatmulArgs& args) {
+    return args.n_tokens <= kMaxMatvecTokens ? matvec(context, args) : matmul(context, args);
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "kernels/dispatch.h"
+#include "kernels/kernel_table.h"
+
+#include <cstdint>
+#include <optional>
+
+namespace vkmoe {
+
+/// y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]).
+struct MatmulArgs {
+    TensorType type = TensorType::kF32;
+    uint64_t weights =
+        0;           ///< [n_rows, n_columns]; 16-byte aligned where rows of the type are, else 2-byte aligned
+    uint64_t x = 0;  ///< [n_tokens, n_columns], rows of activation_row_bytes(path, n_columns)
+    uint64_t y = 0;  ///< float32 [n_tokens, n_rows]
+    uint64_t residual = 0;  ///< float32 [n_tokens, n_rows], may be y; 0: none
+    uint32_t n_rows = 0;
+    uint32_t n_columns = 0;
+    uint32_t n_tokens = 0;
+    std::string_view label = "matmul";
+    std::optional<Path> path;  ///< this very cell, for tests; else the plan's best
+};
+
+/// The most tokens that matvec takes at once: beyond that a tiled matmul reads less.
+inline constexpr uint32_t kMaxMatvecTokens = 8;
+
+/// For at most kMaxMatvecTokens tokens.
+Dispatch matvec(KernelContext& context, const MatmulArgs& args);
+
+}  // namespace vkmoe
