@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace vkmoe {
@@ -18,9 +19,9 @@ enum class MemoryKind {
 
 /// A piece of device memory. Plain data: the arena that made it owns it.
 struct Allocation {
-    uint64_t address = 0;  ///< device address
-    uint64_t size = 0;     ///< bytes
-    std::byte* mapped = nullptr;  ///< host address, or null where the memory is not host-visible
+    uint64_t address = 0;              ///< device address
+    uint64_t size = 0;                 ///< bytes
+    std::byte* mapped = nullptr;       ///< host address, or null where the memory is not host-visible
     VkBuffer buffer = VK_NULL_HANDLE;  ///< for copies and indirect arguments
     uint64_t offset = 0;               ///< of this piece in buffer, bytes
 
@@ -31,9 +32,10 @@ struct Allocation {
     }
 };
 
-/// Hands out memory by device address from chunks of at most the plan's arena_chunk_size; larger requests get a chunk of
-/// their own, up to maxMemoryAllocationSize. Freed all at once, with the arena. A read of up to kTailPadding bytes past
-/// the end of a piece stays inside its buffer: kernels that load whole words rely on it. Not thread-safe.
+/// Hands out memory by device address from chunks of at most the plan's arena_chunk_size; larger requests get
+/// a chunk of their own, up to maxMemoryAllocationSize. Freed all at once, with the arena. A read of up to
+/// kTailPadding bytes past the end of a piece stays inside its buffer: kernels that load whole words rely on
+/// it. Not thread-safe.
 class Arena {
   public:
     static constexpr uint64_t kTailPadding = 64;  // bytes
@@ -58,9 +60,11 @@ class Arena {
         uint64_t size = 0;
         uint64_t used = 0;
         std::byte* mapped = nullptr;
+        bool device_local = false;
     };
     Chunk& add_chunk(uint64_t bytes);
-    void free_chunk(Chunk& chunk);
+    VkResult fill_chunk(Chunk& chunk) const;
+    void free_chunk(const Chunk& chunk) const;
 
     std::shared_ptr<Device> device_;
     MemoryKind kind_;
@@ -69,8 +73,8 @@ class Arena {
     uint64_t committed_ = 0;
 };
 
-/// Copies host data into device memory: straight through the mapping where there is one, else through a bounded staging
-/// ring and the transfer (or compute) queue. flush() returns when all of it has arrived.
+/// Copies host data into device memory: straight through the mapping where there is one, else through a
+/// bounded staging ring and the transfer (or compute) queue. flush() returns when all of it has arrived.
 class Uploader {
   public:
     explicit Uploader(std::shared_ptr<Device> device, uint64_t staging_bytes = 64ull << 20);

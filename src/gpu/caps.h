@@ -31,7 +31,8 @@ struct MemoryHeapCaps {
     bool device_local = false;
 };
 
-/// Everything that vkmoe asks of a driver, as plain data: filled once by query_caps, invented freely by tests.
+/// Everything that vkmoe asks of a driver, as plain data: filled once by query_caps, invented freely by
+/// tests.
 struct DeviceCaps {
     std::string name;
     std::string driver_name;
@@ -48,12 +49,12 @@ struct DeviceCaps {
     uint32_t max_workgroup_invocations = 0;
     std::array<uint32_t, 3> max_workgroup_size{};
     std::array<uint32_t, 3> max_workgroup_count{};
-    uint32_t max_shared_memory = 0;  ///< bytes a workgroup
-    uint32_t max_push_constants = 0;  ///< bytes
-    uint64_t max_allocation_size = 0;  ///< bytes, maintenance3
-    uint64_t max_buffer_size = 0;      ///< bytes, maintenance4
+    uint32_t max_shared_memory = 0;       ///< bytes a workgroup
+    uint32_t max_push_constants = 0;      ///< bytes
+    uint64_t max_allocation_size = 0;     ///< bytes, maintenance3
+    uint64_t max_buffer_size = 0;         ///< bytes, maintenance4
     uint64_t host_pointer_alignment = 0;  ///< bytes, VK_EXT_external_memory_host; 0 where it is missing
-    float timestamp_period = 0;  ///< nanoseconds a tick
+    float timestamp_period = 0;           ///< nanoseconds a tick
 
     uint32_t subgroup_size = 0;
     uint32_t min_subgroup_size = 0;

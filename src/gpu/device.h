@@ -3,6 +3,8 @@
 #include "gpu/caps.h"
 #include "gpu/plan.h"
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,8 +21,8 @@ class Instance {
     Instance& operator=(const Instance&) = delete;
 
     VkInstance handle() const { return instance_; }
-    /// Devices in the order of preference: discrete, integrated, virtual, CPU; the driver's own order within a kind.
-    /// Their index here is what --device INDEX means.
+    /// Devices in the order of preference: discrete, integrated, virtual, CPU; the driver's own order within
+    /// a kind. Their index here is what --device INDEX means.
     const std::vector<VkPhysicalDevice>& physical_devices() const { return physical_devices_; }
 
   private:
@@ -30,12 +32,12 @@ class Instance {
     std::vector<VkPhysicalDevice> physical_devices_;
 };
 
-/// Chooses a device by index or by part of its name (case ignored); empty: VKMOE_DEVICE, else the first that vkmoe can
-/// use. Throws Error(kNoDevice) that lists the devices when nothing matches or several do.
+/// Chooses a device by index or by part of its name (case ignored); empty: VKMOE_DEVICE, else the first that
+/// vkmoe can use. Throws Error(kNoDevice) that lists the devices when nothing matches or several do.
 uint32_t choose_device(const Instance& instance, const std::string& wish);
 
 /// A logical device with one compute queue and, where the plan has one, a transfer queue.
-class Device {
+class Device : public std::enable_shared_from_this<Device> {
   public:
     /// wish as for choose_device. Reads VKMOE_PATH.
     static std::shared_ptr<Device> create(const std::string& wish = {});
@@ -56,8 +58,11 @@ class Device {
     void submit(VkQueue queue, const VkSubmitInfo2& info);
     void wait_idle();
 
-    /// Bytes that this process may still take from device-local memory (memory_budget), else heap size less what we took.
+    /// Bytes that this process may still take from device-local memory (memory_budget), else heap size less
+    /// what we took.
     uint64_t available_device_memory() const;
+    /// Arenas tell what device-local memory they took (or, negative, gave back).
+    void note_device_memory(int64_t bytes) { device_memory_taken_ += bytes; }
 
   private:
     Device() = default;
@@ -70,9 +75,11 @@ class Device {
     DeviceCaps caps_;
     DevicePlan plan_;
     std::mutex submit_mutex_;
+    std::atomic<int64_t> device_memory_taken_ = 0;
 };
 
-/// Throws an Error that fits the result: kOutOfMemory, kDeviceLost or kInternal. `doing`: "create a compute pipeline".
+/// Throws an Error that fits the result: kOutOfMemory, kDeviceLost or kInternal. `doing`: "create a compute
+/// pipeline".
 void check_vk(VkResult result, const char* doing);
 
 }  // namespace vkmoe

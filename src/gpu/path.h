@@ -6,8 +6,9 @@
 
 namespace vkmoe {
 
-/// How a kernel computes. Scalar exists for every op and type and needs nothing of the device: it is the floor and the
-/// second opinion. VKMOE_PATH=scalar (or another name) holds every kernel to one path where that path exists.
+/// How a kernel computes. Scalar exists for every op and type and needs nothing of the device: it is the
+/// floor and the second opinion. VKMOE_PATH=scalar (or another name) holds every kernel to one path where
+/// that path exists.
 enum class Path : uint8_t {
     kScalar,    ///< plain float32, no subgroup operations
     kSubgroup,  ///< float32 with subgroup reductions

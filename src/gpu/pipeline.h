@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/error.h"
 #include "gpu/device.h"
 
 #include <condition_variable>
@@ -12,7 +13,8 @@
 
 namespace vkmoe {
 
-/// One compute pipeline, made by a worker thread. handle() waits until it is there, and throws what went wrong in making it.
+/// One compute pipeline, made by a worker thread. handle() waits until it is there, and throws what went
+/// wrong in making it.
 class Pipeline {
   public:
     VkPipeline handle() const;
@@ -28,20 +30,23 @@ class Pipeline {
     VkPipeline pipeline_ = VK_NULL_HANDLE;
     VkPipelineLayout layout_ = VK_NULL_HANDLE;
     std::string name_;
+    ErrorCode error_code_ = ErrorCode::kInternal;
     std::string error_;
 };
 
 /// What a pipeline is made of. spirv must outlive the store (the generated kernel table does).
 struct PipelineSource {
-    std::string name;                    ///< for messages, labels and profiles
+    std::string name;  ///< for messages, labels and profiles
     std::span<const uint32_t> spirv;
-    std::vector<uint32_t> constants;     ///< specialization constants 0, 1, 2 … (floats by their bits)
-    bool uses_subgroups = false;         ///< then the plan's subgroup size is required of the driver, and full subgroups
+    std::vector<uint32_t> constants;  ///< specialization constants 0, 1, 2 … (floats by their bits)
+    bool uses_subgroups =
+        false;  ///< then the plan's subgroup size is required of the driver, and full subgroups
 };
 
-/// Makes pipelines in parallel and keeps them; the same source gives the same Pipeline. All share one layout: no descriptor
-/// sets, 128 bytes of push constants. Backed by a VkPipelineCache on disk under $VKMOE_CACHE_DIR, else
-/// $XDG_CACHE_HOME/vkmoe, else ~/.cache/vkmoe, in a file named by driver UUID and hash of all kernels; a damaged or foreign file is ignored.
+/// Makes pipelines in parallel and keeps them; the same source gives the same Pipeline. All share one layout:
+/// no descriptor sets, 128 bytes of push constants. Backed by a VkPipelineCache on disk under
+/// $VKMOE_CACHE_DIR, else $XDG_CACHE_HOME/vkmoe, else ~/.cache/vkmoe, in a file named by driver UUID and hash
+/// of all kernels; a damaged or foreign file is ignored.
 class PipelineStore {
   public:
     explicit PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash = 0);
@@ -51,7 +56,8 @@ class PipelineStore {
 
     /// Returns at once; the pipeline is made in the background. Thread-safe. Lives as long as the store.
     const Pipeline* get(const PipelineSource& source);
-    /// Writes the cache file if anything new was made (through a temporary file and rename). Failures are logged, not thrown.
+    /// Writes the cache file if anything new was made (through a temporary file and rename). Failures are
+    /// logged, not thrown.
     void save();
     VkPipelineLayout layout() const;
 

@@ -15,13 +15,15 @@ struct DevicePlan {
     std::optional<uint32_t> transfer_family;  ///< a family that only copies, where there is one
     std::vector<std::string> extensions;      ///< to enable, beyond core 1.3
     std::vector<Path> path_order;             ///< best first
-    uint32_t subgroup_size = 0;               ///< what kernels may count on; required of pipelines where the driver can be held to it
-    bool require_subgroup_size = false;       ///< ask for subgroup_size by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
-    uint32_t workgroup_size = 0;              ///< invocations for row kernels: a whole number of subgroups
+    uint32_t subgroup_size =
+        0;  ///< what kernels may count on; required of pipelines where the driver can be held to it
+    bool require_subgroup_size =
+        false;  ///< ask for subgroup_size by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
+    uint32_t workgroup_size = 0;  ///< invocations for row kernels: a whole number of subgroups
     uint32_t max_workgroup_invocations = 0;
-    uint32_t max_shared_memory = 0;           ///< bytes
-    uint64_t arena_chunk_size = 0;            ///< bytes; a tensor never straddles two chunks
-    uint64_t max_allocation_size = 0;         ///< bytes
+    uint32_t max_shared_memory = 0;    ///< bytes
+    uint64_t arena_chunk_size = 0;     ///< bytes; a tensor never straddles two chunks
+    uint64_t max_allocation_size = 0;  ///< bytes
     bool unified_memory = false;
     bool timestamps = false;
     bool memory_budget = false;

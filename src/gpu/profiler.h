@@ -11,12 +11,13 @@
 namespace vkmoe {
 
 /// GPU time by region, from timestamps that the recorder writes around runs of dispatches with one label.
-/// A command buffer that is submitted again overwrites its queries: collect() after each submission has finished.
+/// A command buffer that is submitted again overwrites its queries: collect() after each submission has
+/// finished.
 class Profiler {
   public:
     struct Region {
         std::string label;
-        uint64_t count = 0;      ///< dispatch runs measured
+        uint64_t count = 0;       ///< dispatch runs measured
         double milliseconds = 0;  ///< summed
     };
 
@@ -60,6 +61,7 @@ class Profiler::Queries {
     VkQueryPool pool_ = VK_NULL_HANDLE;
     std::vector<std::string> labels_;
     uint32_t max_regions_ = 0;
+    uint64_t dropped_ = 0;  // regions begun beyond max_regions_
 };
 
 }  // namespace vkmoe

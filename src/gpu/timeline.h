@@ -18,8 +18,8 @@ class Timeline {
     uint64_t next() { return ++last_; }  ///< reserves the value that the next submission signals
     uint64_t last() const { return last_; }
     uint64_t reached() const;
-    /// Waits until the value is reached; Error(kDeviceLost) when the device is lost or nothing happens for timeout_seconds
-    /// (0: by VKMOE_GPU_TIMEOUT, default 600).
+    /// Waits until the value is reached; Error(kDeviceLost) when the device is lost or nothing happens for
+    /// timeout_seconds (0: by VKMOE_GPU_TIMEOUT, default 600).
     void wait(uint64_t value, double timeout_seconds = 0) const;
 
   private:

@@ -18,6 +18,7 @@ class CommandBuffer {
     VkCommandBuffer handle() const { return commands_; }
     const Profiler::Queries* queries() const { return queries_.get(); }
     uint32_t dispatch_count() const { return dispatch_count_; }
+    /// Barriers between dispatches: the first and the last of every command buffer are not counted.
     uint32_t barrier_count() const { return barrier_count_; }
 
   private:
@@ -31,9 +32,10 @@ class CommandBuffer {
     uint32_t barrier_count_ = 0;
 };
 
-/// Turns dispatches into a command buffer. A barrier stands only where a dispatch reads or writes what an earlier one
-/// since the last barrier wrote, or writes what one read; and then it covers everything before it. Ends with a barrier
-/// to the host, and begins with one from the host and from whatever was submitted before.
+/// Turns dispatches into a command buffer. A barrier stands only where a dispatch reads or writes what an
+/// earlier one since the last barrier wrote, or writes what one read; and then it covers everything before
+/// it. Ends with a barrier to the host, and begins with one from the host and from whatever was submitted
+/// before.
 class Recorder {
   public:
     /// profiler: null, or where to measure each run of equal labels.

@@ -26,6 +26,7 @@ class Scheduler {
     std::shared_ptr<Device> device_;
     Profiler* profiler_ = nullptr;
     Timeline timeline_;
+    uint64_t submitted_ = 0;  // the last value that the device will signal
 };
 
 }  // namespace vkmoe

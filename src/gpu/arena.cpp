@@ -1,0 +1,215 @@
+#include "gpu/arena.h"
+
+#include "base/error.h"
+#include "gpu/debug_names.h"
+#include "gpu/vk_struct.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cassert>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint64_t kFirstChunk = 4 * kMiB;  // an arena of a few small buffers takes no more
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+const char* kind_name(MemoryKind kind) {
+    switch (kind) {
+        case MemoryKind::kDevice:
+            return "device";
+        case MemoryKind::kUpload:
+            return "upload";
+        case MemoryKind::kReadback:
+            return "read-back";
+    }
+    return "";
+}
+
+/// How well a memory type serves a kind: 0 not at all, else the more the better.
+uint32_t fitness(const MemoryTypeCaps& type, MemoryKind kind, bool unified) {
+    const bool mappable = type.host_visible && type.host_coherent;
+    switch (kind) {
+        case MemoryKind::kDevice:
+            if (!type.device_local) return 0;
+            if (unified) return mappable ? (type.host_cached ? 3 : 2) : 1;
+            return type.host_visible ? 1 : 2;
+        case MemoryKind::kUpload:
+            // Off device-local memory: the part of it that the host sees may be small. Uncached is enough to
+            // be written.
+            if (!mappable) return 0;
+            return 1 + (type.device_local ? 0 : 2) + (type.host_cached ? 0 : 1);
+        case MemoryKind::kReadback:
+            if (!mappable) return 0;
+            return 1 + (type.host_cached ? 2 : 0) + (type.device_local ? 0 : 1);
+    }
+    return 0;
+}
+
+/// The best memory type among those allowed; of equals the one on the larger heap, then the first.
+uint32_t pick_memory_type(const Device& device, MemoryKind kind, uint32_t allowed) {
+    const DeviceCaps& caps = device.caps();
+    uint32_t best = VK_MAX_MEMORY_TYPES;
+    uint32_t best_fitness = 0;
+    uint64_t best_heap = 0;
+    for (uint32_t i = 0; i < caps.memory_types.size(); ++i) {
+        if ((allowed >> i & 1u) == 0) continue;
+        const uint32_t fit = fitness(caps.memory_types[i], kind, device.plan().unified_memory);
+        const uint64_t heap = caps.heaps[caps.memory_types[i].heap].size;
+        if (fit > best_fitness || (fit == best_fitness && fit != 0 && heap > best_heap)) {
+            best = i;
+            best_fitness = fit;
+            best_heap = heap;
+        }
+    }
+    if (best == VK_MAX_MEMORY_TYPES)
+        fail(ErrorCode::kUnsupported, "device '{}' has no {} memory for storage buffers; update its driver",
+             caps.name, kind_name(kind));
+    return best;
+}
+
+}  // namespace
+
+Arena::Arena(std::shared_ptr<Device> device, MemoryKind kind, std::string name)
+    : device_(std::move(device)), kind_(kind), name_(std::move(name)) {}
+
+Arena::~Arena() {
+    for (const Chunk& chunk : chunks_) {
+        free_chunk(chunk);
+        if (chunk.device_local) device_->note_device_memory(-static_cast<int64_t>(chunk.size));
+    }
+}
+
+Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
+    assert(std::has_single_bit(alignment));
+    alignment = std::max(alignment, kAlignment);
+    const uint64_t limit = device_->plan().max_allocation_size;
+    if (bytes > limit || limit - bytes < alignment + kTailPadding)
+        fail(ErrorCode::kOutOfMemory,
+             "{}: one piece of {} MiB was asked for, but device '{}' gives at most {} MiB at once; use a "
+             "smaller "
+             "context or model, or another device",
+             name_, bytes / kMiB, device_->caps().name, limit / kMiB);
+    bytes = std::max(bytes, uint64_t{1});
+
+    // Addresses are aligned, not offsets: a chunk may start at less than what is asked for.
+    auto start = [alignment](const Chunk& chunk) {
+        return round_up(chunk.address + chunk.used, alignment) - chunk.address;
+    };
+    Chunk* place = nullptr;
+    for (Chunk& chunk : chunks_) {
+        if (start(chunk) + bytes + kTailPadding > chunk.size) continue;
+        place = &chunk;
+        break;
+    }
+    if (place == nullptr) place = &add_chunk(bytes + alignment + kTailPadding);
+
+    const uint64_t offset = start(*place);
+    place->used = offset + bytes + kTailPadding;
+    Allocation piece;
+    piece.address = place->address + offset;
+    piece.size = bytes;
+    piece.mapped = place->mapped != nullptr ? place->mapped + offset : nullptr;
+    piece.buffer = place->buffer;
+    piece.offset = offset;
+    return piece;
+}
+
+Arena::Chunk& Arena::add_chunk(uint64_t bytes) {
+    const DevicePlan& plan = device_->plan();
+    // Chunks grow with the arena, up to the plan's size. What is larger than half of one stands alone, so
+    // that no large tail is lost; so does what fits no other way.
+    const uint64_t usual = std::min(plan.arena_chunk_size, std::max(kFirstChunk, committed_));
+    const uint64_t exact = std::min(round_up(bytes, 4096), plan.max_allocation_size);
+    std::vector<uint64_t> sizes{exact};
+    if (bytes <= usual / 2) sizes.insert(sizes.begin(), usual);
+
+    VkResult result = VK_SUCCESS;
+    for (uint64_t size : sizes) {
+        Chunk chunk;
+        chunk.size = size;
+        result = fill_chunk(chunk);
+        if (result == VK_SUCCESS) {
+            committed_ += size;
+            if (chunk.device_local) device_->note_device_memory(static_cast<int64_t>(size));
+            chunks_.push_back(chunk);
+            return chunks_.back();
+        }
+        free_chunk(chunk);
+        if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY)
+            check_vk(result, "allocate memory");
+    }
+    fail(ErrorCode::kOutOfMemory,
+         "{}: device '{}' has no {:.1f} MiB of {} memory left ({} MiB of device memory available, {} MiB "
+         "taken here); "
+         "close other programs, or use a smaller model or context",
+         name_, device_->caps().name, static_cast<double>(exact) / static_cast<double>(kMiB),
+         kind_name(kind_), device_->available_device_memory() / kMiB, committed_ / kMiB);
+}
+
+/// Makes the buffer and memory of chunk.size bytes. On failure the chunk holds what was made until then.
+VkResult Arena::fill_chunk(Chunk& chunk) const {
+    const DevicePlan& plan = device_->plan();
+    const VolkDeviceTable& vk = device_->vk();
+    const std::array<uint32_t, 2> families{plan.compute_family,
+                                           plan.transfer_family.value_or(plan.compute_family)};
+    VkBufferCreateInfo info = vk_struct<VkBufferCreateInfo>(VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
+    info.size = chunk.size;
+    info.usage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT | VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+                 VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
+    if (plan.transfer_family) {
+        info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+        info.queueFamilyIndexCount = families.size();
+        info.pQueueFamilyIndices = families.data();
+    }
+    VkResult result = vk.vkCreateBuffer(device_->handle(), &info, nullptr, &chunk.buffer);
+    if (result != VK_SUCCESS) return result;
+    VkMemoryRequirements needs{};
+    vk.vkGetBufferMemoryRequirements(device_->handle(), chunk.buffer, &needs);
+
+    const uint32_t type = pick_memory_type(*device_, kind_, needs.memoryTypeBits);
+    const MemoryTypeCaps& memory = device_->caps().memory_types[type];
+    chunk.device_local = memory.device_local;
+    // Some drivers take more than there is and fall over later, so the heap's size is checked here.
+    if (needs.size > device_->caps().heaps[memory.heap].size) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+
+    VkMemoryAllocateFlagsInfo flags =
+        vk_struct<VkMemoryAllocateFlagsInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO);
+    flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
+    VkMemoryAllocateInfo allocate = vk_struct<VkMemoryAllocateInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO);
+    allocate.pNext = &flags;
+    allocate.allocationSize = needs.size;
+    allocate.memoryTypeIndex = type;
+    result = vk.vkAllocateMemory(device_->handle(), &allocate, nullptr, &chunk.memory);
+    if (result != VK_SUCCESS) return result;
+    result = vk.vkBindBufferMemory(device_->handle(), chunk.buffer, chunk.memory, 0);
+    if (result != VK_SUCCESS) return result;
+
+    if (kind_ != MemoryKind::kDevice ||
+        (plan.unified_memory && memory.host_visible && memory.host_coherent)) {
+        void* mapped = nullptr;
+        result = vk.vkMapMemory(device_->handle(), chunk.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
+        if (result != VK_SUCCESS) return result;
+        chunk.mapped = static_cast<std::byte*>(mapped);
+    }
+    VkBufferDeviceAddressInfo address =
+        vk_struct<VkBufferDeviceAddressInfo>(VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO);
+    address.buffer = chunk.buffer;
+    chunk.address = vk.vkGetBufferDeviceAddress(device_->handle(), &address);
+    name_object(*device_, VK_OBJECT_TYPE_BUFFER, object_id(chunk.buffer), name_);
+    return VK_SUCCESS;
+}
+
+void Arena::free_chunk(const Chunk& chunk) const {
+    const VolkDeviceTable& vk = device_->vk();
+    vk.vkDestroyBuffer(device_->handle(), chunk.buffer, nullptr);
+    vk.vkFreeMemory(device_->handle(), chunk.memory, nullptr);
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,255 @@
+#include "gpu/device.h"
+#include "gpu/vk_struct.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+
+namespace vkmoe {
+namespace {
+
+std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    return text;
+}
+
+std::string device_name(VkPhysicalDevice device) {
+    VkPhysicalDeviceProperties properties{};
+    vkGetPhysicalDeviceProperties(device, &properties);
+    return properties.deviceName;
+}
+
+std::string list_of_devices(const Instance& instance) {
+    std::vector<std::string> entries;
+    for (VkPhysicalDevice device : instance.physical_devices())
+        entries.push_back(fmt::format("{}: {}", entries.size(), device_name(device)));
+    return fmt::format("{}", fmt::join(entries, "; "));
+}
+
+uint32_t first_usable_device(const Instance& instance) {
+    std::vector<std::string> refusals;
+    for (uint32_t i = 0; i < instance.physical_devices().size(); ++i) {
+        try {
+            make_plan(query_caps(instance.physical_devices()[i]), std::nullopt);
+            return i;
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::kUnsupported) throw;
+            log_debug("device {} is skipped: {}", i, error.what());
+            refusals.emplace_back(error.what());
+        }
+    }
+    fail(ErrorCode::kNoDevice, "no device can run vkmoe: {}", fmt::join(refusals, "; "));
+}
+
+std::optional<Path> forced_path() {
+    const char* name = std::getenv("VKMOE_PATH");
+    if (name == nullptr || *name == '\0') return std::nullopt;
+    const std::optional<Path> path = path_from_name(name);
+    if (!path) {
+        std::vector<std::string_view> names;
+        for (uint32_t i = 0; i < kPathCount; ++i) names.push_back(path_name(static_cast<Path>(i)));
+        fail(ErrorCode::kInvalidArgument, "VKMOE_PATH={} is not known; use one of {}", name,
+             fmt::join(names, ", "));
+    }
+    return path;
+}
+
+/// The features that the plan counts on, and the optional ones that kernels may use where they exist.
+struct Features {
+    VkPhysicalDeviceVulkan13Features v13 =
+        vk_struct<VkPhysicalDeviceVulkan13Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES);
+    VkPhysicalDeviceVulkan12Features v12 =
+        vk_struct<VkPhysicalDeviceVulkan12Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES);
+    VkPhysicalDeviceVulkan11Features v11 =
+        vk_struct<VkPhysicalDeviceVulkan11Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES);
+    VkPhysicalDeviceFeatures2 all =
+        vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
+
+    explicit Features(const DeviceCaps& caps) {
+        all.pNext = &v11;
+        v11.pNext = &v12;
+        v12.pNext = &v13;
+        v11.storageBuffer16BitAccess = caps.storage_16bit;
+        v12.bufferDeviceAddress = VK_TRUE;
+        v12.timelineSemaphore = VK_TRUE;
+        v12.scalarBlockLayout = VK_TRUE;
+        v12.hostQueryReset = caps.host_query_reset;
+        v12.shaderFloat16 = caps.float16;
+        v12.shaderInt8 = caps.int8;
+        v12.storageBuffer8BitAccess = caps.storage_8bit;
+        v13.synchronization2 = VK_TRUE;
+        v13.maintenance4 = VK_TRUE;
+        v13.shaderIntegerDotProduct = VK_TRUE;
+        v13.subgroupSizeControl = caps.subgroup_size_control;
+        v13.computeFullSubgroups = caps.full_subgroups;
+    }
+    Features(const Features&) = delete;
+    Features& operator=(const Features&) = delete;
+};
+
+VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps, const DevicePlan& plan) {
+    const float priority = 1.0f;
+    std::vector<VkDeviceQueueCreateInfo> queues;
+    std::vector<uint32_t> families{plan.compute_family};
+    if (plan.transfer_family) families.push_back(*plan.transfer_family);
+    for (uint32_t family : families) {
+        VkDeviceQueueCreateInfo queue =
+            vk_struct<VkDeviceQueueCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
+        queue.queueFamilyIndex = family;
+        queue.queueCount = 1;
+        queue.pQueuePriorities = &priority;
+        queues.push_back(queue);
+    }
+    std::vector<const char*> extensions;
+    for (const std::string& extension : plan.extensions) extensions.push_back(extension.c_str());
+
+    const Features features(caps);
+    VkDeviceCreateInfo info = vk_struct<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
+    info.pNext = &features.all;
+    info.queueCreateInfoCount = static_cast<uint32_t>(queues.size());
+    info.pQueueCreateInfos = queues.data();
+    info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
+    info.ppEnabledExtensionNames = extensions.data();
+    VkDevice device = VK_NULL_HANDLE;
+    check_vk(vkCreateDevice(physical, &info, nullptr, &device), "create a Vulkan device");
+    return device;
+}
+
+const char* result_name(VkResult result) {
+    switch (result) {
+        case VK_ERROR_OUT_OF_HOST_MEMORY:
+            return "VK_ERROR_OUT_OF_HOST_MEMORY";
+        case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+            return "VK_ERROR_OUT_OF_DEVICE_MEMORY";
+        case VK_ERROR_INITIALIZATION_FAILED:
+            return "VK_ERROR_INITIALIZATION_FAILED";
+        case VK_ERROR_DEVICE_LOST:
+            return "VK_ERROR_DEVICE_LOST";
+        case VK_ERROR_LAYER_NOT_PRESENT:
+            return "VK_ERROR_LAYER_NOT_PRESENT";
+        case VK_ERROR_EXTENSION_NOT_PRESENT:
+            return "VK_ERROR_EXTENSION_NOT_PRESENT";
+        case VK_ERROR_FEATURE_NOT_PRESENT:
+            return "VK_ERROR_FEATURE_NOT_PRESENT";
+        case VK_ERROR_INCOMPATIBLE_DRIVER:
+            return "VK_ERROR_INCOMPATIBLE_DRIVER";
+        default:
+            return "a VkResult";
+    }
+}
+
+}  // namespace
+
+void check_vk(VkResult result, const char* doing) {
+    if (result >= VK_SUCCESS) return;
+    switch (result) {
+        case VK_ERROR_OUT_OF_HOST_MEMORY:
+        case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+            fail(ErrorCode::kOutOfMemory,
+                 "could not {}: out of {} memory; close other programs, or use a smaller model or context",
+                 doing, result == VK_ERROR_OUT_OF_HOST_MEMORY ? "host" : "device");
+        case VK_ERROR_DEVICE_LOST:
+            fail(ErrorCode::kDeviceLost,
+                 "could not {}: the device was lost (a driver reset or crash); see the system's log, then "
+                 "start again",
+                 doing);
+        default:
+            fail(ErrorCode::kInternal,
+                 "could not {}: the Vulkan driver answered {} ({}); updating the driver may help", doing,
+                 result_name(result), static_cast<int>(result));
+    }
+}
+
+uint32_t choose_device(const Instance& instance, const std::string& wish) {
+    std::string wanted = wish;
+    if (wanted.empty()) {
+        const char* environment = std::getenv("VKMOE_DEVICE");
+        if (environment != nullptr) wanted = environment;
+    }
+    if (wanted.empty()) return first_usable_device(instance);
+
+    const std::vector<VkPhysicalDevice>& devices = instance.physical_devices();
+    uint32_t index = 0;
+    const char* end = wanted.data() + wanted.size();
+    const auto parsed = std::from_chars(wanted.data(), end, index);
+    if (parsed.ec == std::errc() && parsed.ptr == end && index < devices.size()) return index;
+
+    std::vector<uint32_t> matches;
+    for (uint32_t i = 0; i < devices.size(); ++i)
+        if (lower(device_name(devices[i])).find(lower(wanted)) != std::string::npos) matches.push_back(i);
+    if (matches.size() == 1) return matches.front();
+    fail(ErrorCode::kNoDevice, "{} device matches '{}': choose by index or part of a name among {}",
+         matches.empty() ? "no" : "more than one", wanted, list_of_devices(instance));
+}
+
+std::shared_ptr<Device> Device::create(const std::string& wish) {
+    std::shared_ptr<Instance> instance = Instance::create();
+    const uint32_t index = choose_device(*instance, wish);
+    return create(std::move(instance), index);
+}
+
+std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint32_t index) {
+    if (index >= instance->physical_devices().size())
+        fail(ErrorCode::kNoDevice, "there is no device {}: choose among {}", index,
+             list_of_devices(*instance));
+    std::shared_ptr<Device> device(new Device());
+    device->instance_ = std::move(instance);
+    device->physical_ = device->instance_->physical_devices()[index];
+    device->caps_ = query_caps(device->physical_);
+    device->plan_ = make_plan(device->caps_, forced_path());
+    device->device_ = create_logical_device(device->physical_, device->caps_, device->plan_);
+    volkLoadDeviceTable(&device->vk_, device->device_);
+    device->vk_.vkGetDeviceQueue(device->device_, device->plan_.compute_family, 0, &device->compute_queue_);
+    if (device->plan_.transfer_family)
+        device->vk_.vkGetDeviceQueue(device->device_, *device->plan_.transfer_family, 0,
+                                     &device->transfer_queue_);
+    log_debug("device {}: {} ({})", index, device->caps_.name, device->caps_.driver_info);
+    return device;
+}
+
+Device::~Device() {
+    if (device_ == VK_NULL_HANDLE) return;
+    vk_.vkDeviceWaitIdle(device_);
+    vk_.vkDestroyDevice(device_, nullptr);
+}
+
+void Device::submit(VkQueue queue, const VkSubmitInfo2& info) {
+    const std::lock_guard lock(submit_mutex_);
+    check_vk(vk_.vkQueueSubmit2(queue, 1, &info, VK_NULL_HANDLE), "submit work to the device");
+}
+
+void Device::wait_idle() {
+    const std::lock_guard lock(submit_mutex_);
+    check_vk(vk_.vkDeviceWaitIdle(device_), "wait for the device");
+}
+
+uint64_t Device::available_device_memory() const {
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = vk_struct<VkPhysicalDeviceMemoryBudgetPropertiesEXT>(
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT);
+    VkPhysicalDeviceMemoryProperties2 memory =
+        vk_struct<VkPhysicalDeviceMemoryProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2);
+    if (plan_.memory_budget) memory.pNext = &budget;
+    vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
+
+    // Without a resizable BAR there is a second, small device-local heap that the host sees; weights go to
+    // the large one.
+    uint32_t heap = 0;
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < caps_.heaps.size(); ++i) {
+        if (!caps_.heaps[i].device_local || caps_.heaps[i].size <= size) continue;
+        heap = i;
+        size = caps_.heaps[i].size;
+    }
+    const uint64_t limit = plan_.memory_budget ? budget.heapBudget[heap] : size;
+    const uint64_t used = plan_.memory_budget
+                              ? budget.heapUsage[heap]
+                              : static_cast<uint64_t>(std::max<int64_t>(device_memory_taken_, 0));
+    return limit > used ? limit - used : 0;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,266 @@
+#include "gpu/pipeline.h"
+
+#include "base/log.h"
+#include "gpu/debug_names.h"
+#include "gpu/pipeline_cache.h"
+#include "gpu/vk_struct.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <thread>
+#include <tuple>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint32_t kPushConstantBytes = 128;
+
+/// Where a pipeline's SPIR-V lies stands for what it is: the kernel table never moves.
+using Key = std::tuple<const uint32_t*, std::vector<uint32_t>, bool>;
+
+}  // namespace
+
+struct PipelineStore::Impl {
+    struct Job {
+        PipelineSource source;
+        Pipeline* pipeline = nullptr;
+    };
+    struct Module {
+        VkShaderModule handle = VK_NULL_HANDLE;
+        uint32_t users = 0;  // jobs waiting for it or at work with it
+    };
+
+    std::shared_ptr<Device> device;
+    VkPipelineLayout layout = VK_NULL_HANDLE;
+    VkPipelineCache cache = VK_NULL_HANDLE;
+    std::optional<std::filesystem::path> cache_file;
+    std::vector<std::byte> saved;  // what the cache file holds
+
+    std::mutex mutex;  // of all below
+    std::condition_variable wake;
+    bool stop = false;
+    bool made_any = false;
+    std::map<Key, std::unique_ptr<Pipeline>> pipelines;
+    std::map<const uint32_t*, Module> modules;
+    std::deque<Job> jobs;
+    std::vector<std::thread> workers;
+
+    void make_layout();
+    void make_cache(uint64_t kernels_hash);
+    void work();
+    void make(const Job& job);
+    VkShaderModule acquire_module(std::span<const uint32_t> spirv);
+    void release_module(std::span<const uint32_t> spirv);
+    VkPipeline create(const PipelineSource& source, VkShaderModule module) const;
+};
+
+void PipelineStore::Impl::make_layout() {
+    VkPushConstantRange range{};
+    range.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
+    range.size = kPushConstantBytes;
+    VkPipelineLayoutCreateInfo info =
+        vk_struct<VkPipelineLayoutCreateInfo>(VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO);
+    info.pushConstantRangeCount = 1;
+    info.pPushConstantRanges = &range;
+    check_vk(device->vk().vkCreatePipelineLayout(device->handle(), &info, nullptr, &layout),
+             "create a pipeline layout");
+}
+
+void PipelineStore::Impl::make_cache(uint64_t kernels_hash) {
+    cache_file = pipeline_cache_file(device->caps(), kernels_hash);
+    if (cache_file) saved = load_pipeline_cache(*cache_file, device->caps());
+    VkPipelineCacheCreateInfo info =
+        vk_struct<VkPipelineCacheCreateInfo>(VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO);
+    info.initialDataSize = saved.size();
+    info.pInitialData = saved.data();
+    check_vk(device->vk().vkCreatePipelineCache(device->handle(), &info, nullptr, &cache),
+             "create a pipeline cache");
+}
+
+void PipelineStore::Impl::work() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+        wake.wait(lock, [this] { return stop || !jobs.empty(); });
+        if (stop) return;
+        const Job job = std::move(jobs.front());
+        jobs.pop_front();
+        lock.unlock();
+        make(job);
+        lock.lock();
+    }
+}
+
+void PipelineStore::Impl::make(const Job& job) {
+    Pipeline& pipeline = *job.pipeline;
+    VkPipeline made = VK_NULL_HANDLE;
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;
+    try {
+        made = create(job.source, acquire_module(job.source.spirv));
+        name_object(*device, VK_OBJECT_TYPE_PIPELINE, object_id(made), job.source.name);
+    } catch (const Error& failure) {
+        code = failure.code();
+        error = fmt::format("kernel {}: {}", job.source.name, failure.what());
+    } catch (const std::exception& failure) {
+        error = fmt::format("kernel {}: {}", job.source.name, failure.what());
+    }
+    release_module(job.source.spirv);
+    {
+        const std::lock_guard lock(pipeline.mutex_);
+        pipeline.pipeline_ = made;
+        pipeline.error_code_ = code;
+        pipeline.error_ = std::move(error);
+        pipeline.state_ = pipeline.error_.empty() ? Pipeline::State::kReady : Pipeline::State::kFailed;
+    }
+    pipeline.made_.notify_all();
+    const std::lock_guard lock(mutex);
+    made_any = true;
+}
+
+VkShaderModule PipelineStore::Impl::acquire_module(std::span<const uint32_t> spirv) {
+    const std::lock_guard lock(mutex);
+    Module& module = modules[spirv.data()];
+    if (module.handle == VK_NULL_HANDLE) {
+        VkShaderModuleCreateInfo info =
+            vk_struct<VkShaderModuleCreateInfo>(VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO);
+        info.codeSize = spirv.size_bytes();
+        info.pCode = spirv.data();
+        check_vk(device->vk().vkCreateShaderModule(device->handle(), &info, nullptr, &module.handle),
+                 "create a shader module");
+    }
+    return module.handle;
+}
+
+void PipelineStore::Impl::release_module(std::span<const uint32_t> spirv) {
+    const std::lock_guard lock(mutex);
+    const auto found = modules.find(spirv.data());
+    if (--found->second.users != 0) return;
+    device->vk().vkDestroyShaderModule(device->handle(), found->second.handle, nullptr);
+    modules.erase(found);
+}
+
+VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderModule module) const {
+    const DevicePlan& plan = device->plan();
+    const uint32_t local_size = source.constants.empty() ? 1 : source.constants.front();
+    if (local_size == 0 || local_size > plan.max_workgroup_invocations ||
+        local_size > device->caps().max_workgroup_size[0])
+        fail(ErrorCode::kUnsupported, "a workgroup of {} invocations was asked for, the device runs 1 to {}",
+             local_size, std::min(plan.max_workgroup_invocations, device->caps().max_workgroup_size[0]));
+
+    std::vector<VkSpecializationMapEntry> entries;
+    for (uint32_t i = 0; i < source.constants.size(); ++i)
+        entries.push_back({i, static_cast<uint32_t>(i * sizeof(uint32_t)), sizeof(uint32_t)});
+    VkSpecializationInfo constants{};
+    constants.mapEntryCount = static_cast<uint32_t>(entries.size());
+    constants.pMapEntries = entries.data();
+    constants.dataSize = source.constants.size() * sizeof(uint32_t);
+    constants.pData = source.constants.data();
+
+    VkComputePipelineCreateInfo info =
+        vk_struct<VkComputePipelineCreateInfo>(VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO);
+    info.layout = layout;
+    info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
+    info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+    info.stage.module = module;
+    info.stage.pName = "main";
+    info.stage.pSpecializationInfo = &constants;
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size =
+        vk_struct<VkPipelineShaderStageRequiredSubgroupSizeCreateInfo>(
+            VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO);
+    if (source.uses_subgroups) {
+        if (plan.require_subgroup_size) {
+            size.requiredSubgroupSize = plan.subgroup_size;
+            info.stage.pNext = &size;
+        }
+        // Full subgroups are only allowed where the workgroup is a whole number of them.
+        if (device->caps().full_subgroups && local_size % plan.subgroup_size == 0)
+            info.stage.flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    }
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    check_vk(device->vk().vkCreateComputePipelines(device->handle(), cache, 1, &info, nullptr, &pipeline),
+             "create a compute pipeline");
+    return pipeline;
+}
+
+VkPipeline Pipeline::handle() const {
+    std::unique_lock lock(mutex_);
+    made_.wait(lock, [this] { return state_ != State::kPending; });
+    if (state_ == State::kFailed) throw Error(error_code_, error_);
+    return pipeline_;
+}
+
+PipelineStore::PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash)
+    : impl_(std::make_unique<Impl>()) {
+    impl_->device = std::move(device);
+    impl_->make_layout();
+    impl_->make_cache(kernels_hash);
+    const uint32_t n_workers = std::max(std::thread::hardware_concurrency(), 1u);
+    for (uint32_t i = 0; i < n_workers; ++i)
+        impl_->workers.emplace_back([impl = impl_.get()] { impl->work(); });
+}
+
+PipelineStore::~PipelineStore() {
+    {
+        const std::lock_guard lock(impl_->mutex);
+        impl_->stop = true;
+    }
+    impl_->wake.notify_all();
+    for (std::thread& worker : impl_->workers) worker.join();
+    save();
+    const VolkDeviceTable& vk = impl_->device->vk();
+    VkDevice device = impl_->device->handle();
+    for (const auto& [key, pipeline] : impl_->pipelines)
+        vk.vkDestroyPipeline(device, pipeline->pipeline_, nullptr);
+    for (const auto& [spirv, module] : impl_->modules)
+        vk.vkDestroyShaderModule(device, module.handle, nullptr);
+    vk.vkDestroyPipelineCache(device, impl_->cache, nullptr);
+    vk.vkDestroyPipelineLayout(device, impl_->layout, nullptr);
+}
+
+const Pipeline* PipelineStore::get(const PipelineSource& source) {
+    const std::lock_guard lock(impl_->mutex);
+    Key key{source.spirv.data(), source.constants, source.uses_subgroups};
+    std::unique_ptr<Pipeline>& pipeline = impl_->pipelines[std::move(key)];
+    if (pipeline == nullptr) {
+        pipeline = std::make_unique<Pipeline>();
+        pipeline->layout_ = impl_->layout;
+        pipeline->name_ = source.name;
+        ++impl_->modules[source.spirv.data()].users;
+        impl_->jobs.push_back({source, pipeline.get()});
+        impl_->wake.notify_one();
+    }
+    return pipeline.get();
+}
+
+void PipelineStore::save() {
+    {
+        const std::lock_guard lock(impl_->mutex);
+        if (!impl_->made_any || !impl_->cache_file) return;
+        impl_->made_any = false;
+    }
+    const VolkDeviceTable& vk = impl_->device->vk();
+    size_t size = 0;
+    std::vector<std::byte> data;
+    VkResult result = vk.vkGetPipelineCacheData(impl_->device->handle(), impl_->cache, &size, nullptr);
+    if (result == VK_SUCCESS) {
+        data.resize(size);
+        result = vk.vkGetPipelineCacheData(impl_->device->handle(), impl_->cache, &size, data.data());
+        data.resize(size);
+    }
+    // Another worker may have grown the cache between the two calls: what did fit is still a whole cache.
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE) {
+        log_info("the driver gave no pipeline cache data ({})", static_cast<int>(result));
+        return;
+    }
+    if (data == impl_->saved) return;
+    save_pipeline_cache(*impl_->cache_file, data);
+    impl_->saved = std::move(data);
+}
+
+VkPipelineLayout PipelineStore::layout() const {
+    return impl_->layout;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,154 @@
+#include "gpu/plan.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint32_t kPushConstantBytes = 128;  // the least that Vulkan promises, and what all kernels share
+
+constexpr VkSubgroupFeatureFlags kSubgroupOperations =
+    VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
+    VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
+    VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT;
+
+/// Where the subgroup size that the driver calls its default is not the one to use.
+struct SubgroupQuirk {
+    uint32_t vendor_id;
+    uint32_t size;
+    const char* reason;
+};
+constexpr SubgroupQuirk kSubgroupQuirks[] = {
+    {0x8086, 16,
+     "Intel's register file is split among the lanes: 32 of them leave half the registers a lane, and "
+     "kernels that "
+     "hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has (by the "
+     "hardware's "
+     "documents, not measured)"},
+};
+
+std::vector<std::string> missing_needs(const DeviceCaps& caps) {
+    std::vector<std::string> missing;
+    auto need = [&missing](bool there, const char* what) {
+        if (!there) missing.emplace_back(what);
+    };
+    if (caps.api_version < VK_API_VERSION_1_3) {
+        missing.push_back(fmt::format("Vulkan 1.3 (the driver has {}.{})",
+                                      VK_API_VERSION_MAJOR(caps.api_version),
+                                      VK_API_VERSION_MINOR(caps.api_version)));
+        return missing;  // nothing else was asked of such a driver
+    }
+    need(caps.buffer_device_address, "bufferDeviceAddress");
+    need(caps.timeline_semaphore, "timelineSemaphore");
+    need(caps.synchronization2, "synchronization2");
+    need(caps.maintenance4, "maintenance4");
+    need(caps.integer_dot_product, "shaderIntegerDotProduct");
+    need(caps.scalar_block_layout, "scalarBlockLayout");
+    need(caps.max_push_constants >= kPushConstantBytes, "128 bytes of push constants");
+    need(caps.max_workgroup_invocations >= 128, "128 invocations a workgroup");
+    need(caps.max_shared_memory >= 16384, "16 KiB of shared memory");
+    need(std::any_of(caps.queue_families.begin(), caps.queue_families.end(),
+                     [](const QueueFamilyCaps& family) { return family.compute && family.queue_count > 0; }),
+         "a compute queue");
+    return missing;
+}
+
+uint32_t pick_compute_family(const DeviceCaps& caps) {
+    // A family without graphics does not share its queue with the desktop; it must have timestamps, or there
+    // would be no profile.
+    for (uint32_t i = 0; i < caps.queue_families.size(); ++i) {
+        const QueueFamilyCaps& family = caps.queue_families[i];
+        if (family.compute && !family.graphics && family.queue_count > 0 && family.timestamp_bits > 0)
+            return i;
+    }
+    for (uint32_t i = 0; i < caps.queue_families.size(); ++i)
+        if (caps.queue_families[i].compute && caps.queue_families[i].queue_count > 0) return i;
+    return 0;
+}
+
+std::optional<uint32_t> pick_transfer_family(const DeviceCaps& caps) {
+    for (uint32_t i = 0; i < caps.queue_families.size(); ++i) {
+        const QueueFamilyCaps& family = caps.queue_families[i];
+        if (family.transfer && !family.compute && !family.graphics && family.queue_count > 0) return i;
+    }
+    return std::nullopt;
+}
+
+void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
+    plan.subgroup_size = std::max(caps.subgroup_size, 1u);
+    if (caps.subgroup_size_control && caps.min_subgroup_size != caps.max_subgroup_size) {
+        plan.require_subgroup_size = true;
+        for (const SubgroupQuirk& quirk : kSubgroupQuirks)
+            if (quirk.vendor_id == caps.vendor_id && quirk.size >= caps.min_subgroup_size &&
+                quirk.size <= caps.max_subgroup_size)
+                plan.subgroup_size = quirk.size;
+    }
+    // Four subgroups hide latency on a GPU; a CPU device with narrow subgroups still gets 32 invocations,
+    // which cost it little.
+    const uint32_t wanted = std::clamp(plan.subgroup_size * 4, 32u, 128u);
+    const uint32_t most_subgroups =
+        caps.max_subgroups_per_workgroup != 0 ? caps.max_subgroups_per_workgroup : wanted;
+    const uint32_t subgroups = std::clamp(wanted / plan.subgroup_size, 1u, most_subgroups);
+    plan.workgroup_size = plan.subgroup_size * subgroups;
+}
+
+std::vector<Path> plan_paths(const DeviceCaps& caps, std::optional<Path> forced_path) {
+    const bool subgroups =
+        caps.subgroups_in_compute && (caps.subgroup_operations & kSubgroupOperations) == kSubgroupOperations;
+    if (forced_path && *forced_path != Path::kScalar) {
+        if (!subgroups)
+            fail(ErrorCode::kUnsupported,
+                 "device '{}' has not the subgroup operations that path '{}' needs: unset VKMOE_PATH or set "
+                 "it to scalar",
+                 caps.name, path_name(*forced_path));
+        return {*forced_path, Path::kScalar};
+    }
+    if (forced_path || !subgroups) return {Path::kScalar};
+    return {Path::kDot4, Path::kSubgroup, Path::kScalar};
+}
+
+uint64_t plan_chunk_size(const DeviceCaps& caps, uint64_t max_allocation_size) {
+    uint64_t heap = 0;
+    for (const MemoryHeapCaps& candidate : caps.heaps)
+        if (candidate.device_local) heap = std::max(heap, candidate.size);
+    // Large chunks keep the number of driver allocations low (drivers promise 4096); on a small heap, the
+    // unused rest of a chunk must not cost more than a thirty-second of it.
+    const uint64_t chunk = std::min({256 * kMiB, max_allocation_size, std::max(heap / 32, 4 * kMiB)});
+    return std::max(chunk / kMiB * kMiB, kMiB);
+}
+
+}  // namespace
+
+DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
+    const std::vector<std::string> missing = missing_needs(caps);
+    if (!missing.empty())
+        fail(ErrorCode::kUnsupported,
+             "device '{}' cannot run vkmoe, it lacks: {}; update its driver or choose another "
+             "device with --device",
+             caps.name, fmt::join(missing, ", "));
+
+    DevicePlan plan;
+    plan.compute_family = pick_compute_family(caps);
+    plan.transfer_family = pick_transfer_family(caps);
+    plan.memory_budget = caps.has_extension(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    for (const char* extension :
+         {VK_EXT_MEMORY_BUDGET_EXTENSION_NAME, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME})
+        if (caps.has_extension(extension)) plan.extensions.emplace_back(extension);
+    plan.path_order = plan_paths(caps, forced_path);
+    plan_subgroups(caps, plan);
+    plan.max_workgroup_invocations = caps.max_workgroup_invocations;
+    plan.max_shared_memory = caps.max_shared_memory;
+    // One buffer covers one allocation, so the smaller of the two limits holds. Nothing needs the last page:
+    // drivers that report 2^64-1 or round a buffer's size up stay within the limit.
+    plan.max_allocation_size = std::min(caps.max_allocation_size, caps.max_buffer_size) / 4096 * 4096;
+    plan.arena_chunk_size = plan_chunk_size(caps, plan.max_allocation_size);
+    plan.unified_memory = caps.unified_memory();
+    plan.timestamps =
+        caps.queue_families[plan.compute_family].timestamp_bits > 0 && caps.timestamp_period > 0;
+    return plan;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,66 @@
+#include "gpu/timeline.h"
+#include "gpu/vk_struct.h"
+
+#include "base/error.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+namespace vkmoe {
+namespace {
+
+constexpr double kDefaultTimeoutSeconds = 600;
+
+double default_timeout() {
+    const char* value = std::getenv("VKMOE_GPU_TIMEOUT");
+    if (value == nullptr || *value == '\0') return kDefaultTimeoutSeconds;
+    const std::string_view text = value;
+    double seconds = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() ||
+        !(seconds > 0 && seconds < 1e9))
+        fail(ErrorCode::kInvalidArgument, "VKMOE_GPU_TIMEOUT={} is not a number of seconds above 0", text);
+    return seconds;
+}
+
+}  // namespace
+
+Timeline::Timeline(std::shared_ptr<Device> device) : device_(std::move(device)) {
+    VkSemaphoreTypeCreateInfo type =
+        vk_struct<VkSemaphoreTypeCreateInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO);
+    type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
+    VkSemaphoreCreateInfo info = vk_struct<VkSemaphoreCreateInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO);
+    info.pNext = &type;
+    check_vk(device_->vk().vkCreateSemaphore(device_->handle(), &info, nullptr, &semaphore_),
+             "create a timeline semaphore");
+}
+
+Timeline::~Timeline() {
+    device_->vk().vkDestroySemaphore(device_->handle(), semaphore_, nullptr);
+}
+
+uint64_t Timeline::reached() const {
+    uint64_t value = 0;
+    check_vk(device_->vk().vkGetSemaphoreCounterValue(device_->handle(), semaphore_, &value),
+             "read a timeline semaphore");
+    return value;
+}
+
+void Timeline::wait(uint64_t value, double timeout_seconds) const {
+    const double seconds = timeout_seconds > 0 ? timeout_seconds : default_timeout();
+    VkSemaphoreWaitInfo info = vk_struct<VkSemaphoreWaitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO);
+    info.semaphoreCount = 1;
+    info.pSemaphores = &semaphore_;
+    info.pValues = &value;
+    const VkResult result =
+        device_->vk().vkWaitSemaphores(device_->handle(), &info, static_cast<uint64_t>(seconds * 1e9));
+    if (result == VK_TIMEOUT)
+        fail(ErrorCode::kDeviceLost,
+             "device '{}' did not finish its work within {} s; if it is only slow, set VKMOE_GPU_TIMEOUT to "
+             "more seconds",
+             device_->caps().name, seconds);
+    check_vk(result, "wait for the device");
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,73 @@
+#include "kernels/kernel_table.h"
+
+#include "base/error.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+namespace vkmoe {
+namespace {
+
+const KernelBinary* find_cell(const KernelKey& key) {
+    const std::span<const KernelBinary> table = kernel_table();
+    const auto found = std::find_if(table.begin(), table.end(),
+                                    [&key](const KernelBinary& cell) { return cell.key == key; });
+    return found == table.end() ? nullptr : &*found;
+}
+
+uint64_t hash_table() {
+    // Of the cells' hashes: streaming would need a state to free.
+    std::vector<uint64_t> hashes;
+    for (const KernelBinary& cell : kernel_table())
+        hashes.push_back(XXH3_64bits(cell.spirv.data(), cell.spirv.size_bytes()));
+    return XXH3_64bits(hashes.data(), hashes.size() * sizeof(uint64_t));
+}
+
+}  // namespace
+
+uint64_t kernel_table_hash() {
+    static const uint64_t hash = hash_table();
+    return hash;
+}
+
+Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
+    Selection selection;
+    std::vector<std::string_view> tried;
+    for (Path path : plan.path_order) {
+        selection.kernel = find_cell({op, type, path});
+        if (selection.kernel != nullptr) return selection;
+        tried.push_back(path_name(path));
+    }
+    selection.reason = fmt::format("there is no kernel {} for {} on the paths that this device takes ({})",
+                                   op_name(op), tensor_type_info(type).name, fmt::join(tried, ", "));
+    return selection;
+}
+
+KernelContext::KernelContext(std::shared_ptr<Device> device)
+    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()) {}
+
+const KernelBinary& KernelContext::kernel(Op op, TensorType type) const {
+    const Selection selection = select_kernel(plan(), op, type);
+    if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
+    return *selection.kernel;
+}
+
+const KernelBinary& KernelContext::kernel(const KernelKey& key) const {
+    const KernelBinary* cell = find_cell(key);
+    if (cell == nullptr)
+        fail(ErrorCode::kUnsupported, "kernel {} for {} was not built for path {}", op_name(key.op),
+             tensor_type_info(key.type).name, path_name(key.path));
+    return *cell;
+}
+
+const Pipeline* KernelContext::pipeline(const KernelBinary& kernel, std::vector<uint32_t> constants) {
+    PipelineSource source;
+    source.name = kernel.name;
+    source.spirv = kernel.spirv;
+    source.constants = std::move(constants);
+    source.uses_subgroups = kernel.key.path != Path::kScalar;
+    return pipelines_.get(source);
+}
+
+}  // namespace vkmoe

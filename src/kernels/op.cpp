@@ -1,0 +1,19 @@
+#include "kernels/op.h"
+
+#include <array>
+
+namespace vkmoe {
+namespace {
+
+constexpr std::array<std::string_view, kOpCount> kNames = {
+    "embed_rows",    "rms_norm",          "quantize_q8",   "matvec",  "matmul",
+    "expert_matvec", "expert_matvec_sum", "expert_matmul", "router",  "group_routes",
+    "qk_norm_rope",  "attention",         "swiglu",        "combine", "argmax"};
+
+}  // namespace
+
+std::string_view op_name(Op op) {
+    return kNames[static_cast<size_t>(op)];
+}
+
+}  // namespace vkmoe

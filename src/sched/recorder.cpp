@@ -1,0 +1,190 @@
+#include "sched/recorder.h"
+
+#include "base/error.h"
+#include "gpu/debug_names.h"
+#include "gpu/vk_struct.h"
+#include "sched/hazards.h"
+
+#include <array>
+#include <cassert>
+#include <string_view>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint32_t kMaxRegions = 8192;
+constexpr uint64_t kIndirectBytes = 12;  // three uint32 group counts
+
+constexpr VkPipelineStageFlags2 kCompute = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT;
+constexpr VkPipelineStageFlags2 kCopy = VK_PIPELINE_STAGE_2_COPY_BIT;
+constexpr VkPipelineStageFlags2 kHost = VK_PIPELINE_STAGE_2_HOST_BIT;
+
+// What any later command of ours may be.
+constexpr VkPipelineStageFlags2 kAllStages = kCompute | kCopy | VK_PIPELINE_STAGE_2_DRAW_INDIRECT_BIT;
+constexpr VkAccessFlags2 kAllAccesses =
+    VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT |
+    VK_ACCESS_2_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
+
+}  // namespace
+
+struct Recorder::State {
+    std::shared_ptr<Device> device;
+    std::unique_ptr<CommandBuffer> result;
+    HazardTracker hazards;
+    bool copied = false;  // since the last barrier
+    const Pipeline* bound = nullptr;
+    std::string_view label;  // of the open region
+    bool region_open = false;
+
+    VkCommandBuffer commands() const { return result->handle(); }
+
+    void barrier(VkPipelineStageFlags2 from_stages, VkAccessFlags2 from_accesses,
+                 VkPipelineStageFlags2 to_stages, VkAccessFlags2 to_accesses) const {
+        auto memory = vk_struct<VkMemoryBarrier2>(VK_STRUCTURE_TYPE_MEMORY_BARRIER_2);
+        memory.srcStageMask = from_stages;
+        memory.srcAccessMask = from_accesses;
+        memory.dstStageMask = to_stages;
+        memory.dstAccessMask = to_accesses;
+        auto dependency = vk_struct<VkDependencyInfo>(VK_STRUCTURE_TYPE_DEPENDENCY_INFO);
+        dependency.memoryBarrierCount = 1;
+        dependency.pMemoryBarriers = &memory;
+        device->vk().vkCmdPipelineBarrier2(commands(), &dependency);
+    }
+
+    void open_region(std::string_view wanted) {
+        if (region_open && wanted == label) return;
+        close_region();
+        label = wanted;
+        region_open = true;
+        begin_label(commands(), label);
+        if (result->queries_) result->queries_->begin(commands(), label);
+    }
+
+    void close_region() {
+        if (!region_open) return;
+        if (result->queries_) result->queries_->end(commands());
+        end_label(commands());
+        region_open = false;
+    }
+
+    /// Puts a barrier where one is needed, then notes the accesses.
+    void order(std::span<const AddressRange> reads, std::span<const AddressRange> writes) {
+        if (hazards.conflicts(reads, writes)) {
+            barrier(copied ? kCompute | kCopy : kCompute,
+                    VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
+                    kAllStages, kAllAccesses);
+            hazards.clear();
+            copied = false;
+            ++result->barrier_count_;
+        }
+        hazards.add(reads, writes);
+    }
+};
+
+CommandBuffer::~CommandBuffer() {
+    if (pool_ != VK_NULL_HANDLE) device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
+}
+
+Recorder::Recorder(std::shared_ptr<Device> device, Profiler* profiler) : state_(std::make_unique<State>()) {
+    State& state = *state_;
+    state.device = std::move(device);
+    const VolkDeviceTable& vk = state.device->vk();
+    state.result.reset(new CommandBuffer());
+    CommandBuffer& result = *state.result;
+    result.device_ = state.device;
+
+    auto pool = vk_struct<VkCommandPoolCreateInfo>(VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO);
+    pool.queueFamilyIndex = state.device->plan().compute_family;
+    check_vk(vk.vkCreateCommandPool(state.device->handle(), &pool, nullptr, &result.pool_),
+             "create a command pool");
+    auto allocate = vk_struct<VkCommandBufferAllocateInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO);
+    allocate.commandPool = result.pool_;
+    allocate.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+    allocate.commandBufferCount = 1;
+    check_vk(vk.vkAllocateCommandBuffers(state.device->handle(), &allocate, &result.commands_),
+             "allocate a command buffer");
+    auto begin = vk_struct<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
+    check_vk(vk.vkBeginCommandBuffer(result.commands_, &begin), "begin a command buffer");
+
+    if (profiler != nullptr) {
+        result.queries_ = profiler->make_queries(kMaxRegions);
+        result.queries_->reset(result.commands_);
+    }
+    state.barrier(
+        kHost | kCompute | kCopy,
+        VK_ACCESS_2_HOST_WRITE_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
+        kAllStages, kAllAccesses);
+}
+
+Recorder::~Recorder() = default;
+
+void Recorder::add(const Dispatch& dispatch) {
+    assert(dispatch.pipeline != nullptr);
+    State& state = *state_;
+    const VolkDeviceTable& vk = state.device->vk();
+    const DeviceCaps& caps = state.device->caps();
+    if (!dispatch.indirect) {
+        for (size_t i = 0; i < 3; ++i)
+            if (dispatch.groups[i] > caps.max_workgroup_count[i])
+                fail(ErrorCode::kUnsupported,
+                     "kernel {} wants {} workgroups in dimension {}, device '{}' launches at most {}; use a "
+                     "smaller "
+                     "micro-batch",
+                     dispatch.pipeline->name(), dispatch.groups[i], i, caps.name,
+                     caps.max_workgroup_count[i]);
+        if (dispatch.groups[0] == 0 || dispatch.groups[1] == 0 || dispatch.groups[2] == 0) return;
+    }
+
+    if (dispatch.indirect) {
+        std::vector<AddressRange> reads = dispatch.reads;
+        reads.push_back({dispatch.indirect.address, dispatch.indirect.address + kIndirectBytes});
+        state.order(reads, dispatch.writes);
+    } else {
+        state.order(dispatch.reads, dispatch.writes);
+    }
+    state.open_region(dispatch.label);
+    if (dispatch.pipeline != state.bound) {
+        vk.vkCmdBindPipeline(state.commands(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline->handle());
+        state.bound = dispatch.pipeline;
+    }
+    if (dispatch.push_bytes != 0)
+        vk.vkCmdPushConstants(state.commands(), dispatch.pipeline->layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                              dispatch.push_bytes, dispatch.push.data());
+    if (dispatch.indirect)
+        vk.vkCmdDispatchIndirect(state.commands(), dispatch.indirect.buffer, dispatch.indirect.offset);
+    else
+        vk.vkCmdDispatch(state.commands(), dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+    ++state.result->dispatch_count_;
+}
+
+void Recorder::add(std::span<const Dispatch> dispatches) {
+    for (const Dispatch& dispatch : dispatches) add(dispatch);
+}
+
+void Recorder::copy(const Allocation& from, const Allocation& to) {
+    assert(from.size == to.size);
+    if (from.size == 0) return;
+    State& state = *state_;
+    const std::array<AddressRange, 1> read{AddressRange{from.address, from.address + from.size}};
+    const std::array<AddressRange, 1> write{AddressRange{to.address, to.address + to.size}};
+    state.order(read, write);
+    state.copied = true;
+    state.open_region("copy");
+    VkBufferCopy region{};
+    region.srcOffset = from.offset;
+    region.dstOffset = to.offset;
+    region.size = from.size;
+    state.device->vk().vkCmdCopyBuffer(state.commands(), from.buffer, to.buffer, 1, &region);
+}
+
+std::unique_ptr<CommandBuffer> Recorder::finish() {
+    State& state = *state_;
+    assert(state.result != nullptr);
+    state.close_region();
+    state.barrier(kCompute | kCopy, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                  kAllStages | kHost, kAllAccesses | VK_ACCESS_2_HOST_READ_BIT);
+    check_vk(state.device->vk().vkEndCommandBuffer(state.commands()), "end a command buffer");
+    return std::move(state.result);
+}
+
+}  // namespace vkmoe
