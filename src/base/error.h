@@ -19,6 +19,7 @@ enum class ErrorCode {
     kNoDevice,         ///< no Vulkan loader, no driver, or no device that fits
     kDeviceLost,       ///< the device stopped working while it was in use
     kInternal,         ///< our own mistake
+    kCancelled,        ///< a callback asked to stop
 };
 
 /// Every failure inside the library. what() is one line: what is wrong, where, and what to do about it.

@@ -241,9 +241,9 @@ class Parser {
         return read_scalars(type, 1)[0];
     }
 
+    /// count * the size of one must not overflow.
     GgufArray read_scalars(GgufValueType type, uint64_t count) {
         const uint64_t size = gguf_scalar_bytes(type);
-        check_elements(count, size);
         const GgufArray array(type, std::span(take(count * size, value_words()), count * size));
         if (type == GgufValueType::kBool) {
             const auto is_bool = [](std::byte b) { return b <= std::byte{1}; };
@@ -286,6 +286,7 @@ class Parser {
             for (uint64_t i = 0; i < count; ++i) arrays.push_back(read_array(depth + 1));
             return GgufArray(std::move(arrays));
         }
+        check_elements(count, gguf_scalar_bytes(type));
         return read_scalars(type, count);
     }
 

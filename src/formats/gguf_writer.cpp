@@ -40,8 +40,10 @@ uint64_t align_up(uint64_t value, uint32_t alignment) {
 }
 
 void append(std::vector<std::byte>& to, const void* bytes, size_t size) {
-    const std::byte* start = static_cast<const std::byte*>(bytes);
-    to.insert(to.end(), start, start + size);
+    if (size == 0) return;
+    const size_t end = to.size();
+    to.resize(end + size);
+    std::memcpy(to.data() + end, bytes, size);
 }
 
 template <typename T>
@@ -160,7 +162,7 @@ std::vector<std::byte> GgufWriter::header() const {
     append_value(bytes, kVersion);
     append_value(bytes, uint64_t{tensors_.size()});
     append_value(bytes, uint64_t{keys_.size()});
-    bytes.insert(bytes.end(), metadata_.begin(), metadata_.end());
+    append(bytes, metadata_.data(), metadata_.size());
     for (const Tensor& tensor : tensors_) {
         append_string(bytes, tensor.name);
         append_value(bytes, static_cast<uint32_t>(tensor.shape.size()));
