@@ -87,8 +87,7 @@ RowLayout row_layout(const KernelContext& context, const KernelBinary& kernel, c
     if (layout.lanes_per_block > most_lanes || 8 % layout.lanes_per_block != 0)
         fail(ErrorCode::kInvalidArgument, "{}: lanes_per_block is {}, it must divide 8 and be at most {}",
              kernel.name, layout.lanes_per_block, most_lanes);
-    const uint32_t unit =
-        scalar ? layout.lanes_per_block : std::max(plan.subgroup_size, layout.lanes_per_block);
+    const uint32_t unit = std::max(scalar ? 1 : plan.subgroup_size, packs ? layout.lanes_per_block : 1);
     if (layout.workgroup_size % unit != 0 || layout.workgroup_size > plan.max_workgroup_invocations)
         fail(ErrorCode::kInvalidArgument,
              "{}: workgroup_size is {}, it must be a multiple of {} and at most {}", kernel.name,
