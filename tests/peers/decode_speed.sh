@@ -54,7 +54,7 @@ llama() {
 ours() {
     local driver=$1
     shift
-    VK_DRIVER_FILES=$driver "$@" "$vkmoe" run -m "$model" -p a -n "$tokens" --ignore-eos --temp 0 >"$log" 2>&1 ||
+    VK_DRIVER_FILES=$driver "$@" "$vkmoe" run -m "$model" -p a -n "$tokens" --ignore-end --temp 0 >"$log" 2>&1 ||
         fail "vkmoe run"
     local speeds decode
     speeds=$(tr '\r' '\n' <"$log" | grep -aoE '[0-9]+(\.[0-9]+)? *tok(ens)?/s' | grep -oE '^[0-9.]+' || true)
