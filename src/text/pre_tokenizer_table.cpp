@@ -129,7 +129,10 @@ constexpr std::array kGpt4oRules = {VKMOE_UPPER_WORD VKMOE_CONTRACTION
 constexpr std::array kGpt4oNames = {"gpt-4o"sv, "llama4"sv, "kanana2"sv, "minimax-m2"sv};
 
 // CohereLabs/tiny-aya-base: digits in threes from the right where a word boundary follows, then gpt-4o's.
-constexpr std::array kTinyAyaRules = {R"(\d{1,3}(?=(?:\d{3})*\b))"sv, kGpt4oRules[0]};
+// What a word character is, is spelled out, as the original's engine has a wider notion of it than PCRE2.
+constexpr std::array kTinyAyaRules = {
+    R"(\d{1,3}(?=(?:\d{3})*(?![\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}])))"sv,
+    kGpt4oRules[0]};
 constexpr std::array kTinyAyaNames = {"tiny_aya"sv, "cohere2moe"sv};
 
 // mistralai/Mistral-Nemo-Base-2407.

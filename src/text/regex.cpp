@@ -16,8 +16,13 @@ constexpr size_t kJitStackMost = size_t{4} << 20;
 constexpr uint32_t kHeapLimitKib = 16384;  // for the interpreter, where there is no just-in-time compiler
 constexpr uint32_t kMatchLimit = 10'000'000;
 
-/// Replaces \s by \p{White_Space} and \S by \P{White_Space}, inside classes and outside.
-std::string with_unicode_white_space(std::string_view pattern) {
+/// The rest of the block of Unicode's newest pictographs: all symbols, but without a category in a PCRE2 that
+/// is older than they are (10.42 knows Unicode 14).
+constexpr std::string_view kNewPictographs = "\\x{1FA70}-\\x{1FAFF}";
+
+/// Replaces \s by \p{White_Space} and \S by \P{White_Space}, inside classes and outside, and adds the newest
+/// pictographs to \p{S}, which our patterns have inside classes only.
+std::string with_unicode_properties(std::string_view pattern) {
     std::string out;
     out.reserve(pattern.size() + 64);
     for (size_t i = 0; i < pattern.size(); ++i) {
@@ -33,6 +38,11 @@ std::string with_unicode_white_space(std::string_view pattern) {
         } else {
             out += '\\';
             out += escaped;
+            if (pattern.substr(i).starts_with("p{S}")) {
+                out += "{S}";
+                out += kNewPictographs;
+                i += 3;
+            }
         }
     }
     return out;
@@ -56,7 +66,7 @@ bool is_resource_limit(int code) {
 }  // namespace
 
 Regex::Regex(std::string_view pattern) : pattern_(pattern) {
-    const std::string translated = with_unicode_white_space(pattern);
+    const std::string translated = with_unicode_properties(pattern);
     int error = 0;
     PCRE2_SIZE position = 0;
     code_.reset(pcre2_compile(code_units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error,

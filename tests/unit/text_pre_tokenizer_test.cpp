@@ -90,6 +90,18 @@ TEST(PreTokenizer, MongolianVowelSeparatorIsNoWhiteSpace) {
     EXPECT_EQ(words("gpt-2", "a \u180E"), (Words{"a", " \u180E"}));
 }
 
+TEST(PreTokenizer, NewestPictographsAreSymbols) {
+    // U+1FABF is of Unicode 15.
+    EXPECT_EQ(words("deepseek-v3", "a \U0001FABF!"), (Words{"a", " \U0001FABF!"}));
+}
+
+TEST(PreTokenizer, DigitGroupsEndAtMarks) {
+    EXPECT_EQ(words("tiny_aya", "a  6"), (Words{"a", "  ", "6"}));
+    // With a combining tilde the 6 is no number for the first rule, and the second then sees the spaces
+    // before it.
+    EXPECT_EQ(words("tiny_aya", "a  6\u0303"), (Words{"a", " ", " ", "6", "\u0303"}));
+}
+
 TEST(PreTokenizer, LongRunsStayFast) {
     const std::string base[] = {"a", " ", "\n", ".", "\u4E2D", " a", "'", "\r\n "};
     for (const PreTokenizerSpec& spec : pre_tokenizer_specs()) {
