@@ -3,7 +3,8 @@
 add_library(vkmoe_options INTERFACE)
 target_compile_options(vkmoe_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align
-        -Woverloaded-virtual -Wconversion -Wno-sign-conversion>
+        -Woverloaded-virtual -Wconversion -Wno-sign-conversion
+        -Wno-missing-field-initializers>
     $<$<BOOL:${VKMOE_WERROR}>:-Werror>)
 
 find_program(VKMOE_CCACHE ccache)

@@ -12,14 +12,15 @@ struct RouterParams {
     VKMOE_POINTER logits;
     VKMOE_POINTER ids;
     VKMOE_POINTER weights;
+    VKMOE_POINTER counts;  // uint [n_experts], one more for each time an expert is chosen; 0: not wanted
     VKMOE_UINT n_tokens;
     VKMOE_UINT n_experts;
     VKMOE_UINT renormalize;  // 0 or 1
     VKMOE_FLOAT least_sum;   // of the chosen probabilities, when they are renormalized
     VKMOE_FLOAT scale;
-    VKMOE_UINT reserved;
+    VKMOE_UINT padding;
 };
-VKMOE_CHECK_SIZE(RouterParams, 48);
+VKMOE_CHECK_SIZE(RouterParams, 56);
 
 /// group_routes: pairs (token, slot) sorted by expert, cut into tiles, and the indirect arguments of the dispatches over them.
 struct GroupRoutesParams {

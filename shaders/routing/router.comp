@@ -16,6 +16,12 @@ layout(constant_id = 1) const uint kSlots = 1;
 layout(constant_id = 2) const uint kKeysPerLane = 1;  // ceil(n_experts / subgroup size)
 layout(push_constant) uniform Push { RouterParams params; };
 
+/// Writes the choice for a slot down.
+void store_choice(uint token, uint slot, uint expert) {
+    WordsOut(params.ids).at[token * kSlots + slot] = expert;
+    if (!is_null(params.counts)) atomicAdd(WordsInOut(params.counts).at[expert], 1u);
+}
+
 /// Turns the chosen probabilities into weights and writes them.
 void store_weights(uint token, float chosen[kSlots]) {
     float factor = params.scale;
@@ -56,7 +62,7 @@ void main() {
             }
         }
         taken[expert / 32u] |= 1u << (expert % 32u);
-        WordsOut(params.ids).at[token * kSlots + s] = expert;
+        store_choice(token, s, expert);
         chosen[s] = exp(from_order_key(best) - largest) / total;
     }
     store_weights(token, chosen);
@@ -100,7 +106,7 @@ void main() {
         [[unroll]] for (uint i = 0; i < kKeysPerLane; ++i) {
             if (i * gl_SubgroupSize + gl_SubgroupInvocationID == expert) keys[i] = 0u;
         }
-        if (subgroupElect()) WordsOut(params.ids).at[token * kSlots + s] = expert;
+        if (subgroupElect()) store_choice(token, s, expert);
         chosen[s] = exp(from_order_key(best) - largest) / total;
     }
     if (subgroupElect()) store_weights(token, chosen);

@@ -25,8 +25,8 @@ struct SessionStats {
     uint64_t kv_bytes = 0;
 };
 
-/// One sequence of tokens on a model: its KV cache, prefill in micro-batches and decode by replay of one command buffer.
-/// Not thread-safe.
+/// One sequence of tokens on a model: its KV cache, prefill in micro-batches and decode by replay of one
+/// command buffer. Not thread-safe.
 class Session {
   public:
     Session(std::shared_ptr<Model> model, const SessionParams& params);
@@ -38,12 +38,14 @@ class Session {
     uint32_t n_context() const;
     uint32_t position() const;
 
-    /// Computes tokens at the end of the sequence. all_logits: empty, or [tokens.size(), n_vocabulary]. Throws
-    /// Error(kInvalidArgument), with nothing computed, for a token outside the vocabulary or a context that is too short.
+    /// Computes tokens at the end of the sequence. all_logits: empty, or [tokens.size(), n_vocabulary].
+    /// Throws Error(kInvalidArgument), with nothing computed, for a token outside the vocabulary or a context
+    /// that is too short.
     void feed(std::span<const int32_t> tokens, std::span<float> all_logits = {});
     /// Logits after the last token fed, [n_vocabulary]; Error(kInvalidArgument) when nothing was fed.
     std::span<const float> logits() const;
-    /// Feeds a token and returns the most likely next one, chosen on the device: logits do not come back to the host.
+    /// Feeds a token and returns the most likely next one, chosen on the device: logits do not come back to
+    /// the host.
     int32_t feed_greedy(int32_t token);
     /// Forgets all tokens from n_tokens on.
     void truncate(uint32_t n_tokens);

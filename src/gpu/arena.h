@@ -51,6 +51,7 @@ class Arena {
     /// Bytes taken from the driver.
     uint64_t committed_bytes() const { return committed_; }
     Device& device() const { return *device_; }
+    const std::shared_ptr<Device>& shared_device() const { return device_; }
 
   private:
     struct Chunk {

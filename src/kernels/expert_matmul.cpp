@@ -50,13 +50,12 @@ std::vector<Dispatch> scalar_expert_matmul(KernelContext& context, const KernelB
 
 }  // namespace
 
-uint32_t expert_tile_tokens(KernelContext& context, TensorType type) {
-    return tile_shape(context.plan(), linear_path(context, Op::kExpertMatmul, type)).tile_tokens();
+uint32_t expert_tile_tokens(const DevicePlan& plan) {
+    return tile_shape(plan).tile_tokens();
 }
 
-uint32_t expert_tile_rows(KernelContext& context, TensorType type, uint32_t n_rows) {
-    uint32_t tile_rows =
-        tile_shape(context.plan(), linear_path(context, Op::kExpertMatmul, type)).tile_rows();
+uint32_t expert_tile_rows(const DevicePlan& plan, uint32_t n_rows) {
+    const uint32_t tile_rows = tile_shape(plan).tile_rows();
     return (n_rows + tile_rows - 1) / tile_rows;
 }
 
@@ -74,7 +73,7 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
     if (path == Path::kScalar) {
         dispatches = scalar_expert_matmul(context, kernel, args);
     } else {
-        TileShape tile = tile_shape(context.plan(), path);
+        TileShape tile = tile_shape(context.plan());
         Dispatch dispatch;
         dispatch.label = args.label;
         dispatch.pipeline =

@@ -31,7 +31,7 @@ struct ExpertMatmulArgs {
 std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 
 /// What group_routes must be told: tile_tokens, and the y size of a grid over n_rows weight rows.
-uint32_t expert_tile_tokens(KernelContext& context, TensorType type);
-uint32_t expert_tile_rows(KernelContext& context, TensorType type, uint32_t n_rows);
+uint32_t expert_tile_tokens(const DevicePlan& plan);
+uint32_t expert_tile_rows(const DevicePlan& plan, uint32_t n_rows);
 
 }  // namespace vkmoe

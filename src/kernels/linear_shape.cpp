@@ -39,7 +39,7 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
     return groups;
 }
 
-TileShape tile_shape(const DevicePlan&, Path) {
+TileShape tile_shape(const DevicePlan&) {
     // 64 invocations, 8 along the rows: a tile of 32 x 32, which needs 10 KiB of shared memory on dot4 and 16
     // KiB on float32 for types with chunks of 64. Both fit every Vulkan device (16 KiB is the least allowed).
     return TileShape{64, 4, 4, 8};

@@ -27,7 +27,8 @@ TeamShape team_shape(const DevicePlan& plan, Path path);
 /// Groups in x that cover n_rows, by teams of rows_per_team; Error(kUnsupported) beyond 65535.
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team);
 
-/// The tile of matmul/tile.glsl: (rows * row_lanes) weight rows by (tokens * token_lanes) tokens.
+/// The tile of matmul/tile.glsl: (rows * row_lanes) weight rows by (tokens * token_lanes) tokens. One shape
+/// for all types, so that one grouping of routes serves matrices of different types.
 struct TileShape {
     uint32_t workgroup_size;
     uint32_t rows;
@@ -36,6 +37,6 @@ struct TileShape {
     uint32_t tile_rows() const { return rows * row_lanes; }
     uint32_t tile_tokens() const { return tokens * (workgroup_size / row_lanes); }
 };
-TileShape tile_shape(const DevicePlan& plan, Path path);
+TileShape tile_shape(const DevicePlan& plan);
 
 }  // namespace vkmoe

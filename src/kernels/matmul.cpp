@@ -22,7 +22,7 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, tile_tokens});
         dispatch.groups[0] = row_groups(shape, args.n_rows, 1);
     } else {
-        TileShape tile = tile_shape(context.plan(), kernel.key.path);
+        TileShape tile = tile_shape(context.plan());
         tile_tokens = tile.tile_tokens();
         dispatch.pipeline =
             context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});

@@ -11,6 +11,7 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
     require_address(op, "logits", args.logits, 4);
     require_address(op, "ids", args.ids, 4);
     require_address(op, "weights", args.weights, 4);
+    require_optional_address(op, "counts", args.counts, 4);
     require_multiple(op, "n_tokens", args.n_tokens, 1);
     require_multiple(op, "n_experts", args.n_experts, 1);
     require_multiple(op, "n_slots", args.n_slots, 1);
@@ -32,13 +33,14 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size, args.n_slots, keys_per_lane});
     dispatch.label = "router";
-    dispatch.set_push(RouterParams{args.logits, args.ids, args.weights, args.n_tokens, args.n_experts,
-                                   args.renormalize ? 1u : 0u, args.floor, args.scale, 0});
+    dispatch.set_push(RouterParams{args.logits, args.ids, args.weights, args.counts, args.n_tokens,
+                                   args.n_experts, args.renormalize ? 1u : 0u, args.floor, args.scale, 0});
     dispatch.groups = linear_grid((uint64_t{args.n_tokens} + tokens_per_group - 1) / tokens_per_group);
     const uint64_t n_routes = uint64_t{args.n_tokens} * args.n_slots;
     dispatch.read(args.logits, strided_bytes(args.n_tokens, args.n_experts, args.n_experts));
     dispatch.write(args.ids, n_routes * sizeof(uint32_t));
     dispatch.write(args.weights, n_routes * sizeof(float));
+    dispatch.write(args.counts, uint64_t{args.n_experts} * sizeof(uint32_t));
     return dispatch;
 }
 

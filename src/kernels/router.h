@@ -20,6 +20,7 @@ struct RouterArgs {
     uint64_t logits = 0;   ///< float32 [n_tokens, n_experts]
     uint64_t ids = 0;      ///< out: uint32 [n_tokens, n_slots]
     uint64_t weights = 0;  ///< out: float32 [n_tokens, n_slots]
+    uint64_t counts = 0;   ///< uint32 [n_experts], raised by one for each route to an expert; 0: not wanted
     uint32_t n_tokens = 0;
     uint32_t n_experts = 0;  ///< at most kMaxRouterExperts
     uint32_t n_slots = 0;    ///< experts a token (k): at most kMaxRouterSlots and n_experts

@@ -1,21 +1,19 @@
 #pragma once
 
 #include "formats/gguf.h"
+#include "kernels/qk_norm_rope.h"
 
 #include <cstdint>
 #include <string>
 
 namespace vkmoe {
 
-/// Which pairs of a head's dimensions a rotary embedding turns together.
-enum class RopeStyle { kInterleaved, kHalfSplit };
-
 /// The numbers that fix a model's shape, read from GGUF metadata and checked.
 struct HyperParameters {
     std::string architecture;
     std::string name;
     uint32_t n_layers = 0;
-    uint32_t n_embedding = 0;   ///< width of the residual stream
+    uint32_t n_embedding = 0;  ///< width of the residual stream
     uint32_t n_vocabulary = 0;
     uint32_t n_context_train = 0;
     uint32_t n_heads = 0;
@@ -27,11 +25,16 @@ struct HyperParameters {
     uint32_t n_expert_feed_forward = 0;
     float norm_epsilon = 0;
     float rope_base = 10000;
-    float rope_scale = 1;  ///< positions are multiplied by it (1 / the linear scaling factor)
+    float rope_scale = 1;  ///< positions are multiplied by it: one over the linear scaling factor
     uint32_t rope_dims = 0;
     RopeStyle rope_style = RopeStyle::kHalfSplit;
-    bool renormalize_experts = false;  ///< chosen experts' weights are divided by their sum
+    bool renormalize_experts = false;  ///< the chosen experts' weights are divided by their sum
     float expert_weight_scale = 1;
 };
+
+/// What all architectures have, by the keys `<architecture>.…`; Error(kBadFile) naming file and key for what
+/// is missing or makes no sense, Error(kUnsupported) for what vkmoe does not compute. An architecture's own
+/// file goes on from here.
+HyperParameters read_common_hyper_parameters(const GgufFile& file);
 
 }  // namespace vkmoe

@@ -8,13 +8,14 @@
 
 namespace vkmoe {
 
+class BatchBuilder;
 class KernelContext;
+struct Architecture;
 struct Weights;
-class Architecture;
 
 struct ModelParams {
-    std::string device;                       ///< as choose_device takes it
-    std::function<bool(float)> progress;      ///< share loaded, 0..1; false gives up with Error(kInvalidArgument, "cancelled")
+    std::string device;                   ///< as choose_device takes it
+    std::function<bool(float)> progress;  ///< share loaded, 0..1; false gives up with Error(kCancelled)
 };
 
 /// A model whose weights are on a device. Immutable once loaded, so that sessions may share it.
@@ -29,18 +30,21 @@ class Model {
     const GgufFile& file() const { return *file_; }
     const HyperParameters& hyper() const { return hyper_; }
     const Weights& weights() const { return *weights_; }
-    const Architecture& architecture() const { return *architecture_; }
     KernelContext& kernels() const { return *kernels_; }
     uint64_t n_parameters() const { return n_parameters_; }
     uint64_t weight_bytes() const { return weight_bytes_; }  ///< in device memory
+
+    /// Adds embedding and all layers for the batch's tokens; the residual stream is then ready for
+    /// add_logits.
+    void add_layers(BatchBuilder& batch) const;
 
   private:
     Model();
     std::unique_ptr<GgufFile> file_;
     HyperParameters hyper_;
+    const Architecture* architecture_ = nullptr;
     std::unique_ptr<KernelContext> kernels_;
     std::unique_ptr<Weights> weights_;
-    std::unique_ptr<Architecture> architecture_;
     uint64_t n_parameters_ = 0;
     uint64_t weight_bytes_ = 0;
 };

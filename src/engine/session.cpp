@@ -1,0 +1,234 @@
+#include "engine/session.h"
+
+#include "base/error.h"
+#include "model/batch_builder.h"
+#include "model/blocks.h"
+#include "sched/scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+
+namespace vkmoe {
+
+namespace {
+
+constexpr uint32_t kDefaultContext = 4096;
+constexpr uint32_t kDefaultMicroBatch = 512;
+/// Logits come back in pieces of at most this many bytes: 150,000 tokens of vocabulary are 600 kB a row.
+constexpr uint64_t kLogitBytes = 64ull << 20;
+
+/// What a batch's command buffer leaves behind.
+enum class Output { kNothing, kLastLogits, kNextToken };
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+uint32_t context_of(const Model& model, const SessionParams& params) {
+    return params.n_context > 0 ? params.n_context : std::min(kDefaultContext, model.hyper().n_context_train);
+}
+
+uint32_t micro_batch_of(const Model& model, const SessionParams& params) {
+    uint32_t wish = params.n_micro_batch > 0 ? params.n_micro_batch : kDefaultMicroBatch;
+    return std::min(wish, context_of(model, params));
+}
+
+uint32_t logit_rows_of(const Model& model, uint32_t micro_batch) {
+    uint64_t fit = kLogitBytes / (model.hyper().n_vocabulary * sizeof(float));
+    return static_cast<uint32_t>(std::clamp<uint64_t>(fit, 1, micro_batch));
+}
+
+}  // namespace
+
+struct Session::State {
+    State(std::shared_ptr<Model> of, const SessionParams& params)
+        : model(std::move(of)),
+          micro_batch(micro_batch_of(*model, params)),
+          device(model->kernels().shared_device()),
+          profiler(params.profile ? std::make_unique<Profiler>(device) : nullptr),
+          scheduler(device, profiler.get()),
+          cache(device, model->hyper(), params.kv_type, context_of(*model, params)),
+          workspace(*model, micro_batch, logit_rows_of(*model, micro_batch), cache.n_context()) {
+        stats.kv_bytes = cache.bytes();
+    }
+
+    std::unique_ptr<CommandBuffer> record(const BatchBuilder& batch, Output output, uint32_t logit_rows);
+    const CommandBuffer& batch_commands(uint32_t n_tokens, Output output);
+    void set_input(std::span<const int32_t> tokens);
+    void check_input(std::span<const int32_t> tokens) const;
+    void read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n_tokens, std::span<float> to);
+
+    std::shared_ptr<Model> model;
+    uint32_t micro_batch;
+    std::shared_ptr<Device> device;
+    std::unique_ptr<Profiler> profiler;
+    Scheduler scheduler;
+    KvCache cache;
+    Workspace workspace;
+    uint32_t position = 0;
+    bool has_logits = false;
+    std::vector<float> last_logits;
+    SessionStats stats;
+    /// Recorded once, replayed from then on. Decode is one of them; a long prompt's full micro-batches are
+    /// another.
+    std::map<std::pair<uint32_t, Output>, std::unique_ptr<CommandBuffer>> recorded;
+};
+
+std::unique_ptr<CommandBuffer> Session::State::record(const BatchBuilder& batch, Output output,
+                                                      uint32_t logit_rows) {
+    Recorder recorder(device, profiler.get());
+    recorder.add(batch.dispatches());
+    if (output == Output::kLastLogits) {
+        const uint64_t bytes = uint64_t{logit_rows} * model->hyper().n_vocabulary * sizeof(float);
+        recorder.copy(workspace.logits.slice(0, bytes), workspace.logits_readback.slice(0, bytes));
+    }
+    return recorder.finish();
+}
+
+const CommandBuffer& Session::State::batch_commands(uint32_t n_tokens, Output output) {
+    std::unique_ptr<CommandBuffer>& commands = recorded[{n_tokens, output}];
+    if (!commands) {
+        BatchBuilder batch(*model, workspace, cache, n_tokens);
+        model->add_layers(batch);
+        if (output != Output::kNothing) add_logits(batch, n_tokens - 1, 1);
+        if (output == Output::kNextToken) add_argmax(batch);
+        commands = record(batch, output, 1);
+    }
+    return *commands;
+}
+
+void Session::State::check_input(std::span<const int32_t> tokens) const {
+    const uint32_t n_vocabulary = model->hyper().n_vocabulary;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] < 0 || static_cast<uint32_t>(tokens[i]) >= n_vocabulary) {
+            fail(ErrorCode::kInvalidArgument, "token {} at index {} is outside the vocabulary of {}",
+                 tokens[i], i, n_vocabulary);
+        }
+    }
+    if (tokens.size() > cache.n_context() - position) {
+        fail(ErrorCode::kInvalidArgument,
+             "{} tokens do not fit: the context holds {} and {} are taken; ask for a longer context or "
+             "shorten the text",
+             tokens.size(), cache.n_context(), position);
+    }
+}
+
+void Session::State::set_input(std::span<const int32_t> tokens) {
+    std::memcpy(workspace.tokens.mapped, tokens.data(), tokens.size_bytes());
+    std::vector<int32_t> positions(tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) positions[i] = static_cast<int32_t>(position + i);
+    std::memcpy(workspace.positions.mapped, positions.data(), positions.size() * sizeof(int32_t));
+}
+
+void Session::State::read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n_tokens,
+                                 std::span<float> to) {
+    BatchBuilder batch(*model, workspace, cache, n_tokens);
+    add_logits(batch, first_row, n_rows);
+    scheduler.run(*record(batch, Output::kLastLogits, n_rows));
+    std::memcpy(to.data(), workspace.logits_readback.mapped, to.size_bytes());
+}
+
+Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
+    if (params.n_context > (1u << 30)) {
+        fail(ErrorCode::kInvalidArgument, "a context of {} tokens; at most {} are possible", params.n_context,
+             1u << 30);
+    }
+    state_ = std::make_unique<State>(std::move(model), params);
+}
+
+Session::~Session() {
+    state_->model->kernels().pipelines().save();
+}
+
+const Model& Session::model() const {
+    return *state_->model;
+}
+uint32_t Session::n_context() const {
+    return state_->cache.n_context();
+}
+uint32_t Session::position() const {
+    return state_->position;
+}
+
+void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits) {
+    State& state = *state_;
+    state.check_input(tokens);
+    const uint64_t n_vocabulary = state.model->hyper().n_vocabulary;
+    if (!all_logits.empty() && all_logits.size() != tokens.size() * n_vocabulary) {
+        fail(ErrorCode::kInternal, "room for {} logits where {} tokens have {}", all_logits.size(),
+             tokens.size(), tokens.size() * n_vocabulary);
+    }
+    if (tokens.empty()) return;
+    const auto start = std::chrono::steady_clock::now();
+    state.last_logits.resize(n_vocabulary);
+    for (size_t begin = 0; begin < tokens.size(); begin += state.micro_batch) {
+        const auto n = static_cast<uint32_t>(std::min<size_t>(state.micro_batch, tokens.size() - begin));
+        const bool last = begin + n == tokens.size();
+        state.set_input(tokens.subspan(begin, n));
+        state.scheduler.run(state.batch_commands(n, last ? Output::kLastLogits : Output::kNothing));
+        if (last)
+            std::memcpy(state.last_logits.data(), state.workspace.logits_readback.mapped,
+                        n_vocabulary * sizeof(float));
+        if (!all_logits.empty()) {
+            std::span<float> rows = all_logits.subspan(begin * n_vocabulary, n * n_vocabulary);
+            for (uint32_t row = 0; row < n; row += state.workspace.max_logit_rows) {
+                uint32_t count = std::min(state.workspace.max_logit_rows, n - row);
+                state.read_logits(row, count, n, rows.subspan(row * n_vocabulary, count * n_vocabulary));
+            }
+        }
+        state.position += n;
+    }
+    state.has_logits = true;
+    (tokens.size() > 1 ? state.stats.prompt_tokens : state.stats.decoded_tokens) += tokens.size();
+    (tokens.size() > 1 ? state.stats.prompt_seconds : state.stats.decode_seconds) += seconds_since(start);
+}
+
+std::span<const float> Session::logits() const {
+    if (!state_->has_logits) fail(ErrorCode::kInvalidArgument, "no logits yet: feed a token first");
+    return state_->last_logits;
+}
+
+int32_t Session::feed_greedy(int32_t token) {
+    State& state = *state_;
+    const std::span<const int32_t> tokens(&token, 1);
+    state.check_input(tokens);
+    const auto start = std::chrono::steady_clock::now();
+    state.set_input(tokens);
+    state.scheduler.run(state.batch_commands(1, Output::kNextToken));
+    uint32_t next = 0;
+    std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
+    ++state.position;
+    state.has_logits = false;
+    ++state.stats.decoded_tokens;
+    state.stats.decode_seconds += seconds_since(start);
+    return static_cast<int32_t>(next);
+}
+
+void Session::truncate(uint32_t n_tokens) {
+    if (n_tokens > state_->position) {
+        fail(ErrorCode::kInvalidArgument, "cannot keep {} tokens of {}", n_tokens, state_->position);
+    }
+    state_->position = n_tokens;
+    state_->has_logits = false;
+}
+
+SessionStats Session::stats() const {
+    return state_->stats;
+}
+
+std::vector<uint64_t> Session::expert_counts() const {
+    const HyperParameters& hyper = state_->model->hyper();
+    std::vector<uint32_t> counts(uint64_t{hyper.n_layers} * hyper.n_experts);
+    if (!counts.empty()) {
+        download(*state_->device, state_->workspace.expert_counts, std::as_writable_bytes(std::span(counts)));
+    }
+    return {counts.begin(), counts.end()};
+}
+
+std::string Session::profile() const {
+    return state_->profiler ? state_->profiler->table() : std::string();
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,131 @@
+#include "model/weights.h"
+
+#include "base/error.h"
+#include "formats/dequantize.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+namespace {
+
+/// Matrices inside a record start at multiples of this many bytes, so that 16-byte loads are aligned.
+constexpr uint64_t kMatrixAlignment = 64;
+
+uint64_t align_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+void check_matrix_type(const GgufFile& file, const GgufTensor& tensor) {
+    if (tensor.ne[0] % 32 != 0) {
+        fail(ErrorCode::kUnsupported,
+             "{}: tensor '{}' has rows of {} numbers; this version computes multiples of 32", file.path(),
+             tensor.name, tensor.ne[0]);
+    }
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress)
+    : file_(file), arena_(arena), uploader_(arena.shared_device()), progress_(std::move(progress)) {
+    for (const GgufTensor& tensor : file.tensors()) total_bytes_ += tensor.data.size();
+}
+
+const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_list<uint64_t> shape) {
+    const GgufTensor& tensor = file_.tensor(name, shape);
+    used_.insert(name);
+    return tensor;
+}
+
+void WeightLoader::upload(const Allocation& to, std::span<const std::byte> from) {
+    uploader_.copy(to, from);
+    done_bytes_ += from.size();
+    if (progress_ && !progress_(static_cast<float>(static_cast<double>(done_bytes_) /
+                                                   static_cast<double>(total_bytes_)))) {
+        fail(ErrorCode::kCancelled, "loading {} was cancelled", file_.path());
+    }
+}
+
+Matrix WeightLoader::matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns) {
+    const GgufTensor& tensor = use(name, {n_columns, n_rows});
+    check_matrix_type(file_, tensor);
+    Allocation memory = arena_.allocate(tensor.data.size());
+    upload(memory, tensor.data);
+    return {tensor.type, memory.address, n_rows, n_columns};
+}
+
+Matrix WeightLoader::optional_matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns) {
+    return file_.find_tensor(name) ? matrix(name, n_rows, n_columns) : Matrix{};
+}
+
+Vector WeightLoader::vector(const std::string& name, uint32_t size) {
+    const GgufTensor& tensor = use(name, {size});
+    std::vector<float> values(size);
+    dequantize_row(tensor.type, tensor.data.data(), values.data(), size);
+    Allocation memory = arena_.allocate(size * sizeof(float));
+    upload(memory, std::as_bytes(std::span(values)));
+    return {memory.address, size};
+}
+
+Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
+    const uint64_t width = hyper.n_embedding;
+    const uint64_t inner = hyper.n_expert_feed_forward;
+    const std::string prefix = fmt::format("blk.{}.ffn_", layer);
+    const GgufTensor& gate = use(prefix + "gate_exps.weight", {width, inner, hyper.n_experts});
+    const GgufTensor& up = use(prefix + "up_exps.weight", {width, inner, hyper.n_experts});
+    const GgufTensor& down = use(prefix + "down_exps.weight", {inner, width, hyper.n_experts});
+    for (const GgufTensor* tensor : {&gate, &up, &down}) check_matrix_type(file_, *tensor);
+
+    Experts experts{.gate_type = gate.type, .up_type = up.type, .down_type = down.type};
+    const uint64_t gate_bytes = row_bytes(gate.type, width) * inner;
+    const uint64_t up_bytes = row_bytes(up.type, width) * inner;
+    const uint64_t down_bytes = row_bytes(down.type, inner) * width;
+    experts.up_offset = align_up(gate_bytes, kMatrixAlignment);
+    experts.down_offset = align_up(experts.up_offset + up_bytes, kMatrixAlignment);
+    experts.record_bytes = experts.down_offset + down_bytes;
+
+    std::vector<uint64_t> addresses;
+    AddressRange memory{UINT64_MAX, 0};
+    for (uint32_t e = 0; e < hyper.n_experts; ++e) {
+        Allocation record = arena_.allocate(experts.record_bytes);
+        upload(record.slice(experts.gate_offset, gate_bytes), gate.data.subspan(e * gate_bytes, gate_bytes));
+        upload(record.slice(experts.up_offset, up_bytes), up.data.subspan(e * up_bytes, up_bytes));
+        upload(record.slice(experts.down_offset, down_bytes), down.data.subspan(e * down_bytes, down_bytes));
+        addresses.push_back(record.address);
+        memory.begin = std::min(memory.begin, record.address);
+        memory.end = std::max(memory.end, record.address + record.size);
+    }
+    Allocation table = arena_.allocate(addresses.size() * sizeof(uint64_t));
+    uploader_.copy(table, std::as_bytes(std::span(addresses)));
+    experts.table = {table.address, hyper.n_experts, memory};
+    return experts;
+}
+
+Allocation WeightLoader::rope_table(const HyperParameters& hyper) {
+    std::vector<float> factors;
+    const std::string name = "rope_freqs.weight";
+    if (file_.find_tensor(name)) {
+        const GgufTensor& tensor = use(name, {hyper.rope_dims / 2});
+        factors.resize(hyper.rope_dims / 2);
+        dequantize_row(tensor.type, tensor.data.data(), factors.data(), factors.size());
+    }
+    std::vector<uint32_t> words =
+        vkmoe::rope_table(hyper.rope_dims, hyper.rope_base, hyper.rope_scale, factors);
+    Allocation memory = arena_.allocate(words.size() * sizeof(uint32_t));
+    uploader_.copy(memory, std::as_bytes(std::span(words)));
+    return memory;
+}
+
+void WeightLoader::finish() {
+    uploader_.flush();
+    for (const GgufTensor& tensor : file_.tensors()) {
+        if (!used_.contains(std::string(tensor.name))) {
+            fail(ErrorCode::kUnsupported,
+                 "{}: tensor '{}' has no place in architecture '{}' as this version computes it; its results "
+                 "would be wrong",
+                 file_.path(), tensor.name, file_.get<std::string>("general.architecture"));
+        }
+    }
+}
+
+}  // namespace vkmoe

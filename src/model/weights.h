@@ -1,0 +1,101 @@
+#pragma once
+
+#include "gpu/arena.h"
+#include "kernels/expert_matvec.h"
+#include "model/hyper_parameters.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace vkmoe {
+
+/// A matrix in device memory, in its file's type and layout: [n_rows, n_columns].
+struct Matrix {
+    TensorType type = TensorType::kF32;
+    uint64_t address = 0;
+    uint32_t n_rows = 0;
+    uint32_t n_columns = 0;
+
+    explicit operator bool() const { return address != 0; }
+};
+
+/// float32 numbers in device memory, whatever type the file has them in.
+struct Vector {
+    uint64_t address = 0;
+    uint32_t size = 0;
+
+    explicit operator bool() const { return address != 0; }
+};
+
+/// The experts of a layer. Each is a record of its gate, up and down matrix, one after the other.
+struct Experts {
+    ExpertTable table;
+    TensorType gate_type = TensorType::kF32;
+    TensorType up_type = TensorType::kF32;
+    TensorType down_type = TensorType::kF32;
+    uint64_t gate_offset = 0;  ///< bytes from the record's start
+    uint64_t up_offset = 0;
+    uint64_t down_offset = 0;
+    uint64_t record_bytes = 0;
+};
+
+struct LayerWeights {
+    Vector attention_norm;
+    Matrix q;
+    Matrix k;
+    Matrix v;
+    Matrix attention_output;
+    Vector q_norm;  ///< of each head, or of all heads together; absent in many models
+    Vector k_norm;
+    Vector feed_forward_norm;
+    Matrix gate;  ///< of a dense layer
+    Matrix up;
+    Matrix down;
+    Matrix router;  ///< of an expert layer
+    Experts experts;
+};
+
+struct Weights {
+    Matrix embedding;
+    Vector output_norm;
+    Matrix output;
+    Allocation rope_table;
+    std::vector<LayerWeights> layers;
+    std::unique_ptr<Arena> arena;
+};
+
+/// Puts a file's tensors into device memory. Every function throws Error(kBadFile) naming file and tensor
+/// when the tensor is missing or has another shape, and remembers what was used.
+class WeightLoader {
+  public:
+    WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress);
+
+    Matrix matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
+    Matrix optional_matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
+    Vector vector(const std::string& name, uint32_t size);
+    /// The experts of a layer from its three stacked tensors, `blk.N.ffn_{gate,up,down}_exps.weight`.
+    Experts experts(uint32_t layer, const HyperParameters& hyper);
+    /// The rotary embedding's table, with the file's frequency factors where it has them.
+    Allocation rope_table(const HyperParameters& hyper);
+
+    /// Waits until all is there. A tensor that nothing used means that the file's model computes something
+    /// else than vkmoe would: Error(kUnsupported) names it.
+    void finish();
+
+  private:
+    const GgufTensor& use(const std::string& name, std::initializer_list<uint64_t> shape);
+    void upload(const Allocation& to, std::span<const std::byte> from);
+
+    const GgufFile& file_;
+    Arena& arena_;
+    Uploader uploader_;
+    std::function<bool(float)> progress_;
+    std::unordered_set<std::string> used_;
+    uint64_t total_bytes_ = 0;
+    uint64_t done_bytes_ = 0;
+};
+
+}  // namespace vkmoe

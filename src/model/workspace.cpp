@@ -1,0 +1,85 @@
+#include "model/workspace.h"
+
+#include "kernels/activation.h"
+#include "kernels/attention.h"
+#include "kernels/expert_matmul.h"
+#include "model/model.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+namespace {
+
+/// No tile of any kernel is narrower; the room for tile tables is reckoned by it.
+constexpr uint32_t kLeastTileTokens = 8;
+
+uint64_t floats(uint64_t rows, uint64_t columns) {
+    return rows * columns * sizeof(float);
+}
+
+}  // namespace
+
+Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit_rows, uint32_t n_context)
+    : max_tokens(tokens_at_once), max_logit_rows(logit_rows) {
+    const HyperParameters& hyper = model.hyper();
+    const std::shared_ptr<Device>& device = model.kernels().shared_device();
+    device_arena = std::make_unique<Arena>(device, MemoryKind::kDevice, "activations");
+    upload_arena = std::make_unique<Arena>(device, MemoryKind::kUpload, "batch input");
+    readback_arena = std::make_unique<Arena>(device, MemoryKind::kReadback, "batch output");
+    Arena& arena = *device_arena;
+
+    const uint64_t n = max_tokens;
+    const uint64_t q_width = uint64_t{hyper.n_heads} * hyper.head_dim;
+    const uint64_t kv_width = uint64_t{hyper.n_kv_heads} * hyper.head_dim;
+    tokens = upload_arena->allocate(n * sizeof(int32_t));
+    positions = upload_arena->allocate(n * sizeof(int32_t));
+    stream = arena.allocate(floats(n, hyper.n_embedding));
+    normed = arena.allocate(floats(n, hyper.n_embedding));
+    normed_q8 = arena.allocate(n * q8_row_bytes(hyper.n_embedding));
+    q = arena.allocate(floats(n, q_width));
+    k = arena.allocate(floats(n, kv_width));
+    v = arena.allocate(floats(n, kv_width));
+    attended = arena.allocate(floats(n, q_width));
+    attended_q8 = arena.allocate(n * q8_row_bytes(q_width));
+
+    // A batch of any size up to the largest may come; small ones split the context further.
+    uint64_t scratch = 0;
+    for (uint32_t batch = 1; batch <= max_tokens; ++batch) {
+        uint32_t splits = attention_splits(device->plan(), batch, hyper.n_heads, hyper.n_kv_heads, n_context);
+        scratch =
+            std::max(scratch, attention_scratch_bytes(batch, hyper.n_heads, hyper.head_dim, splits, true));
+    }
+    if (scratch > 0) attention_scratch = arena.allocate(scratch);
+
+    uint64_t inner_rows = hyper.n_feed_forward > 0 ? n : 0;
+    uint64_t inner_width = hyper.n_feed_forward;
+    if (hyper.n_experts > 0) {
+        const uint64_t pairs = n * hyper.n_experts_used;
+        router_logits = arena.allocate(floats(n, hyper.n_experts));
+        expert_ids = arena.allocate(pairs * sizeof(uint32_t));
+        expert_weights = arena.allocate(floats(pairs, 1));
+        const std::vector<uint32_t> zeros(uint64_t{hyper.n_layers} * hyper.n_experts);
+        expert_counts = arena.allocate(zeros.size() * sizeof(uint32_t));
+        Uploader uploader(device);
+        uploader.copy(expert_counts, std::as_bytes(std::span(zeros)));
+        uploader.flush();
+        grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
+        grouped.tiles = arena.allocate(
+            uint64_t{max_route_tiles(static_cast<uint32_t>(pairs), hyper.n_experts, kLeastTileTokens)} * 16);
+        grouped.arguments = arena.allocate(6 * sizeof(uint32_t));
+        expert_output = arena.allocate(floats(pairs, hyper.n_embedding));
+        inner_rows = std::max(inner_rows, pairs);
+        inner_width = std::max<uint64_t>(inner_width, hyper.n_expert_feed_forward);
+    }
+    gate = arena.allocate(floats(inner_rows, inner_width));
+    up = arena.allocate(floats(inner_rows, inner_width));
+    inner = arena.allocate(floats(inner_rows, inner_width));
+    inner_q8 = arena.allocate(inner_rows * q8_row_bytes(inner_width));
+
+    logits = arena.allocate(floats(max_logit_rows, hyper.n_vocabulary));
+    logits_readback = readback_arena->allocate(floats(max_logit_rows, hyper.n_vocabulary));
+    next_token = readback_arena->allocate(sizeof(uint32_t));
+}
+
+}  // namespace vkmoe

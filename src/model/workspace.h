@@ -1,0 +1,58 @@
+#pragma once
+
+#include "gpu/arena.h"
+#include "kernels/group_routes.h"
+#include "model/hyper_parameters.h"
+
+#include <memory>
+
+namespace vkmoe {
+
+class Model;
+
+/// Rows of activations in the forms that their readers want: float32, or packed int8 for the dot4 path.
+struct Rows {
+    uint64_t f32 = 0;
+    uint64_t q8 = 0;
+};
+
+/// Device memory for the activations of one batch of at most max_tokens tokens, laid out once for a session:
+/// command buffers that are replayed refer to it.
+struct Workspace {
+    Workspace(const Model& model, uint32_t max_tokens, uint32_t max_logit_rows, uint32_t n_context);
+
+    uint32_t max_tokens;
+    uint32_t max_logit_rows;
+    std::unique_ptr<Arena> device_arena;
+    std::unique_ptr<Arena> upload_arena;
+    std::unique_ptr<Arena> readback_arena;
+
+    // written by the host before a batch runs
+    Allocation tokens;     ///< int32 [max_tokens]
+    Allocation positions;  ///< int32 [max_tokens]
+
+    Allocation stream;     ///< the residual stream: float32 [max_tokens, n_embedding]
+    Allocation normed;     ///< float32 [max_tokens, n_embedding]
+    Allocation normed_q8;  ///< packed [max_tokens, n_embedding]
+    Allocation q;          ///< float32 [max_tokens, n_heads * head_dim]
+    Allocation k;          ///< float32 [max_tokens, n_kv_heads * head_dim]
+    Allocation v;          ///< float32 [max_tokens, n_kv_heads * head_dim]
+    Allocation attended;   ///< float32 [max_tokens, n_heads * head_dim]
+    Allocation attended_q8;
+    Allocation attention_scratch;
+    Allocation router_logits;   ///< float32 [max_tokens, n_experts]
+    Allocation expert_ids;      ///< uint32 [max_tokens, n_experts_used]
+    Allocation expert_weights;  ///< float32 [max_tokens, n_experts_used]
+    Allocation expert_counts;   ///< uint32 [n_layers, n_experts]: how often each was chosen, ever rising
+    GroupedRoutes grouped;
+    Allocation gate;   ///< float32 [rows, n_feed_forward] where rows: tokens, or tokens * n_experts_used
+    Allocation up;     ///< likewise
+    Allocation inner;  ///< silu(gate) * up
+    Allocation inner_q8;
+    Allocation expert_output;    ///< float32 [max_tokens, n_experts_used, n_embedding]
+    Allocation logits;           ///< float32 [max_logit_rows, n_vocabulary]
+    Allocation logits_readback;  ///< the same on the host's side
+    Allocation next_token;       ///< uint32: the most likely next token, on the host's side
+};
+
+}  // namespace vkmoe
