@@ -11,28 +11,34 @@ double silu(double x) {
     return x / (1 + std::exp(-x));
 }
 
+enum class Layout {
+    kPacked,       // all gates, then all ups, without gaps
+    kInterleaved,  // gate and up of a row behind one another, 12 floats between rows
+    kUpApart,      // gates without gaps, 8 floats between the rows of up
+};
+
 class SwigluTest : public KernelTest {
   protected:
-    /// interleaved: gate and up of a row lie behind one another, with 12 floats between rows.
-    void check(uint32_t n_rows, uint32_t n_columns, bool interleaved, bool with_floats, bool with_packed,
+    void check(uint32_t n_rows, uint32_t n_columns, Layout layout, bool with_floats, bool with_packed,
                Path path, RowTuning tuning = {}) {
-        SCOPED_TRACE(
-            fmt::format("{} rows of {}, interleaved {}, float32 {}, packed {}, path {}, tuning {} {}", n_rows,
-                        n_columns, interleaved, with_floats, with_packed, path_name(path),
-                        tuning.workgroup_size, tuning.lanes_per_block));
-        const uint32_t stride = interleaved ? 2 * n_columns + 12 : n_columns;
-        const size_t up_at = interleaved ? n_columns : uint64_t{n_rows} * n_columns;
+        SCOPED_TRACE(fmt::format("{} rows of {}, layout {}, float32 {}, packed {}, path {}, tuning {} {}",
+                                 n_rows, n_columns, static_cast<int>(layout), with_floats, with_packed,
+                                 path_name(path), tuning.workgroup_size, tuning.lanes_per_block));
+        const uint32_t gate_stride = layout == Layout::kInterleaved ? 2 * n_columns + 12 : n_columns;
+        const uint32_t up_stride = layout == Layout::kUpApart ? n_columns + 8 : gate_stride;
+        const size_t up_at = layout == Layout::kInterleaved ? n_columns : uint64_t{n_rows} * n_columns;
         // Beyond its end the input goes on with finite numbers: a NaN of the guard bands there would come out
         // with the same bits, and an output written beyond its end would look intact.
-        const std::vector<float> input = random_row_values(random(), up_at + uint64_t{n_rows} * stride + 64);
+        const std::vector<float> input =
+            random_row_values(random(), up_at + uint64_t{n_rows} * up_stride + 64);
 
         SwigluArgs args;
         args.gate = upload(input).address;
         args.up = args.gate + up_at * sizeof(float);
         args.n_rows = n_rows;
         args.n_columns = n_columns;
-        args.gate_stride = interleaved ? stride : 0;
-        args.up_stride = interleaved ? stride : 0;
+        args.gate_stride = gate_stride == n_columns ? 0 : gate_stride;
+        args.up_stride = up_stride == n_columns ? 0 : up_stride;
         args.path = path;
         args.tuning = tuning;
         const size_t count = uint64_t{n_rows} * n_columns;
@@ -46,7 +52,7 @@ class SwigluTest : public KernelTest {
         for (size_t row = 0; row < n_rows; ++row)
             for (size_t i = 0; i < n_columns; ++i)
                 expected[row * n_columns + i] =
-                    silu(input[row * stride + i]) * input[up_at + row * stride + i];
+                    silu(input[row * gate_stride + i]) * input[up_at + row * up_stride + i];
         if (with_floats) {
             EXPECT_LE(nmse(expected, floats.read()), 1e-11);
         }
@@ -56,12 +62,12 @@ class SwigluTest : public KernelTest {
 
 TEST_F(SwigluTest, MatchesTheReference) {
     for (const Path path : paths(Op::kSwiglu)) {
-        check(1, 768, false, true, false, path);
-        check(8, 768, false, false, true, path);
-        check(70, 32, false, true, true, path);
-        check(3, 8192, true, true, true, path);
-        check(5, 36, true, true, false, path);
-        check(1, 4, false, true, false, path);
+        check(1, 768, Layout::kPacked, true, false, path);
+        check(8, 768, Layout::kPacked, false, true, path);
+        check(70, 32, Layout::kUpApart, true, true, path);
+        check(3, 8192, Layout::kInterleaved, true, true, path);
+        check(5, 36, Layout::kInterleaved, true, false, path);
+        check(1, 4, Layout::kPacked, true, false, path);
     }
 }
 
@@ -70,7 +76,7 @@ TEST_F(SwigluTest, EveryLayoutOfLanesGivesTheSame) {
     for (const Path path : paths(Op::kSwiglu)) {
         if (path == Path::kScalar) continue;
         for (uint32_t lanes = 1; lanes <= std::min(plan.subgroup_size, 8u); lanes *= 2)
-            check(11, 224, false, true, true, path, {plan.workgroup_size, lanes});
+            check(11, 224, Layout::kPacked, true, true, path, {plan.workgroup_size, lanes});
     }
 }
 
