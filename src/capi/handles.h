@@ -1,0 +1,51 @@
+#pragma once
+
+#include "engine/session.h"
+#include "text/tokenizer.h"
+#include "vkmoe/vkmoe.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace vkmoe::capi {
+
+/// What a model's handle and its sessions share: the last of them frees it.
+class LoadedModel {
+  public:
+    LoadedModel(std::shared_ptr<Model> model, std::string device, bool device_is_cpu)
+        : model_(std::move(model)), device_(std::move(device)), device_is_cpu_(device_is_cpu) {}
+
+    const std::shared_ptr<Model>& model() const { return model_; }
+    const std::string& device() const { return device_; }
+    bool device_is_cpu() const { return device_is_cpu_; }
+
+    /// Made when it is first wanted: logits can be had of a model without a vocabulary. Throws as
+    /// make_tokenizer does.
+    const Tokenizer& tokenizer() const;
+
+  private:
+    std::shared_ptr<Model> model_;
+    std::string device_;
+    bool device_is_cpu_;
+    mutable std::once_flag tokenizer_once_;
+    mutable std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+}  // namespace vkmoe::capi
+
+struct vkmoe_model {
+    std::shared_ptr<const vkmoe::capi::LoadedModel> loaded;
+};
+
+struct vkmoe_session {
+    vkmoe_session(std::shared_ptr<const vkmoe::capi::LoadedModel> model, const vkmoe::SessionParams& params)
+        : loaded(std::move(model)), session(loaded->model(), params) {}
+
+    std::shared_ptr<const vkmoe::capi::LoadedModel> loaded;
+    vkmoe::Session session;
+    std::vector<int32_t> history;  // the tokens that the session holds
+    std::string profile;           // what vkmoe_session_profile gave last
+};

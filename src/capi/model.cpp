@@ -1,0 +1,68 @@
+#include "capi/handles.h"
+#include "capi/sized_struct.h"
+#include "kernels/kernel_table.h"
+
+#include <memory>
+#include <utility>
+
+using vkmoe::capi::guard;
+using vkmoe::capi::require;
+
+namespace {
+
+constexpr size_t kParamsFirstVersion = sizeof(vkmoe_model_params);
+constexpr size_t kInfoFirstVersion = sizeof(vkmoe_model_info);
+
+}  // namespace
+
+void vkmoe_model_default_params(vkmoe_model_params* params) {
+    if (params == nullptr) return;
+    *params = {};
+    params->struct_size = sizeof(vkmoe_model_params);
+}
+
+vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params, vkmoe_model** model) {
+    return guard([&] {
+        require(model, "model");
+        *model = nullptr;
+        require(path, "path");
+        const vkmoe_model_params given =
+            vkmoe::capi::read_params(params, vkmoe_model_default_params, kParamsFirstVersion, "params");
+        vkmoe::ModelParams model_params;
+        if (given.device != nullptr) model_params.device = given.device;
+        if (given.progress != nullptr)
+            model_params.progress = [&](float done) { return given.progress(done, given.user); };
+        std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);
+        const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
+        auto handle = std::make_unique<vkmoe_model>();
+        handle->loaded = std::make_shared<vkmoe::capi::LoadedModel>(std::move(loaded), caps.name,
+                                                                    caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU);
+        *model = handle.release();
+    });
+}
+
+void vkmoe_model_free(vkmoe_model* model) {
+    delete model;
+}
+
+vkmoe_status vkmoe_model_get_info(const vkmoe_model* model, vkmoe_model_info* info) {
+    return guard([&] {
+        require(model, "model");
+        const vkmoe::Model& loaded = *model->loaded->model();
+        const vkmoe::HyperParameters& hyper = loaded.hyper();
+        vkmoe_model_info result{};
+        result.architecture = hyper.architecture.c_str();
+        result.name = hyper.name.c_str();
+        result.device = model->loaded->device().c_str();
+        result.device_is_cpu = model->loaded->device_is_cpu();
+        result.n_layers = hyper.n_layers;
+        result.n_experts = hyper.n_experts;
+        result.n_experts_used = hyper.n_experts_used;
+        result.n_vocabulary = hyper.n_vocabulary;
+        result.n_embedding = hyper.n_embedding;
+        result.n_context_train = hyper.n_context_train;
+        result.n_parameters = loaded.n_parameters();
+        result.weight_bytes = loaded.weight_bytes();
+        vkmoe::capi::write_result(result, info, kInfoFirstVersion, "info");
+    });
+}

@@ -1,0 +1,137 @@
+#include "capi/handles.h"
+#include "capi/sized_struct.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <span>
+
+using vkmoe::ErrorCode;
+using vkmoe::fail;
+using vkmoe::TensorType;
+using vkmoe::capi::guard;
+using vkmoe::capi::require;
+
+namespace {
+
+constexpr size_t kParamsFirstVersion = sizeof(vkmoe_session_params);
+constexpr size_t kStatsFirstVersion = sizeof(vkmoe_session_stats);
+
+TensorType tensor_type_of(vkmoe_kv_type type) {
+    // As int, for a caller may give any number.
+    switch (static_cast<int>(type)) {
+        case VKMOE_KV_F16:
+            return TensorType::kF16;
+        case VKMOE_KV_F32:
+            return TensorType::kF32;
+        case VKMOE_KV_Q8_0:
+            return TensorType::kQ8_0;
+        default:
+            fail(ErrorCode::kInvalidArgument, "kv_type is {}, which is no vkmoe_kv_type",
+                 static_cast<int>(type));
+    }
+}
+
+}  // namespace
+
+void vkmoe_session_default_params(vkmoe_session_params* params) {
+    if (params == nullptr) return;
+    *params = {};
+    params->struct_size = sizeof(vkmoe_session_params);
+    params->kv_type = VKMOE_KV_F16;
+}
+
+vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params* params,
+                                  vkmoe_session** session) {
+    return guard([&] {
+        require(session, "session");
+        *session = nullptr;
+        require(model, "model");
+        const vkmoe_session_params given =
+            vkmoe::capi::read_params(params, vkmoe_session_default_params, kParamsFirstVersion, "params");
+        vkmoe::SessionParams session_params;
+        session_params.n_context = given.n_context;
+        session_params.n_micro_batch = given.n_micro_batch;
+        session_params.kv_type = tensor_type_of(given.kv_type);
+        session_params.profile = given.profile;
+        *session = std::make_unique<vkmoe_session>(model->loaded, session_params).release();
+    });
+}
+
+void vkmoe_session_free(vkmoe_session* session) {
+    delete session;
+}
+
+vkmoe_status vkmoe_session_feed(vkmoe_session* session, const int32_t* tokens, size_t n_tokens,
+                                float* logits) {
+    return guard([&] {
+        require(session, "session");
+        if (n_tokens == 0) return;
+        require(tokens, "tokens");
+        const std::span<const int32_t> fed(tokens, n_tokens);
+        std::span<float> all_logits;
+        if (logits != nullptr) {
+            const size_t n_vocabulary = session->loaded->model()->hyper().n_vocabulary;
+            if (n_tokens > std::numeric_limits<size_t>::max() / sizeof(float) / n_vocabulary)
+                fail(ErrorCode::kInvalidArgument, "n_tokens is {}, more than any memory has room for",
+                     n_tokens);
+            all_logits = {logits, n_tokens * n_vocabulary};
+        }
+        session->session.feed(fed, all_logits);
+        session->history.insert(session->history.end(), fed.begin(), fed.end());
+    });
+}
+
+vkmoe_status vkmoe_session_logits(vkmoe_session* session, const float** logits) {
+    return guard([&] {
+        require(logits, "logits");
+        *logits = nullptr;
+        require(session, "session");
+        *logits = session->session.logits().data();
+    });
+}
+
+uint32_t vkmoe_session_position(const vkmoe_session* session) {
+    return session == nullptr ? 0 : session->session.position();
+}
+
+vkmoe_status vkmoe_session_truncate(vkmoe_session* session, uint32_t n_tokens) {
+    return guard([&] {
+        require(session, "session");
+        session->session.truncate(n_tokens);
+        if (n_tokens < session->history.size()) session->history.resize(n_tokens);
+    });
+}
+
+vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkmoe_session_stats* stats) {
+    return guard([&] {
+        require(session, "session");
+        const vkmoe::SessionStats measured = session->session.stats();
+        vkmoe_session_stats result{};
+        result.prompt_tokens = measured.prompt_tokens;
+        result.prompt_seconds = measured.prompt_seconds;
+        result.decoded_tokens = measured.decoded_tokens;
+        result.decode_seconds = measured.decode_seconds;
+        result.kv_bytes = measured.kv_bytes;
+        vkmoe::capi::write_result(result, stats, kStatsFirstVersion, "stats");
+    });
+}
+
+vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* counts, size_t capacity) {
+    return guard([&] {
+        require(session, "session");
+        const std::vector<uint64_t> all = session->session.expert_counts();
+        if (capacity < all.size())
+            fail(ErrorCode::kInvalidArgument,
+                 "capacity is {}, too little for {} counts (layers times experts)", capacity, all.size());
+        if (all.empty()) return;
+        require(counts, "counts");
+        std::copy(all.begin(), all.end(), counts);
+    });
+}
+
+const char* vkmoe_session_profile(vkmoe_session* session) {
+    if (session == nullptr) return "";
+    const vkmoe_status status = guard([&] { session->profile = session->session.profile(); });
+    return status == VKMOE_OK ? session->profile.c_str() : "";
+}

@@ -1,0 +1,85 @@
+#include "cli/api.h"
+
+#include "cli/console.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace vkmoe::cli {
+namespace {
+
+/// After the name of a device that is a processor.
+std::string_view processor_note(const std::string& wish) {
+    const bool chosen = !wish.empty() || std::getenv("VKMOE_DEVICE") != nullptr;
+    return chosen ? " (a software driver on the CPU: this will be slow)"
+                  : " (a software driver on the CPU: no GPU found, this will be slow)";
+}
+
+}  // namespace
+
+void check(vkmoe_status status) {
+    if (status == VKMOE_OK) return;
+    if (interrupted()) throw Interrupted();
+    throw std::runtime_error(vkmoe_last_error());
+}
+
+ModelHandle load_model(const std::string& path, const std::string& device) {
+    vkmoe_model_params params;
+    vkmoe_model_default_params(&params);
+    if (!device.empty()) params.device = device.c_str();
+    Progress progress("loading");
+    params.user = &progress;
+    params.progress = [](float done, void* user) {
+        if (interrupted()) return false;
+        static_cast<Progress*>(user)->update(double{done});
+        return true;
+    };
+    vkmoe_model* model = nullptr;
+    check(vkmoe_model_load(path.c_str(), &params, &model));
+    ModelHandle handle(model);
+    const vkmoe_model_info info = model_info(model);
+    fmt::print(stderr, "device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
+    return handle;
+}
+
+vkmoe_model_info model_info(const vkmoe_model* model) {
+    vkmoe_model_info info{};
+    info.struct_size = sizeof info;
+    check(vkmoe_model_get_info(model, &info));
+    return info;
+}
+
+SessionHandle create_session(vkmoe_model* model, const vkmoe_session_params& params) {
+    vkmoe_session* session = nullptr;
+    check(vkmoe_session_create(model, &params, &session));
+    return SessionHandle(session);
+}
+
+vkmoe_session_stats session_stats(const vkmoe_session* session) {
+    vkmoe_session_stats stats{};
+    stats.struct_size = sizeof stats;
+    check(vkmoe_session_get_stats(session, &stats));
+    return stats;
+}
+
+std::vector<int32_t> tokenize(const vkmoe_model* model, std::string_view text, unsigned flags) {
+    // No token is shorter than a byte, but for those put around the text; a vocabulary may still grow a text
+    // that it normalizes.
+    std::vector<int32_t> tokens(text.size() + 2);
+    size_t n_tokens = 0;
+    vkmoe_status status =
+        vkmoe_tokenize(model, text.data(), text.size(), flags, tokens.data(), tokens.size(), &n_tokens);
+    if (status == VKMOE_INVALID_ARGUMENT && n_tokens > tokens.size()) {
+        tokens.resize(n_tokens);
+        status =
+            vkmoe_tokenize(model, text.data(), text.size(), flags, tokens.data(), tokens.size(), &n_tokens);
+    }
+    check(status);
+    tokens.resize(n_tokens);
+    return tokens;
+}
+
+}  // namespace vkmoe::cli

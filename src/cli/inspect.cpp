@@ -1,0 +1,182 @@
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/gguf_json.h"
+#include "cli/options.h"
+#include "formats/gguf.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+using Lines = std::vector<std::pair<std::string, std::string>>;
+
+struct TypeShare {
+    size_t tensors = 0;
+    uint64_t bytes = 0;
+};
+
+/// Reads <architecture>.NAME where it is there and a number.
+class ArchitectureKeys {
+  public:
+    explicit ArchitectureKeys(const GgufFile& file)
+        : file_(file), architecture_(file.get<std::string>("general.architecture")) {}
+
+    const std::string& architecture() const { return architecture_; }
+
+    std::optional<uint64_t> number(std::string_view name) const {
+        const GgufValue* value = file_.find(fmt::format("{}.{}", architecture_, name));
+        return value == nullptr ? std::nullopt : value->as<uint64_t>();
+    }
+
+  private:
+    const GgufFile& file_;
+    std::string architecture_;
+};
+
+/// Parameters of which a token meets only its experts' share.
+double parameters_at_work(const GgufFile& file, uint64_t n_experts, uint64_t n_used) {
+    double total = 0;
+    for (const GgufTensor& tensor : file.tensors()) {
+        const double share = tensor.name.find("_exps.") == std::string_view::npos
+                                 ? 1.0
+                                 : static_cast<double>(n_used) / static_cast<double>(n_experts);
+        total += share * static_cast<double>(tensor.n_elements());
+    }
+    return total;
+}
+
+std::string parameters(const GgufFile& file, const ArchitectureKeys& keys) {
+    double total = 0;
+    for (const GgufTensor& tensor : file.tensors()) total += static_cast<double>(tensor.n_elements());
+    std::string text = human_count(total);
+    const auto n_experts = keys.number("expert_count");
+    const auto n_used = keys.number("expert_used_count");
+    if (n_experts.value_or(0) != 0 && n_used) {
+        text += fmt::format(", of which {} work on a token",
+                            human_count(parameters_at_work(file, *n_experts, *n_used)));
+    }
+    return text;
+}
+
+std::string heads(const ArchitectureKeys& keys) {
+    const uint64_t n_heads = keys.number("attention.head_count").value_or(0);
+    std::string text = std::to_string(n_heads);
+    if (const auto n_kv = keys.number("attention.head_count_kv"))
+        text += fmt::format(", {} for keys and values", *n_kv);
+    auto dimensions = keys.number("attention.key_length");
+    if (!dimensions && n_heads != 0) dimensions = keys.number("embedding_length").value_or(0) / n_heads;
+    return dimensions ? text + fmt::format(", of {} dimensions", *dimensions) : text;
+}
+
+std::string vocabulary(const GgufFile& file) {
+    const GgufValue* tokens = file.find("tokenizer.ggml.tokens");
+    if (tokens == nullptr || tokens->array() == nullptr) return "none in the file";
+    std::string text =
+        fmt::format("{} tokens, {}", tokens->array()->size(),
+                    printable(file.get_or<std::string>("tokenizer.ggml.model", "of an unknown kind")));
+    const std::string pre = file.get_or<std::string>("tokenizer.ggml.pre", "");
+    return pre.empty() ? text : text + fmt::format(" with pre-tokenizer {}", printable(pre));
+}
+
+Lines summary(const GgufFile& file) {
+    const ArchitectureKeys keys(file);
+    Lines lines;
+    std::string parts = file.n_parts() == 1 ? "" : fmt::format(" in {} files", file.n_parts());
+    lines.emplace_back("file", fmt::format("{} (GGUF v{}, {}{})", printable(file.path()), file.version(),
+                                           human_bytes(file.file_bytes()), parts));
+    lines.emplace_back("name", printable(file.get_or<std::string>("general.name", "")));
+    lines.emplace_back("architecture", printable(keys.architecture()));
+    lines.emplace_back("parameters", parameters(file, keys));
+    const auto add_number = [&](const char* title, std::string_view key) {
+        if (const auto value = keys.number(key)) lines.emplace_back(title, std::to_string(*value));
+    };
+    add_number("layers", "block_count");
+    add_number("embedding", "embedding_length");
+    lines.emplace_back("heads", heads(keys));
+    if (const auto n_experts = keys.number("expert_count"); n_experts.value_or(0) != 0) {
+        std::string text = fmt::format("{} a layer, {} for each token", *n_experts,
+                                       keys.number("expert_used_count").value_or(0));
+        auto width = keys.number("expert_feed_forward_length");
+        if (!width) width = keys.number("feed_forward_length");
+        if (width) text += fmt::format(", {} wide", *width);
+        lines.emplace_back("experts", text);
+    } else {
+        add_number("feed forward", "feed_forward_length");
+    }
+    add_number("context", "context_length");
+    lines.emplace_back("vocabulary", vocabulary(file));
+    return lines;
+}
+
+Lines tensor_types(const GgufFile& file) {
+    std::map<std::string_view, TypeShare> shares;
+    uint64_t total = 0;
+    for (const GgufTensor& tensor : file.tensors()) {
+        TypeShare& share = shares[tensor_type_info(tensor.type).name];
+        ++share.tensors;
+        share.bytes += tensor.data.size();
+        total += tensor.data.size();
+    }
+    std::vector<std::pair<std::string_view, TypeShare>> ordered(shares.begin(), shares.end());
+    std::ranges::sort(ordered, [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+    Lines lines;
+    for (const auto& [name, share] : ordered) {
+        lines.emplace_back(
+            name, fmt::format("{:>5} tensors  {:>12}  {:5.1f}%", share.tensors, human_bytes(share.bytes),
+                              100.0 * static_cast<double>(share.bytes) / static_cast<double>(total)));
+    }
+    return lines;
+}
+
+std::string describe_file(const GgufFile& file) {
+    std::string text;
+    const auto append = [&text](const Lines& lines, std::string_view indent, size_t width) {
+        for (const auto& [title, value] : lines)
+            text += fmt::format("{}{:<{}}  {}\n", indent, title, width, value);
+    };
+    append(summary(file), "", 12);
+    text += "tensors\n";
+    append(tensor_types(file), "  ", 10);
+    text += "metadata\n";
+    Lines metadata;
+    size_t width = 0;
+    for (const GgufEntry& entry : file.entries()) {
+        metadata.emplace_back(printable(entry.key), describe(entry.value));
+        width = std::max(width, metadata.back().first.size());
+    }
+    append(metadata, "  ", width);
+    return text;
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+    struct Options {
+        std::string path;
+        bool json = false;
+    };
+    CLI::App* command = app.add_subcommand("inspect", "Says what is in a model file; needs no device");
+    const auto options = std::make_shared<Options>();
+    command->add_option("MODEL", options->path, "A GGUF file (of a split model any part)")
+        ->required()
+        ->check(existing_file())
+        ->type_name("FILE");
+    command->add_flag("--json", options->json, "All metadata and every tensor, for programs");
+    command->callback([options] {
+        const GgufFile file(options->path);
+        using Json = nlohmann::ordered_json;
+        StandardOutput().write(
+            options->json ? gguf_to_json(file).dump(1, ' ', false, Json::error_handler_t::replace) + "\n"
+                          : describe_file(file));
+    });
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,114 @@
+#include "cli/options.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace vkmoe::cli {
+namespace {
+
+constexpr uint32_t kMaxMicroBatch = 1U << 16;
+
+[[noreturn]] void fail_read(const std::string& path) {
+    fail(ErrorCode::kIo, "cannot read '{}': {}", path, std::generic_category().message(errno));
+}
+
+}  // namespace
+
+CLI::Validator existing_file() {
+    return CLI::Validator(CLI::ExistingFile).description("");
+}
+
+void add_model_option(CLI::App& command, std::string& path) {
+    command.add_option("-m,--model", path, "The model, a GGUF file (of a split one any part)")
+        ->required()
+        ->check(existing_file())
+        ->type_name("FILE");
+}
+
+void add_device_option(CLI::App& command, std::string& device) {
+    command
+        .add_option(
+            "--device", device,
+            "Index or part of the name of a device of `vkmoe devices`; default: $VKMOE_DEVICE, else the best")
+        ->type_name("INDEX|NAME");
+}
+
+void add_text_option(CLI::App& command, TextOption& option, const std::string& what) {
+    CLI::Option_group* group = command.add_option_group(what, "One of these");
+    group->add_option("-p,--prompt", option.text, "The text itself")->type_name("TEXT");
+    group->add_option("-f,--file", option.file, "A file with the text")
+        ->check(existing_file())
+        ->type_name("FILE");
+    group->require_option(1);
+}
+
+std::string TextOption::read() const {
+    return file.empty() ? text : read_file(file);
+}
+
+// Not through base/mapped_file.h: a pipe is welcome too.
+std::string read_file(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) fail_read(path);
+    std::string bytes;
+    std::array<char, 1 << 16> buffer;
+    for (;;) {
+        const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+        if (n == 0) break;
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            const int error = errno;
+            ::close(fd);
+            errno = error;
+            fail_read(path);
+        }
+        bytes.append(buffer.data(), static_cast<size_t>(n));
+    }
+    ::close(fd);
+    return bytes;
+}
+
+void add_session_options(CLI::App& command, SessionOptions& options) {
+    command
+        .add_option("--micro-batch", options.n_micro_batch, "Tokens of the prompt that are computed at once")
+        ->check(CLI::Range(1U, kMaxMicroBatch).description(""))
+        ->type_name("N");
+    command.add_option("--kv", options.kv_type, "Type of the cache of keys and values")
+        ->check(CLI::IsMember({"f16", "f32", "q8_0"}, CLI::ignore_case).description(""))
+        ->type_name("f16|f32|q8_0");
+}
+
+vkmoe_session_params SessionOptions::params(uint32_t n_context) const {
+    vkmoe_session_params params;
+    vkmoe_session_default_params(&params);
+    params.n_context = n_context;
+    params.n_micro_batch = n_micro_batch;
+    const std::string type = CLI::detail::to_lower(kv_type);
+    params.kv_type = type == "f32" ? VKMOE_KV_F32 : type == "q8_0" ? VKMOE_KV_Q8_0 : VKMOE_KV_F16;
+    return params;
+}
+
+CLI::Validator number_in_range(double low, bool low_open, double high, bool high_open,
+                               const std::string& description) {
+    const auto check = [=](std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool is_number = end != text.c_str() && *end == '\0';
+        // NaN fails each comparison.
+        const bool above = low_open ? value > low : value >= low;
+        const bool below = high_open ? value < high : value <= high;
+        if (is_number && above && below) return {};
+        return fmt::format("'{}' is no number {}", text, description);
+    };
+    return CLI::Validator(check, "");
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "vkmoe/vkmoe.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace vkmoe::cli {
+
+/// -m MODEL, required: a file that exists.
+void add_model_option(CLI::App& command, std::string& path);
+/// --device INDEX|NAME
+void add_device_option(CLI::App& command, std::string& device);
+
+/// -p TEXT or -f FILE, one of them.
+struct TextOption {
+    std::string text;
+    std::string file;
+
+    /// The text, or all bytes of the file. Throws Error(kIo), naming it, for a file that cannot be read.
+    std::string read() const;
+};
+void add_text_option(CLI::App& command, TextOption& option, const std::string& what);
+
+/// Throws as TextOption::read.
+std::string read_file(const std::string& path);
+
+/// --micro-batch and --kv.
+struct SessionOptions {
+    uint32_t n_micro_batch = 512;
+    std::string kv_type = "f16";
+
+    vkmoe_session_params params(uint32_t n_context) const;
+};
+void add_session_options(CLI::App& command, SessionOptions& options);
+
+/// CLI::ExistingFile, without its own words in the help.
+CLI::Validator existing_file();
+
+/// Checks that an option is a number from `low` to `high`; the bounds themselves are out where said.
+CLI::Validator number_in_range(double low, bool low_open, double high, bool high_open,
+                               const std::string& description);
+
+}  // namespace vkmoe::cli

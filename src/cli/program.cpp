@@ -1,0 +1,81 @@
+#include "cli/program.h"
+
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "formats/gguf_value.h"
+#include "vkmoe/vkmoe.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+namespace vkmoe::cli {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr size_t kMaxMessage = 2000;
+
+/// One line whatever the message holds: paths and names in it come from outside.
+int fail_with(std::string_view message) {
+    fmt::print(stderr, "vkmoe: {}\n", printable(message, kMaxMessage));
+    return kFailed;
+}
+
+/// Help and version go to stdout; everything else that stops the parser is a wrong command line.
+int end_of_parsing(const CLI::App& app, const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+        std::ostringstream text;
+        app.exit(error, text, text);
+        StandardOutput().write(text.str());
+        return 0;
+    }
+    std::string command = "vkmoe";
+    for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+    fail_with(fmt::format("{} ({} --help tells the usage)", error.what(), command));
+    return kUsage;
+}
+
+void add_commands(CLI::App& app) {
+    app.set_version_flag("--version", fmt::format("vkmoe {}", vkmoe_version()));
+    app.require_subcommand(1);
+    app.option_defaults()->always_capture_default();
+    add_run_command(app);
+    add_devices_command(app);
+    add_inspect_command(app);
+    add_tokenize_command(app);
+    add_logits_command(app);
+    add_perplexity_command(app);
+    add_synth_command(app);
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+    // A reader that went away is an error of write(), to end by.
+    ignore_broken_pipes();
+    try {
+        CLI::App app("Runs quantized Mixture-of-Experts language models on any GPU with a Vulkan 1.3 driver.",
+                     "vkmoe");
+        add_commands(app);
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::ParseError& error) {
+            return end_of_parsing(app, error);
+        }
+        return 0;
+    } catch (const ClosedOutput&) {
+        return kFailed;
+    } catch (const std::bad_alloc&) {
+        return fail_with("the host's memory ran out");
+    } catch (const std::exception& error) {
+        return fail_with(error.what());
+    }
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,167 @@
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/expert_use.h"
+#include "cli/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+// The context where none is asked for, as the C API has it.
+constexpr uint32_t kDefaultContext = 4096;
+
+struct Options {
+    std::string model;
+    TextOption prompt;
+    size_t n_tokens = 256;
+    uint32_t n_context = 0;
+    SessionOptions session;
+    vkmoe_sampling sampling{};
+    std::string device;
+    bool profile = false;
+    bool no_prompt = false;
+};
+
+/// What the callback of vkmoe_session_generate works on. Exceptions may not pass through C.
+struct Stream {
+    StandardOutput out;
+    std::exception_ptr failure;
+    bool ends_line = false;
+
+    bool write(std::string_view text) noexcept {
+        try {
+            out.write(text);
+            if (!text.empty()) ends_line = text.back() == '\n';
+            return true;
+        } catch (...) {
+            failure = std::current_exception();
+            return false;
+        }
+    }
+};
+
+bool on_token(int32_t, const char* text, size_t n_bytes, void* user) {
+    return static_cast<Stream*>(user)->write({text, n_bytes}) && !interrupted();
+}
+
+/// In portions, so that there is a bar to see and a Ctrl-C is heard.
+void feed_prompt(vkmoe_session* session, const std::vector<int32_t>& tokens, size_t portion) {
+    Progress progress("prompt");
+    for (size_t done = 0; done < tokens.size();) {
+        const size_t n = std::min(portion, tokens.size() - done);
+        check(vkmoe_session_feed(session, tokens.data() + done, n, nullptr));
+        done += n;
+        progress.update(static_cast<double>(done) / static_cast<double>(tokens.size()));
+    }
+}
+
+std::string speed(uint64_t n_tokens, double seconds) {
+    const std::string_view noun = n_tokens == 1 ? "token" : "tokens";
+    if (n_tokens == 0 || seconds <= 0) return fmt::format("{} {}", n_tokens, noun);
+    return fmt::format("{} {}, {:.1f} tok/s", n_tokens, noun, static_cast<double>(n_tokens) / seconds);
+}
+
+void print_statistics(vkmoe_session* session, const vkmoe_model_info& info) {
+    const vkmoe_session_stats stats = session_stats(session);
+    fmt::print(stderr, "prompt {}; decode {}\n", speed(stats.prompt_tokens, stats.prompt_seconds),
+               speed(stats.decoded_tokens, stats.decode_seconds));
+    if (info.n_experts != 0) {
+        std::vector<uint64_t> counts(size_t{info.n_layers} * info.n_experts);
+        check(vkmoe_session_expert_counts(session, counts.data(), counts.size()));
+        fmt::print(stderr, "{}\n", describe_expert_use(counts, info.n_experts));
+    }
+    fmt::print(stderr, "{}", vkmoe_session_profile(session));
+}
+
+void run(const Options& options) {
+    const std::string prompt = options.prompt.read();
+    catch_interrupts();
+    const ModelHandle model = load_model(options.model, options.device);
+    const vkmoe_model_info info = model_info(model.get());
+    const std::vector<int32_t> tokens =
+        tokenize(model.get(), prompt, VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL);
+    if (tokens.empty()) throw std::runtime_error("the prompt has no tokens: give a text by -p or -f");
+    const uint32_t n_context =
+        options.n_context != 0 ? options.n_context : std::min(kDefaultContext, info.n_context_train);
+    if (tokens.size() > n_context) {
+        throw std::runtime_error(fmt::format(
+            "the prompt has {} tokens, more than the context of {}: shorten it or give a larger -c",
+            tokens.size(), n_context));
+    }
+    vkmoe_session_params params = options.session.params(n_context);
+    params.profile = options.profile;
+    const SessionHandle session = create_session(model.get(), params);
+    feed_prompt(session.get(), tokens, options.session.n_micro_batch);
+
+    Stream stream;
+    if (!options.no_prompt) stream.out.write(prompt);
+    const vkmoe_status status =
+        vkmoe_session_generate(session.get(), &options.sampling, options.n_tokens, on_token, &stream);
+    if (stream.failure) std::rethrow_exception(stream.failure);
+    if (status != VKMOE_CANCELLED) check(status);
+    if (!stream.ends_line) stream.out.write("\n");
+    if (status == VKMOE_OK && vkmoe_session_position(session.get()) == n_context)
+        fmt::print(stderr, "the context of {} tokens is full\n", n_context);
+    print_statistics(session.get(), info);
+}
+
+void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    command
+        .add_option("--temp", sampling.temperature, "Temperature; 0 takes the most likely token each time")
+        ->check(number_in_range(0, false, kLargest, false, "from 0 on"));
+    command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens only; 0: from all");
+    command
+        .add_option("--top-p", sampling.top_p,
+                    "Sample from the fewest tokens that have this probability together")
+        ->check(number_in_range(0, true, 1, false, "over 0 and at most 1"));
+    command
+        .add_option("--min-p", sampling.min_p,
+                    "Leave out tokens less likely than this share of the most likely")
+        ->check(number_in_range(0, false, 1, false, "from 0 to 1"));
+    command
+        .add_option("--repeat-penalty", sampling.repetition_penalty,
+                    "Divides the logits of tokens that were there lately; 1: none")
+        ->check(number_in_range(0, true, kLargest, false, "over 0"));
+    command.add_option("--repeat-window", sampling.repetition_window,
+                       "How many tokens back the penalty looks");
+    command.add_option("--seed", sampling.seed,
+                       "The same seed, prompt and options give the same text on one device");
+    command.add_flag("--ignore-end", sampling.ignore_end, "Go on when the model ends its text");
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "run", "Continues a text: the text goes to stdout, the device, speed and use of experts to stderr");
+    const auto options = std::make_shared<Options>();
+    vkmoe_sampling_default(&options->sampling);
+    add_model_option(*command, options->model);
+    add_text_option(*command, options->prompt, "Prompt");
+    command->add_option("-n,--tokens", options->n_tokens, "Write at most so many tokens");
+    command
+        ->add_option(
+            "-c,--context", options->n_context,
+            "Room for prompt and text in tokens; 0: 4096, or what the model was trained for if that is less")
+        ->check(CLI::Range(0U, 1U << 30).description(""));
+    add_sampling_options(*command, options->sampling);
+    add_session_options(*command, options->session);
+    add_device_option(*command, options->device);
+    command->add_flag("--profile", options->profile, "Print the device's time by region");
+    command->add_flag("--no-prompt", options->no_prompt, "Do not print the prompt before the text");
+    command->callback([options] { run(*options); });
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,90 @@
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/synthetic_model.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+constexpr uint32_t kMaxLayers = 1000;
+
+struct Options {
+    std::string shape;
+    std::string type = "Q4_K";
+    uint32_t n_layers = 0;
+    uint32_t n_vocabulary = 4096;
+    uint64_t seed = 0;
+    std::string output;
+};
+
+void write_model(const Options& options) {
+    SyntheticModel model;
+    model.shape = find_shape(options.shape);
+    model.type = *tensor_type_from_name(options.type);
+    model.n_layers = options.n_layers != 0 ? options.n_layers : model.shape->n_layers;
+    model.n_vocabulary = options.n_vocabulary;
+    model.seed = options.seed;
+
+    catch_interrupts();
+    const auto start = std::chrono::steady_clock::now();
+    ThreadPool threads;
+    RandomWeights weights(model.seed, threads);
+    uint64_t total = 0;
+    {
+        Progress progress("writing");
+        const GgufWriter writer = synthesize(model, weights, [&](uint64_t bytes) {
+            progress.update(static_cast<double>(bytes) / static_cast<double>(total));
+        });
+        total = writer.file_bytes();
+        writer.write(options.output);
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    fmt::print(stderr, "wrote {}: {}, {} of {} layers, {}, vocabulary {}, {} in {:.1f} s\n", options.output,
+               model.shape->name, model.n_layers, model.shape->n_layers, tensor_type_info(model.type).name,
+               model.n_vocabulary, human_bytes(total), seconds);
+}
+
+std::vector<std::string> shape_names() {
+    std::vector<std::string> names;
+    for (const PublishedShape& shape : published_shapes()) names.emplace_back(shape.name);
+    return names;
+}
+
+}  // namespace
+
+void add_synth_command(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("synth",
+                           "Writes a model of a published model's exact shape with random weights and a "
+                           "small byte vocabulary, to "
+                           "measure speed without a download; it is GGUF that llama.cpp reads too");
+    const auto options = std::make_shared<Options>();
+    const std::vector<std::string> shapes = shape_names();
+    command->add_option("--shape", options->shape, "The published model")
+        ->required()
+        ->check(CLI::IsMember(shapes, CLI::ignore_case).description(""))
+        ->type_name(fmt::format("{}", fmt::join(shapes, "|")));
+    command->add_option("--type", options->type, "Type of all matrices but the routers, which are F32")
+        ->check(
+            CLI::IsMember({"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"}, CLI::ignore_case)
+                .description(""))
+        ->type_name("F32|F16|BF16|Q8_0|Q4_0|Q4_K|Q5_K|Q6_K");
+    command->add_option("--layers", options->n_layers, "Layers; 0: as many as the published model has")
+        ->check(CLI::Range(0U, kMaxLayers).description(""));
+    command
+        ->add_option("--vocabulary", options->n_vocabulary,
+                     "Tokens of the vocabulary: bytes and words of a few letters")
+        ->check(CLI::Range(kMinVocabulary, kMaxVocabulary).description(""));
+    command->add_option("--seed", options->seed, "The same seed gives the same file");
+    command->add_option("-o,--output", options->output, "Where to write it")->required()->type_name("FILE");
+    command->callback([options] { write_model(*options); });
+}
+
+}  // namespace vkmoe::cli

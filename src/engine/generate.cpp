@@ -1,0 +1,46 @@
+#include "engine/generate.h"
+
+#include <span>
+#include <string>
+
+#include "text/utf8_stream.h"
+
+namespace vkmoe {
+
+GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const GenerateParams& params,
+                     std::vector<int32_t>& history, const TokenSink& sink) {
+    Sampler sampler(params.sampling);
+    Utf8Stream stream;
+    auto end = GenerateEnd::kAllTokens;
+    int32_t token = params.n_tokens == 0 ? -1 : sampler.sample(session.logits(), history);
+    for (size_t made = 0; made < params.n_tokens; ++made) {
+        if (session.position() == session.n_context()) {
+            end = GenerateEnd::kContextFull;
+            break;
+        }
+        // Models may have more rows in their output matrix than the vocabulary has tokens.
+        const bool known = token < tokenizer.vocab_size();
+        const std::string text = stream.push(known ? tokenizer.token_bytes(token, false) : std::string());
+        // The sink comes first: the text need not wait until the token is computed.
+        if (!sink(token, text)) {
+            end = GenerateEnd::kStopped;
+        } else if (known && !params.ignore_end && tokenizer.is_end_of_generation(token)) {
+            end = GenerateEnd::kEndOfText;
+        }
+        const bool another = end == GenerateEnd::kAllTokens && made + 1 < params.n_tokens &&
+                             session.position() + 1 < session.n_context();
+        history.push_back(token);
+        if (another && sampler.is_argmax()) {
+            token = session.feed_greedy(token);
+        } else {
+            // After the last one too the host may ask for the logits.
+            session.feed(std::span(&history.back(), 1));
+            if (another) token = sampler.sample(session.logits(), history);
+        }
+        if (end != GenerateEnd::kAllTokens) break;
+    }
+    if (end != GenerateEnd::kStopped) sink(-1, stream.flush());
+    return end;
+}
+
+}  // namespace vkmoe
