@@ -176,8 +176,10 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     const uint32_t type = pick_memory_type(*device_, kind_, needs.memoryTypeBits);
     const MemoryTypeCaps& memory = device_->caps().memory_types[type];
     chunk.device_local = memory.device_local;
-    // Some drivers take more than there is and fall over later, so the heap's size is checked here.
-    if (needs.size > device_->caps().heaps[memory.heap].size) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    // Drivers let a process take more than there is, and then page, or kill it when the memory is touched.
+    const uint64_t available = kind_ == MemoryKind::kDevice ? device_->available_device_memory()
+                                                            : device_->caps().heaps[memory.heap].size;
+    if (needs.size > available) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
 
     VkMemoryAllocateFlagsInfo flags =
         vk_struct<VkMemoryAllocateFlagsInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO);

@@ -245,10 +245,13 @@ uint64_t Device::available_device_memory() const {
         heap = i;
         size = caps_.heaps[i].size;
     }
-    const uint64_t limit = plan_.memory_budget ? budget.heapBudget[heap] : size;
-    const uint64_t used = plan_.memory_budget
-                              ? budget.heapUsage[heap]
-                              : static_cast<uint64_t>(std::max<int64_t>(device_memory_taken_, 0));
+    // Drivers that commit pages on first use count only those; what arenas took is as good as used.
+    uint64_t used = static_cast<uint64_t>(std::max<int64_t>(device_memory_taken_, 0));
+    uint64_t limit = size;
+    if (plan_.memory_budget) {
+        limit = budget.heapBudget[heap];
+        used = std::max(used, budget.heapUsage[heap]);
+    }
     return limit > used ? limit - used : 0;
 }
 

@@ -58,8 +58,8 @@ class Device : public std::enable_shared_from_this<Device> {
     void submit(VkQueue queue, const VkSubmitInfo2& info);
     void wait_idle();
 
-    /// Bytes that this process may still take from device-local memory (memory_budget), else heap size less
-    /// what we took.
+    /// Bytes that this process may still take from the largest device-local heap: its budget
+    /// (VK_EXT_memory_budget), else its size, less what is in use.
     uint64_t available_device_memory() const;
     /// Arenas tell what device-local memory they took (or, negative, gave back).
     void note_device_memory(int64_t bytes) { device_memory_taken_ += bytes; }

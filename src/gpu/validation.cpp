@@ -30,8 +30,8 @@ VkDebugUtilsMessengerCreateInfoEXT validation_messenger_info() {
     VkDebugUtilsMessengerCreateInfoEXT info = vk_struct<VkDebugUtilsMessengerCreateInfoEXT>(
         VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT);
     info.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
-    info.messageType =
-        VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT;
+    // Not GENERAL: that is how the loader itself complains, of drivers that it cannot open among others.
+    info.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
     info.pfnUserCallback = on_message;
     return info;
 }

@@ -1,27 +1,32 @@
 #include "base/error.h"
-#include "gpu/validation.h"
+#include "gpu/timeline.h"
 #include "kernels/kernel_fixture.h"
+#include "kernels/scoped_variable.h"
+#include "unit/error_matching.h"
 
-#include <cstdlib>
+#include <algorithm>
+#include <cctype>
 
 namespace vkmoe {
 namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
 
 class DeviceTest : public KernelTest {
   protected:
     Device& device() { return context().device(); }
     const std::shared_ptr<Device>& shared_device() { return context().shared_device(); }
-};
 
-std::vector<std::byte> random_bytes(std::mt19937& random, size_t n) {
-    std::vector<std::byte> bytes(n);
-    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
-    return bytes;
-}
+    std::vector<std::byte> random_bytes(size_t n) {
+        std::vector<std::byte> bytes(n);
+        for (std::byte& byte : bytes) byte = static_cast<std::byte>(random()());
+        return bytes;
+    }
+};
 
 TEST_F(DeviceTest, ArenaPiecesAreAlignedAndDoNotOverlap) {
     Arena arena(shared_device(), MemoryKind::kDevice, "pieces");
-    std::uniform_int_distribution<uint64_t> size(1, 100000);
+    std::uniform_int_distribution<uint64_t> size(1, 200000);
     std::uniform_int_distribution<uint32_t> shift(0, 13);
     std::vector<std::pair<uint64_t, uint64_t>> taken;
     uint64_t sum = 0;
@@ -31,26 +36,129 @@ TEST_F(DeviceTest, ArenaPiecesAreAlignedAndDoNotOverlap) {
         const Allocation piece = arena.allocate(bytes, alignment);
         EXPECT_EQ(piece.size, bytes);
         EXPECT_EQ(piece.address % std::max(alignment, Arena::kAlignment), 0);
-        for (const auto& [begin, end] : taken)
-            EXPECT_TRUE(piece.address >= end || piece.address + bytes + Arena::kTailPadding <= begin);
-        taken.emplace_back(piece.address, piece.address + bytes + Arena::kTailPadding);
+        const uint64_t end = piece.address + bytes + Arena::kTailPadding;
+        for (const auto& [other, other_end] : taken) EXPECT_TRUE(piece.address >= other_end || end <= other);
+        taken.emplace_back(piece.address, end);
         sum += bytes;
     }
     EXPECT_GE(arena.committed_bytes(), sum);
+    EXPECT_LE(arena.committed_bytes(), 3 * sum) << "chunks grow with what is asked for";
 }
 
-TEST_F(DeviceTest, UploadsAndDownloadsAcrossStagingSegments) {
+TEST_F(DeviceTest, LargePiecesStandAlone) {
+    Arena arena(shared_device(), MemoryKind::kDevice, "large");
+    arena.allocate(1000);
+    const uint64_t small = arena.committed_bytes();
+    const uint64_t bytes = device().plan().arena_chunk_size + 3 * kMiB + 5;
+    EXPECT_EQ(arena.allocate(bytes).size, bytes);
+    EXPECT_LE(arena.committed_bytes(), small + bytes + kMiB);
+}
+
+TEST_F(DeviceTest, MappedWhereTheHostMustReachIt) {
+    for (const MemoryKind kind : {MemoryKind::kUpload, MemoryKind::kReadback}) {
+        Arena arena(shared_device(), kind, "host");
+        EXPECT_NE(arena.allocate(100).mapped, nullptr);
+    }
+    Arena arena(shared_device(), MemoryKind::kDevice, "device");
+    EXPECT_EQ(arena.allocate(100).mapped != nullptr, device().plan().unified_memory);
+}
+
+TEST_F(DeviceTest, BytesArriveThroughStagingAndThroughTheMapping) {
     Arena arena(shared_device(), MemoryKind::kDevice, "round trip");
     Uploader uploader(shared_device(), 64 << 10);
-    for (const size_t bytes : {size_t{1}, size_t{4096}, size_t{65537}, size_t{1} << 20}) {
-        const std::vector<std::byte> sent = random_bytes(random(), bytes);
-        const Allocation piece = arena.allocate(bytes);
-        uploader.copy(piece, sent);
+    for (const bool staged : {false, true}) {
+        std::vector<Allocation> pieces;
+        std::vector<std::vector<std::byte>> sent;
+        for (const size_t bytes : {1u, 4096u, 65537u, 16384u, 1u << 20}) {
+            sent.push_back(random_bytes(bytes));
+            pieces.push_back(arena.allocate(bytes));
+            if (staged) pieces.back().mapped = nullptr;  // as on a discrete GPU
+            uploader.copy(pieces.back(), sent.back());
+        }
         uploader.flush();
-        std::vector<std::byte> received(bytes);
-        download(device(), piece, received);
-        EXPECT_EQ(sent, received) << bytes << " bytes";
+        for (size_t i = 0; i < sent.size(); ++i) {
+            std::vector<std::byte> received(sent[i].size());
+            download(device(), pieces[i], received);
+            EXPECT_EQ(sent[i], received) << received.size() << " bytes, staged " << staged;
+        }
     }
+    uploader.flush();  // with nothing to do
+}
+
+TEST_F(DeviceTest, APieceBeyondTheLimitIsRefusedWithFigures) {
+    Arena arena(shared_device(), MemoryKind::kDevice, "weights of a test");
+    const uint64_t limit = device().plan().max_allocation_size;
+    expect_error(ErrorCode::kOutOfMemory,
+                 {"weights of a test", device().caps().name, std::to_string(limit / kMiB) + " MiB"},
+                 [&] { arena.allocate(limit); });
+    EXPECT_THROW(arena.allocate(~uint64_t{0}), Error);
+    EXPECT_EQ(arena.committed_bytes(), 0);
+}
+
+TEST_F(DeviceTest, NoMoreMemoryIsTakenThanThereIs) {
+    EXPECT_GT(device().available_device_memory(), 0);
+    uint64_t heap = 0;
+    for (const MemoryHeapCaps& candidate : device().caps().heaps)
+        if (candidate.device_local) heap = std::max(heap, candidate.size);
+    {
+        Arena arena(shared_device(), MemoryKind::kDevice, "greedy");
+        const uint64_t piece = device().plan().max_allocation_size / 2;
+        expect_error(ErrorCode::kOutOfMemory, {"greedy", "MiB of device memory", "smaller model or context"},
+                     [&] {
+                         for (uint64_t taken = 0; taken <= heap; taken += piece) arena.allocate(piece);
+                     });
+        arena.allocate(100);  // still in order
+    }
+    Arena arena(shared_device(), MemoryKind::kDevice, "after");
+    EXPECT_TRUE(arena.allocate(kMiB)) << "all was given back";
+}
+
+TEST_F(DeviceTest, TimelineWaitGivesUpInTime) {
+    const Timeline timeline(shared_device());
+    timeline.wait(0);
+    EXPECT_EQ(timeline.reached(), 0);
+    expect_error(ErrorCode::kDeviceLost, {device().caps().name, "VKMOE_GPU_TIMEOUT"},
+                 [&] { timeline.wait(1, 0.01); });
+    const ScopedVariable variable("VKMOE_GPU_TIMEOUT", "soon");
+    expect_error(ErrorCode::kInvalidArgument, {"VKMOE_GPU_TIMEOUT=soon"}, [&] { timeline.wait(1); });
+}
+
+TEST_F(DeviceTest, DevicesAreChosenByIndexAndByPartOfTheirName) {
+    const std::shared_ptr<Instance> instance = Instance::create();
+    const ScopedVariable none("VKMOE_DEVICE", nullptr);
+    EXPECT_EQ(choose_device(*instance, "0"), 0);
+    if (instance->physical_devices().size() > 1) GTEST_SKIP() << "names may be those of several devices";
+    std::string name = device().caps().name;
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char letter) { return static_cast<char>(std::toupper(letter)); });
+    EXPECT_EQ(choose_device(*instance, name.substr(0, 6)), 0);
+    expect_error(ErrorCode::kNoDevice, {"no device matches 'hyperdrive'", device().caps().name},
+                 [&] { choose_device(*instance, "hyperdrive"); });
+    expect_error(ErrorCode::kNoDevice, {"'7'", device().caps().name}, [&] { choose_device(*instance, "7"); });
+    const ScopedVariable wish("VKMOE_DEVICE", "hyperdrive");
+    expect_error(ErrorCode::kNoDevice, {"hyperdrive"}, [&] { choose_device(*instance, ""); });
+}
+
+TEST_F(DeviceTest, WithoutADriverItSaysWhatToInstall) {
+    const ScopedVariable files("VK_DRIVER_FILES", "/nonexistent");
+    const ScopedVariable old_name("VK_ICD_FILENAMES", "/nonexistent");
+    expect_error(ErrorCode::kNoDevice, {"no Vulkan driver", "install mesa-vulkan-drivers", "/nonexistent"},
+                 [] { Instance::create(); });
+}
+
+TEST_F(DeviceTest, UnknownWishesInTheEnvironmentAreErrors) {
+    {
+        const ScopedVariable path("VKMOE_PATH", "quantum");
+        expect_error(ErrorCode::kInvalidArgument, {"VKMOE_PATH=quantum", "scalar, subgroup, dot4"},
+                     [] { Device::create(); });
+    }
+    const ScopedVariable validation("VKMOE_VALIDATION", "maybe");
+    expect_error(ErrorCode::kInvalidArgument, {"VKMOE_VALIDATION=maybe"}, [] { Instance::create(); });
+}
+
+TEST_F(DeviceTest, AForcedPathReachesThePlan) {
+    const ScopedVariable path("VKMOE_PATH", "scalar");
+    EXPECT_EQ(Device::create()->plan().path_order, (std::vector<Path>{Path::kScalar}));
 }
 
 }  // namespace

@@ -13,8 +13,10 @@ namespace {
 
 constexpr uint64_t kGuardBytes = 256;  // keeps the contents aligned like any allocation
 constexpr std::byte kPoison{0xFF};
-// NaN as float32, and what no kernel writes by chance.
-constexpr uint32_t kGuardWord = 0xFFFFA5A5;
+// Beside inputs NaN as float32, so that what is read past the end spoils the result. Beside outputs a number:
+// a NaN that was read there and written on would leave its own bits.
+constexpr uint32_t kInputGuard = 0xFFFFA5A5;
+constexpr uint32_t kOutputGuard = 0xA5A5A5A5;
 
 uint32_t make_seed() {
     const char* wanted = std::getenv("VKMOE_TEST_SEED");
@@ -22,15 +24,15 @@ uint32_t make_seed() {
     return std::random_device{}();
 }
 
-void write_guard(std::byte* at) {
-    for (uint64_t i = 0; i < kGuardBytes; i += sizeof(kGuardWord))
-        std::memcpy(at + i, &kGuardWord, sizeof(kGuardWord));
+void write_guard(std::byte* at, bool is_input) {
+    const uint32_t word = is_input ? kInputGuard : kOutputGuard;
+    for (uint64_t i = 0; i < kGuardBytes; i += sizeof(word)) std::memcpy(at + i, &word, sizeof(word));
 }
 
 /// Offset of the first byte of a guard band that was written over, or -1.
-int64_t first_damage(const std::byte* band) {
+int64_t first_damage(const std::byte* band, bool is_input) {
     std::vector<std::byte> intact(kGuardBytes);
-    write_guard(intact.data());
+    write_guard(intact.data(), is_input);
     const auto difference = std::mismatch(intact.begin(), intact.end(), band);
     return difference.first == intact.end() ? -1 : difference.first - intact.begin();
 }
@@ -117,13 +119,14 @@ Allocation KernelTest::add_buffer(std::vector<std::byte> contents, bool is_input
     Buffer buffer;
     buffer.size = contents.size();
     std::vector<std::byte> image(kGuardBytes + contents.size() + kGuardBytes);
-    write_guard(image.data());
+    write_guard(image.data(), is_input);
     std::copy(contents.begin(), contents.end(), image.data() + kGuardBytes);
-    write_guard(image.data() + kGuardBytes + contents.size());
+    write_guard(image.data() + kGuardBytes + contents.size(), is_input);
     buffer.whole = arena_->allocate(image.size());
     Uploader uploader(gpu().device, image.size());
     uploader.copy(buffer.whole, image);
     uploader.flush();
+    buffer.is_input = is_input;
     if (is_input) buffer.contents = std::move(contents);
     buffers_.push_back(std::move(buffer));
     return buffers_.back().whole.slice(kGuardBytes, buffers_.back().size);
@@ -146,10 +149,10 @@ void KernelTest::check_buffers(size_t first) {
         download(*gpu().device, buffer.whole, image);
         const std::byte* contents = image.data() + kGuardBytes;
         const std::string what = fmt::format("buffer {} of the test ({}, {} bytes)", i,
-                                             buffer.contents.empty() ? "output" : "input", buffer.size);
-        const int64_t before = first_damage(image.data());
+                                             buffer.is_input ? "input" : "output", buffer.size);
+        const int64_t before = first_damage(image.data(), buffer.is_input);
         EXPECT_EQ(before, -1) << what << " was written " << kGuardBytes - before << " bytes before its start";
-        const int64_t after = first_damage(contents + buffer.size);
+        const int64_t after = first_damage(contents + buffer.size, buffer.is_input);
         EXPECT_EQ(after, -1) << what << " was written " << after << " bytes past its end";
         const auto changed = std::mismatch(buffer.contents.begin(), buffer.contents.end(), contents);
         EXPECT_TRUE(changed.first == buffer.contents.end())

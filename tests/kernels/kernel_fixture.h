@@ -119,8 +119,9 @@ class KernelTest : public testing::Test {
     explicit KernelTest(uint32_t seed);
 
     struct Buffer {
-        Allocation whole;                 // guard band, contents, guard band
-        uint64_t size = 0;                // bytes of the contents
+        Allocation whole;   // guard band, contents, guard band
+        uint64_t size = 0;  // bytes of the contents
+        bool is_input = false;
         std::vector<std::byte> contents;  // of an input; empty for an output
     };
     Allocation add_buffer(std::vector<std::byte> contents, bool is_input);
