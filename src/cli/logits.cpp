@@ -78,9 +78,9 @@ void add_logits_command(CLI::App& app) {
         ->required()
         ->type_name("FILE");
     command->add_option("-c,--context", options->n_context, "Room in tokens; 0: as many as there are")
-        ->check(CLI::Range(0U, 1U << 30).description(""));
+        ->check(whole_number(0, 1U << 30));
     command->add_option("--split", options->split, "Feed so many tokens at once and the others one at a time")
-        ->check(CLI::Range(0U, 1U << 30).description(""))
+        ->check(whole_number(0, 1U << 30))
         ->type_name("N");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <system_error>
 
@@ -79,7 +80,7 @@ std::string read_file(const std::string& path) {
 void add_session_options(CLI::App& command, SessionOptions& options) {
     command
         .add_option("--micro-batch", options.n_micro_batch, "Tokens of the prompt that are computed at once")
-        ->check(CLI::Range(1U, kMaxMicroBatch).description(""))
+        ->check(whole_number(1, kMaxMicroBatch))
         ->type_name("N");
     command.add_option("--kv", options.kv_type, "Type of the cache of keys and values")
         ->check(CLI::IsMember({"f16", "f32", "q8_0"}, CLI::ignore_case).description(""))
@@ -94,6 +95,17 @@ vkmoe_session_params SessionOptions::params(uint32_t n_context) const {
     const std::string type = CLI::detail::to_lower(kv_type);
     params.kv_type = type == "f32" ? VKMOE_KV_F32 : type == "q8_0" ? VKMOE_KV_Q8_0 : VKMOE_KV_F16;
     return params;
+}
+
+CLI::Validator whole_number(uint64_t low, uint64_t high) {
+    const auto check = [=](std::string& text) -> std::string {
+        uint64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high)
+            return {};
+        return fmt::format("'{}' is no whole number from {} to {}", text, low, high);
+    };
+    return CLI::Validator(check, "");
 }
 
 CLI::Validator number_in_range(double low, bool low_open, double high, bool high_open,

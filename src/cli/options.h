@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace vkmoe::cli {
@@ -38,6 +39,9 @@ void add_session_options(CLI::App& command, SessionOptions& options);
 
 /// CLI::ExistingFile, without its own words in the help.
 CLI::Validator existing_file();
+
+/// Checks that an option is a whole number from `low` to `high`. (CLI11 itself may take -1 for 2^32 - 1.)
+CLI::Validator whole_number(uint64_t low, uint64_t high = std::numeric_limits<uint64_t>::max());
 
 /// Checks that an option is a number from `low` to `high`; the bounds themselves are out where said.
 CLI::Validator number_in_range(double low, bool low_open, double high, bool high_open,

@@ -109,7 +109,7 @@ void add_perplexity_command(CLI::App& app) {
         ->check(existing_file())
         ->type_name("FILE");
     command->add_option("-c,--context", options->n_context, "Tokens of a context")
-        ->check(CLI::Range(8U, 1U << 20).description(""));
+        ->check(whole_number(8, 1U << 20));
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
     command->callback([options] { measure(*options); });

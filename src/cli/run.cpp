@@ -20,6 +20,7 @@ namespace {
 
 // The context where none is asked for, as the C API has it.
 constexpr uint32_t kDefaultContext = 4096;
+constexpr uint32_t kMaxCount = 1U << 30;
 
 struct Options {
     std::string model;
@@ -121,7 +122,8 @@ void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
     command
         .add_option("--temp", sampling.temperature, "Temperature; 0 takes the most likely token each time")
         ->check(number_in_range(0, false, kLargest, false, "from 0 on"));
-    command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens only; 0: from all");
+    command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens only; 0: from all")
+        ->check(whole_number(0, kMaxCount));
     command
         .add_option("--top-p", sampling.top_p,
                     "Sample from the fewest tokens that have this probability together")
@@ -134,10 +136,13 @@ void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
         .add_option("--repeat-penalty", sampling.repetition_penalty,
                     "Divides the logits of tokens that were there lately; 1: none")
         ->check(number_in_range(0, true, kLargest, false, "over 0"));
-    command.add_option("--repeat-window", sampling.repetition_window,
-                       "How many tokens back the penalty looks");
-    command.add_option("--seed", sampling.seed,
-                       "The same seed, prompt and options give the same text on one device");
+    command
+        .add_option("--repeat-window", sampling.repetition_window, "How many tokens back the penalty looks")
+        ->check(whole_number(0, kMaxCount));
+    command
+        .add_option("--seed", sampling.seed,
+                    "The same seed, prompt and options give the same text on one device")
+        ->check(whole_number(0));
     command.add_flag("--ignore-end", sampling.ignore_end, "Go on when the model ends its text");
 }
 
@@ -150,12 +155,13 @@ void add_run_command(CLI::App& app) {
     vkmoe_sampling_default(&options->sampling);
     add_model_option(*command, options->model);
     add_text_option(*command, options->prompt, "Prompt");
-    command->add_option("-n,--tokens", options->n_tokens, "Write at most so many tokens");
+    command->add_option("-n,--tokens", options->n_tokens, "Write at most so many tokens")
+        ->check(whole_number(0));
     command
         ->add_option(
             "-c,--context", options->n_context,
             "Room for prompt and text in tokens; 0: 4096, or what the model was trained for if that is less")
-        ->check(CLI::Range(0U, 1U << 30).description(""));
+        ->check(whole_number(0, 1U << 30));
     add_sampling_options(*command, options->sampling);
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/options.h"
 #include "cli/synthetic_model.h"
 
 #include <fmt/format.h>
@@ -77,12 +78,12 @@ void add_synth_command(CLI::App& app) {
                 .description(""))
         ->type_name("F32|F16|BF16|Q8_0|Q4_0|Q4_K|Q5_K|Q6_K");
     command->add_option("--layers", options->n_layers, "Layers; 0: as many as the published model has")
-        ->check(CLI::Range(0U, kMaxLayers).description(""));
+        ->check(whole_number(0, kMaxLayers));
     command
         ->add_option("--vocabulary", options->n_vocabulary,
                      "Tokens of the vocabulary: bytes and words of a few letters")
-        ->check(CLI::Range(kMinVocabulary, kMaxVocabulary).description(""));
-    command->add_option("--seed", options->seed, "The same seed gives the same file");
+        ->check(whole_number(kMinVocabulary, kMaxVocabulary));
+    command->add_option("--seed", options->seed, "The same seed gives the same file")->check(whole_number(0));
     command->add_option("-o,--output", options->output, "Where to write it")->required()->type_name("FILE");
     command->callback([options] { write_model(*options); });
 }

@@ -1,0 +1,364 @@
+"""The program as a user meets it: help, exit codes, messages for bad input, no half-written files.
+
+    python3 tests/model/cli_test.py PROGRAM [unittest options]
+"""
+
+import array
+import ast
+import json
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
+COMMANDS = ["run", "devices", "inspect", "tokenize", "logits", "perplexity", "synth"]
+PROGRAM = ""
+NO_DRIVER = {"VK_DRIVER_FILES": "/nonexistent.json", "VK_ICD_FILENAMES": "/nonexistent.json"}
+
+
+def vkmoe(*arguments, env=None, stdin=""):
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin.encode(), capture_output=True, timeout=300,
+                          env={**os.environ, **(env or {})})
+
+
+def gguf(metadata, tensors=()):
+    """A GGUF file: metadata of str and int (u32) values, tensors of (name, type id, shape, offset)."""
+
+    def text(value):
+        raw = value.encode()
+        return struct.pack("<Q", len(raw)) + raw
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    for key, value in metadata.items():
+        if isinstance(value, str):
+            out += text(key) + struct.pack("<I", 8) + text(value)
+        else:
+            out += text(key) + struct.pack("<II", 4, value)
+    for name, kind, shape, offset in tensors:
+        out += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape)
+        out += struct.pack("<IQ", kind, offset)
+    return out + bytes(-len(out) % 32) + bytes(64)
+
+
+def read_npy(path):
+    raw = path.read_bytes()
+    length = struct.unpack("<H", raw[8:10])[0]
+    header = ast.literal_eval(raw[10:10 + length].decode())
+    numbers = array.array("f")
+    numbers.frombytes(raw[10 + length:])
+    return header, numbers
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def file(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def refused(self, code, words, *arguments, env=None):
+        """One line on stderr (after what comes before the failure) that has these words, and the exit code."""
+        result = vkmoe(*arguments, env=env)
+        errors = result.stderr.decode()
+        self.assertEqual(result.returncode, code, errors)
+        lines = [line for line in errors.splitlines() if line.startswith("vkmoe: ")]
+        self.assertEqual(len(lines), 1, errors)
+        for word in words:
+            self.assertIn(str(word), lines[0])
+        return result
+
+
+class Help(Case):
+    def test_every_command_has_help(self):
+        overview = vkmoe("--help")
+        self.assertEqual(overview.returncode, 0)
+        for command in COMMANDS:
+            self.assertIn(command, overview.stdout.decode())
+            result = vkmoe(command, "--help")
+            self.assertEqual(result.returncode, 0, command)
+            self.assertIn(f"Usage: vkmoe {command}", result.stdout.decode())
+            self.assertEqual(result.stderr, b"")
+
+    def test_help_tells_defaults(self):
+        text = vkmoe("run", "--help").stdout.decode()
+        for default in ("--temp FLOAT=0.8", "--top-k UINT=40", "--kv f16|f32|q8_0=f16", "--micro-batch N=512"):
+            self.assertIn(default, text)
+
+    def test_version(self):
+        result = vkmoe("--version")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout.decode(), r"^vkmoe \d+\.\d+\.\d+\n$")
+
+
+class Usage(Case):
+    def test_wrong_command_lines(self):
+        text = self.file("text", "some text")
+        tokens = self.file("tokens.json", "[1]")
+        for arguments in (
+            [],
+            ["nonsense"],
+            ["run"],
+            ["run", "-m", MODEL],
+            ["run", "-m", MODEL, "-p", "a", "-f", text],
+            ["run", "-m", MODEL, "-p", "a", "--nonsense"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "-1"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "nan"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "warm"],
+            ["run", "-m", MODEL, "-p", "a", "--top-p", "0"],
+            ["run", "-m", MODEL, "-p", "a", "--top-p", "1.5"],
+            ["run", "-m", MODEL, "-p", "a", "--min-p", "2"],
+            ["run", "-m", MODEL, "-p", "a", "--repeat-penalty", "0"],
+            ["run", "-m", MODEL, "-p", "a", "-n", "-5"],
+            ["run", "-m", MODEL, "-p", "a", "-c", "-5"],
+            ["run", "-m", MODEL, "-p", "a", "--top-k", "-1"],
+            ["run", "-m", MODEL, "-p", "a", "--seed", "-1"],
+            ["run", "-m", MODEL, "-p", "a", "--kv", "f64"],
+            ["run", "-m", MODEL, "-p", "a", "--micro-batch", "0"],
+            ["logits", "-m", MODEL, "--tokens", tokens],
+            ["perplexity", "-m", MODEL, "-f", text, "-c", "2"],
+            ["synth", "--shape", "GPT-5", "-o", self.folder / "x.gguf"],
+            ["synth", "--shape", "OLMoE-1B-7B", "--type", "Q3", "-o", self.folder / "x.gguf"],
+            ["synth", "--shape", "OLMoE-1B-7B", "--vocabulary", "10", "-o", self.folder / "x.gguf"],
+            ["inspect"],
+        ):
+            with self.subTest(arguments):
+                result = self.refused(2, ["--help"], *arguments)
+                self.assertEqual(result.stdout, b"")
+
+    def test_files_that_are_not_there(self):
+        for arguments in (["run", "-p", "a"], ["tokenize", "-p", "a"], ["perplexity", "-f", MODEL],
+                          ["logits", "--tokens", MODEL, "-o", "x"]):
+            with self.subTest(arguments):
+                self.refused(2, ["/no/such/model"], *arguments, "-m", "/no/such/model")
+                self.refused(2, [self.folder], *arguments, "-m", self.folder)
+        self.refused(2, ["/no/such/text"], "run", "-m", MODEL, "-f", "/no/such/text")
+
+
+class BadModels(Case):
+    def check(self, name, content, *words):
+        path = self.file(name, content)
+        output = self.folder / "out.npy"
+        tokens = self.file("tokens.json", "[1]")
+        for arguments in (["run", "-m", path, "-p", "a"],
+                          ["logits", "-m", path, "--tokens", tokens, "-o", output],
+                          ["perplexity", "-m", path, "-f", tokens]):
+            with self.subTest(name=name, command=arguments[0]):
+                self.refused(1, [path, *words], *arguments)
+                self.assertEqual(sorted(p.name for p in self.folder.iterdir()), sorted({name, "tokens.json"}))
+        path.unlink()
+
+    def test_no_gguf(self):
+        self.check("text.gguf", "This is no model at all, but a text that is long enough for a header.")
+        self.check("empty.gguf", b"")
+
+    def test_truncated(self):
+        whole = MODEL.read_bytes()
+        for size in (20, 5000, len(whole) // 2, len(whole) - 1):
+            self.check("truncated.gguf", whole[:size])
+
+    def test_unsupported_architecture(self):
+        self.check("mamba.gguf", gguf({"general.architecture": "mamba"}), "mamba")
+
+    def test_no_architecture(self):
+        self.check("bare.gguf", gguf({"general.name": "bare"}), "general.architecture")
+
+    def test_missing_hyper_parameters(self):
+        self.check("short.gguf", gguf({"general.architecture": "qwen3moe"}), "qwen3moe.")
+
+    def test_tensor_outside_the_file(self):
+        self.check("outside.gguf", gguf({"general.architecture": "qwen3moe"}, [("blk.0.x", 0, [1 << 20], 0)]),
+                   "blk.0.x")
+
+    def test_unknown_type(self):
+        self.check("type.gguf", gguf({"general.architecture": "qwen3moe"}, [("odd", 99, [4], 0)]), "odd")
+
+
+class WithoutDevice(Case):
+    def test_commands_that_need_one_say_so(self):
+        self.refused(1, ["ulkan"], "devices", env=NO_DRIVER)
+        self.refused(1, ["ulkan"], "run", "-m", MODEL, "-p", "a", env=NO_DRIVER)
+
+    def test_commands_that_need_none_work(self):
+        result = vkmoe("inspect", MODEL, env=NO_DRIVER)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for fact in ("qwen3moe", "14.4 M", "16 a layer, 2 for each token", "4096 tokens"):
+            self.assertIn(fact, result.stdout.decode())
+        inspected = json.loads(vkmoe("inspect", MODEL, "--json", env=NO_DRIVER).stdout)
+        self.assertEqual(inspected["metadata"]["qwen3moe.expert_count"], 16)
+        self.assertEqual(len(inspected["metadata"]["tokenizer.ggml.tokens"]), 4096)
+        self.assertEqual(len(inspected["tensors"]), 50)
+
+        text = "def read(x): # caf\u00e9 \U0001F600"
+        ids = json.loads(vkmoe("tokenize", "-m", MODEL, "-p", text, "--json", env=NO_DRIVER).stdout)
+        self.assertTrue(ids and all(isinstance(i, int) for i in ids))
+        from_file = vkmoe("tokenize", "-m", MODEL, "-f", self.file("text", text), "--json", env=NO_DRIVER)
+        self.assertEqual(json.loads(from_file.stdout), ids)
+        lines = vkmoe("tokenize", "-m", MODEL, "-p", "def", env=NO_DRIVER).stdout.decode()
+        self.assertIn("'def'", lines)
+
+    def test_special_tokens_can_be_text(self):
+        special = json.loads(vkmoe("tokenize", "-m", MODEL, "-p", "<|endoftext|>", "--json").stdout)
+        self.assertEqual(special, [0])
+        plain = json.loads(vkmoe("tokenize", "-m", MODEL, "-p", "<|endoftext|>", "--json", "--no-special").stdout)
+        self.assertNotIn(0, plain)
+
+    def test_synth_writes_whole_files_only(self):
+        self.refused(1, ["/no/such/folder"], "synth", "--shape", "OLMoE-1B-7B", "--layers", 1, "-o",
+                     "/no/such/folder/x.gguf")
+        path = self.folder / "synthetic.gguf"
+        arguments = ["synth", "--shape", "olmoe-1b-7b", "--type", "q4_k", "--layers", 1, "--vocabulary", 300]
+        result = vkmoe(*arguments, "-o", path, env=NO_DRIVER)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["synthetic.gguf"])
+        self.assertIn("64 a layer, 8 for each token", vkmoe("inspect", path).stdout.decode())
+
+
+class Device(Case):
+    def test_devices(self):
+        result = vkmoe("devices")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        devices = json.loads(vkmoe("devices", "--json").stdout)
+        self.assertTrue(devices)
+        self.assertIn(devices[0]["name"], result.stdout.decode())
+        self.assertEqual(sum(device["default"] for device in devices), 1)
+
+    def test_unknown_device(self):
+        self.refused(1, ["no such GPU"], "run", "-m", MODEL, "-p", "a", "--device", "no such GPU")
+
+
+class Run(Case):
+    def run_model(self, *arguments):
+        result = vkmoe("run", "-m", MODEL, *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.decode(), result.stderr.decode()
+
+    def test_streams_text_and_tells_speed_and_experts(self):
+        out, errors = self.run_model("-p", "The package", "-n", 12, "--temp", 0)
+        self.assertTrue(out.startswith("The package "), out)
+        self.assertTrue(out.endswith("\n"))
+        self.assertRegex(errors, r"(?m)^device: \S")
+        self.assertRegex(errors, r"(?m)^prompt \d+ tokens, [\d.]+ tok/s; decode \d+ tokens, [\d.]+ tok/s$")
+        self.assertRegex(errors, r"(?m)^experts: \d+ of 64 used; busiest layer \d expert \d+ with \d+% of its layer's "
+                                 r"routes$")
+
+    def test_prompt_from_a_file_and_not_shown(self):
+        shown, _ = self.run_model("-p", "The package", "-n", 12, "--temp", 0)
+        hidden, _ = self.run_model("-f", self.file("prompt", "The package"), "-n", 12, "--temp", 0, "--no-prompt")
+        self.assertEqual("The package" + hidden, shown)
+
+    def test_seeds(self):
+        texts = [self.run_model("-p", "The", "-n", 16, "--temp", 1.5, "--seed", seed)[0] for seed in (1, 1, 2)]
+        self.assertEqual(texts[0], texts[1])
+        self.assertNotEqual(texts[0], texts[2])
+
+    def test_a_penalty_and_a_profile(self):
+        out, errors = self.run_model("-p", "The package", "-n", 8, "--temp", 0, "--repeat-penalty", 1.3, "--profile",
+                                     "--kv", "q8_0")
+        self.assertTrue(out.startswith("The package"))
+        self.assertGreater(len(errors.splitlines()), 5)
+
+    def test_prompts_that_do_not_fit(self):
+        self.refused(1, ["context of 16"], "run", "-m", MODEL, "-p", "word " * 40, "-c", 16)
+        self.refused(1, ["no tokens"], "run", "-m", MODEL, "-p", "")
+
+    def test_the_context_ends_the_text(self):
+        _, errors = self.run_model("-p", "The", "-c", 8, "-n", 100, "--ignore-end")
+        self.assertIn("context of 8 tokens is full", errors)
+
+    def test_closed_output_is_no_noise(self):
+        process = subprocess.Popen([PROGRAM, "run", "-m", MODEL, "-p", "The", "-n", "1000", "--ignore-end"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(5)
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+        process.stderr.close()
+        self.assertEqual(process.wait(timeout=120), 1)
+        self.assertEqual([line for line in errors.splitlines() if not line.startswith(("device:", "loading:"))], [])
+
+    def test_full_output_is_an_error(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "inspect", MODEL], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"vkmoe: cannot write to the standard output", result.stderr)
+
+    def test_an_interrupt_ends_the_text_with_its_statistics(self):
+        process = subprocess.Popen([PROGRAM, "run", "-m", MODEL, "-p", "The", "-n", "2000", "--ignore-end"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(5)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertTrue(out.endswith(b"\n"))
+        self.assertIn(b"tok/s", errors)
+
+
+class Logits(Case):
+    def logits(self, tokens, *arguments):
+        path = self.folder / "logits.npy"
+        result = vkmoe("logits", "-m", MODEL, "--tokens", self.file("tokens.json", json.dumps(tokens)), "-o", path,
+                       *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        header, numbers = read_npy(path)
+        self.assertEqual(header, {"descr": "<f4", "fortran_order": False, "shape": (len(tokens), 4096)})
+        self.assertEqual(len(numbers), len(tokens) * 4096)
+        return numbers
+
+    def test_prefill_then_decode_is_all_at_once(self):
+        tokens = [290, 1263, 8, 88, 9, 100, 200, 300, 400, 1, 2, 3]
+        whole = self.logits(tokens)
+        power = sum(x * x for x in whole)
+        self.assertGreater(power, 0)
+        for arguments in (["--split", 5], ["--split", 0], ["--micro-batch", 3], ["-c", 100]):
+            with self.subTest(arguments):
+                other = self.logits(tokens, *arguments)
+                error = sum((a - b) ** 2 for a, b in zip(whole, other))
+                self.assertLessEqual(error / power, 1e-6)
+
+    def test_bad_tokens_leave_no_file(self):
+        output = self.folder / "out.npy"
+        for content, word in (("[1, 2", "JSON"), ("{}", "array"), ("[1, 4096]", "element 1"), ("[-1]", "element 0"),
+                              ("[1, 2.5]", "element 1"), ("[]", "array")):
+            with self.subTest(content):
+                path = self.file("tokens.json", content)
+                self.refused(1, [path, word], "logits", "-m", MODEL, "--tokens", path, "-o", output)
+                self.assertEqual([p.name for p in self.folder.iterdir()], ["tokens.json"])
+
+    def test_more_tokens_than_context(self):
+        path = self.file("tokens.json", "[1, 2, 3]")
+        self.refused(1, ["context of 2"], "logits", "-m", MODEL, "--tokens", path, "-c", 2, "-o", self.folder / "out")
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["tokens.json"])
+
+    def test_a_folder_that_is_not_there(self):
+        path = self.file("tokens.json", "[1]")
+        self.refused(1, ["/no/such/folder"], "logits", "-m", MODEL, "--tokens", path, "-o", "/no/such/folder/out.npy")
+
+
+class Perplexity(Case):
+    def test_estimate(self):
+        text = (ROOT / "samples/models/held-out/english.txt").read_text()[:2500]
+        result = vkmoe("perplexity", "-m", MODEL, "-f", self.file("text", text), "-c", 128)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout.decode(), r"^estimate: PPL = [\d.]+ \+/- [\d.]+ \(\d+ tokens, [\d.]+ s, "
+                                                 r"[\d.]+ tok/s\)\n$")
+        # The model was trained on such text: a few dozen, where guessing has 4096.
+        self.assertTrue(5 < float(result.stdout.split()[3]) < 100, result.stdout)
+
+    def test_a_text_that_is_too_short(self):
+        self.refused(1, ["text", "512"], "perplexity", "-m", MODEL, "-f", self.file("text", "Too short."))
+
+
+if __name__ == "__main__":
+    PROGRAM = sys.argv.pop(1)
+    unittest.main()

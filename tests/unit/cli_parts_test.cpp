@@ -1,0 +1,155 @@
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "cli/expert_use.h"
+#include "cli/likelihood.h"
+#include "cli/npy.h"
+#include "cli/random_weights.h"
+#include "cli/synthetic_model.h"
+#include "cli/token_file.h"
+#include "formats/dequantize.h"
+#include "formats/gguf.h"
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+std::string refusal(const std::string& json, uint32_t n_vocabulary = 100) {
+    try {
+        parse_tokens(json, "tokens.json", n_vocabulary);
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kBadFile);
+        EXPECT_NE(std::string(error.what()).find("tokens.json"), std::string::npos) << error.what();
+        return error.what();
+    }
+    ADD_FAILURE() << json << " was taken";
+    return {};
+}
+
+TEST(TokenFile, TakesIdsOfTheVocabulary) {
+    EXPECT_EQ(parse_tokens("[0, 99, 7]\n", "", 100), (std::vector<int32_t>{0, 99, 7}));
+}
+
+TEST(TokenFile, NamesWhatIsWrong) {
+    for (const char* json : {"", "[1, 2", "{\"a\": 1}", "[]", "3", "nonsense", "[1] [2]"}) refusal(json);
+    EXPECT_NE(refusal("[1, 100]").find("element 1 is 100"), std::string::npos);
+    EXPECT_NE(refusal("[1, 2, -1]").find("element 2 is -1"), std::string::npos);
+    EXPECT_NE(refusal("[1.5]").find("element 0 is 1.5"), std::string::npos);
+    EXPECT_NE(refusal("[18446744073709551616]").find("element 0"), std::string::npos);
+    EXPECT_NE(refusal("[1, [2]]").find("element 1 is array"), std::string::npos);
+    EXPECT_NE(refusal("[\"a\"]").find("element 0 is \"a\""), std::string::npos);
+}
+
+TEST(Npy, HeaderIsAlignedAndNamesTheShape) {
+    for (const size_t columns : {1UL, 4096UL, 123456789UL}) {
+        const std::string header = npy_header(12, columns);
+        EXPECT_EQ(header.size() % 64, 0U);
+        EXPECT_EQ(header.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
+        const size_t length =
+            static_cast<unsigned char>(header[8]) + 256 * static_cast<unsigned char>(header[9]);
+        EXPECT_EQ(length, header.size() - 10);
+        EXPECT_EQ(header.back(), '\n');
+        EXPECT_NE(header.find("'shape': (12, " + std::to_string(columns) + ")"), std::string::npos) << header;
+    }
+}
+
+TEST(Likelihood, IsThatOfTheSoftmax) {
+    const std::vector<float> logits = {1000, 1001, 999};
+    const double total = 1 + std::exp(1.0) + std::exp(-1.0);
+    EXPECT_NEAR(negative_log_likelihood(logits, 0), std::log(total), 1e-12);
+    EXPECT_NEAR(negative_log_likelihood(logits, 1), std::log(total) - 1, 1e-12);
+}
+
+TEST(Likelihood, PerplexityHasTheStandardErrorOfItsMean) {
+    PerplexityEstimate estimate;
+    for (const double score : {1.0, 2.0, 3.0, 6.0}) estimate.add(score);
+    // Mean 3, squared deviations 4 + 1 + 0 + 9 over 4 scores: the variance is 3.5.
+    EXPECT_NEAR(estimate.perplexity(), std::exp(3.0), 1e-12);
+    EXPECT_NEAR(estimate.error(), std::sqrt(3.5 / 3) * std::exp(3.0), 1e-12);
+    EXPECT_EQ(estimate.count(), 4U);
+}
+
+TEST(ExpertUse, CountsExpertsOfLayersThatHaveThem) {
+    // Layer 0 is dense.
+    const std::vector<uint64_t> counts = {0, 0, 0, 0, 10, 0, 5, 5, 1, 0, 3, 0};
+    EXPECT_EQ(describe_expert_use(counts, 4),
+              "experts: 5 of 8 used; busiest layer 2 expert 2 with 75% of its layer's routes");
+    EXPECT_EQ(describe_expert_use(std::vector<uint64_t>(8), 4), "experts: none used");
+}
+
+TEST(Synth, EveryRowIsWholeChunks) {
+    for (const PublishedShape& shape : published_shapes()) {
+        for (const uint32_t row :
+             {shape.n_embedding, shape.n_heads * shape.head_dim, shape.n_expert_feed_forward})
+            EXPECT_EQ(row % RandomWeights::kChunk, 0U) << shape.name;
+        EXPECT_EQ(find_shape(shape.name), &shape);
+    }
+    EXPECT_NE(find_shape("qwen3-30b-a3b"), nullptr);
+    EXPECT_EQ(find_shape("Qwen3"), nullptr);
+}
+
+TEST(Synth, WeightsHaveTheirDeviationAndNoRowTwice) {
+    for (const TensorType type : {TensorType::kF32, TensorType::kQ4_K, TensorType::kQ8_0}) {
+        constexpr uint64_t kRow = 2048;
+        constexpr uint64_t kRows = 3000;
+        std::string bytes[2];
+        for (const size_t n_threads : {1UL, 3UL}) {
+            ThreadPool threads(n_threads);
+            RandomWeights weights(5, threads);
+            weights.produce(type, kRow, kRows, [&](std::span<const std::byte> portion) {
+                bytes[n_threads / 2].append(reinterpret_cast<const char*>(portion.data()), portion.size());
+            });
+        }
+        EXPECT_EQ(bytes[0], bytes[1]) << "must not depend on the threads";
+        ASSERT_EQ(bytes[0].size(), kRows * row_bytes(type, kRow));
+        std::set<std::string> rows;
+        double squares = 0;
+        std::vector<float> numbers(kRow);
+        for (uint64_t row = 0; row < kRows; ++row) {
+            const std::string text = bytes[0].substr(row * row_bytes(type, kRow), row_bytes(type, kRow));
+            rows.insert(text);
+            dequantize_row(type, reinterpret_cast<const std::byte*>(text.data()), numbers.data(), kRow);
+            for (const float number : numbers) squares += double{number} * number;
+        }
+        EXPECT_EQ(rows.size(), kRows);
+        EXPECT_NEAR(squares / kRows, 1, 0.02) << "the variance is 1 / row length";
+    }
+}
+
+TEST(Synth, FileIsAModelWithAWorkingVocabulary) {
+    ThreadPool threads;
+    RandomWeights weights(1, threads);
+    SyntheticModel model;
+    model.shape = find_shape("OLMoE-1B-7B");
+    model.type = TensorType::kQ4_0;
+    model.n_layers = 1;
+    model.n_vocabulary = 1000;
+    uint64_t written = 0;
+    const std::vector<std::byte> bytes =
+        synthesize(model, weights, [&written](uint64_t n) { written = n; }).to_bytes();
+    const GgufFile file("synthetic", bytes);
+    EXPECT_EQ(file.get<std::string>("general.architecture"), "olmoe");
+    EXPECT_EQ(file.get<uint32_t>("olmoe.expert_count"), 64U);
+    EXPECT_EQ(file.tensor("blk.0.ffn_down_exps.weight", {1024, 2048, 64}).type, TensorType::kQ4_0);
+    EXPECT_EQ(file.tensor("blk.0.ffn_gate_inp.weight", {2048, 64}).type, TensorType::kF32);
+    EXPECT_EQ(file.tensor("blk.0.attn_k_norm.weight", {2048}).type, TensorType::kF32);
+    EXPECT_EQ(file.tensor("output.weight", {2048, 1000}).type, TensorType::kQ4_0);
+    EXPECT_GT(written, bytes.size() * 9 / 10);
+
+    const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);
+    EXPECT_EQ(tokenizer->vocab_size(), 1000);
+    for (const std::string text : {"plain words", "caf\xC3\xA9 \x01\xFF 12 <|endoftext|>"})
+        EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false, false), true), text);
+    EXPECT_EQ(tokenizer->encode("<|endoftext|>", false, true).size(), 1U);
+    EXPECT_LT(tokenizer->encode("letters", false, false).size(), 7U) << "words of two letters are tokens";
+}
+
+}  // namespace
+}  // namespace vkmoe::cli
