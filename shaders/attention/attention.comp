@@ -78,7 +78,7 @@ void load_queries() {
 
 /// Adds, for ROWS rows of K, this lane's share of the products with every query.
 void add_products(uvec2 rows[ROWS], inout float products[QUERIES][ROWS]) {
-    for (uint chunk = lane_index() % CLUSTER; chunk < kChunks; chunk += CLUSTER) {
+    [[dont_unroll]] for (uint chunk = lane_index() % CLUSTER; chunk < kChunks; chunk += CLUSTER) {
         vec4 k[ROWS][kVectorsPerChunk];
         [[unroll]] for (uint r = 0u; r < ROWS; ++r) kv_load_chunk(rows[r], HEAD_DIM, chunk, k[r]);
         [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
@@ -161,7 +161,7 @@ void main() {
     uvec2 k_head = cache_head(params.k_cache);
     uvec2 v_head = cache_head(params.v_cache);
     uint row_bytes = kv_row_bytes(HEAD_DIM);
-    for (int base = begin; base < end; base += int(kBlockRows)) {
+    [[dont_unroll]] for (int base = begin; base < end; base += int(kBlockRows)) {
         float scores[QUERIES][ROWS];
         block_scores(k_head, base, end, scores);
 
@@ -196,7 +196,7 @@ void main() {
             }
             // Four rows at a time, to have several loads under way. Weights of rows from n_rows on are 0, and the row
             // that stands in for them is a written one: memory beyond could hold NaNs.
-            for (uint row = 0u; row < n_rows; row += 4u) {
+            [[dont_unroll]] for (uint row = 0u; row < n_rows; row += 4u) {
                 KV_WORD v[4][WORDS_AT_ONCE];
                 [[unroll]] for (uint j = 0u; j < 4u; ++j) {
                     uvec2 v_row = advance(v_head, uint(min(base + int(row + j), end - 1)), row_bytes);
