@@ -50,7 +50,7 @@ Layout choose_layout(const DevicePlan& plan, Path path, const AttentionArgs& arg
         const uint32_t most = crowded ? kMaxQueries / 2 : kMaxQueries;
         tuning.queries = divide_up(query_rows, divide_up(query_rows, most));
     }
-    if (tuning.rows == 0) tuning.rows = narrow ? 2 : 1;
+    if (tuning.rows == 0) tuning.rows = narrow ? 4 : 1;
     // The kernel takes rows of V by fours.
     while (layout.lanes * tuning.rows % 4 != 0) ++tuning.rows;
     if (tuning.cluster == 0) {

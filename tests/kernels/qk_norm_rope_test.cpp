@@ -238,7 +238,7 @@ class QkNormRopeTest : public KernelTest {
 TEST_F(QkNormRopeTest, MatchesReference) {
     for (TensorType type : kKvTypes)
         for (Path path : paths(Op::kQkNormRope, type))
-            for (int i = 0; i < 20; ++i) {
+            for (int i = 0; i < 10; ++i) {
                 run_case(random_case(type, path));
                 if (HasFatalFailure()) return;
             }
