@@ -1,6 +1,7 @@
 /* vkmoe: quantized Mixture-of-Experts models on any GPU with a Vulkan 1.3 driver.
  *
- * The public C API. A model is loaded once onto a device; sessions on it each hold one conversation's KV cache:
+ * The public C API. A model is loaded once onto a device; sessions on it each hold one conversation's KV
+ * cache:
  *
  *     vkmoe_model *model;
  *     if (vkmoe_model_load("model.gguf", NULL, &model) != VKMOE_OK) { puts(vkmoe_last_error()); return 1; }
@@ -11,9 +12,10 @@
  *     vkmoe_session_free(session);
  *     vkmoe_model_free(model);
  *
- * Every function that can fail returns a vkmoe_status; the reason is one line of text in vkmoe_last_error(). Parameter
- * structs begin with their size, so that they can grow: fill them by their vkmoe_*_default function, then change what you
- * like; NULL stands for the defaults. Strings are UTF-8 and NUL-terminated unless a length goes with them.
+ * Every function that can fail returns a vkmoe_status; the reason is one line of text in vkmoe_last_error().
+ * Parameter structs begin with their size, so that they can grow: fill them by their vkmoe_*_default
+ * function, then change what you like; NULL stands for the defaults. Strings are UTF-8 and NUL-terminated
+ * unless a length goes with them.
  *
  * Threads: a model may be shared by threads; a session belongs to one thread at a time.
  */
@@ -36,21 +38,22 @@ extern "C" {
 
 typedef enum vkmoe_status {
     VKMOE_OK = 0,
-    VKMOE_INVALID_ARGUMENT = 1, /* a call that has no meaning: NULL, a token outside the vocabulary, a full context */
-    VKMOE_IO = 2,               /* a file cannot be opened, read or written */
-    VKMOE_BAD_FILE = 3,         /* a file's contents are broken or contradict themselves */
-    VKMOE_UNSUPPORTED = 4,      /* well-formed, but vkmoe or this device cannot do it */
-    VKMOE_OUT_OF_MEMORY = 5,    /* host or device memory ran out */
-    VKMOE_NO_DEVICE = 6,        /* no Vulkan loader, no driver, or no device that fits */
-    VKMOE_DEVICE_LOST = 7,      /* the device stopped working; free everything and load again */
-    VKMOE_INTERNAL = 8,         /* a mistake of vkmoe's own */
-    VKMOE_CANCELLED = 9         /* a callback asked to stop */
+    VKMOE_INVALID_ARGUMENT =
+        1,              /* a call that has no meaning: NULL, a token outside the vocabulary, a full context */
+    VKMOE_IO = 2,       /* a file cannot be opened, read or written */
+    VKMOE_BAD_FILE = 3, /* a file's contents are broken or contradict themselves */
+    VKMOE_UNSUPPORTED = 4,   /* well-formed, but vkmoe or this device cannot do it */
+    VKMOE_OUT_OF_MEMORY = 5, /* host or device memory ran out */
+    VKMOE_NO_DEVICE = 6,     /* no Vulkan loader, no driver, or no device that fits */
+    VKMOE_DEVICE_LOST = 7,   /* the device stopped working; free everything and load again */
+    VKMOE_INTERNAL = 8,      /* a mistake of vkmoe's own */
+    VKMOE_CANCELLED = 9      /* a callback asked to stop */
 } vkmoe_status;
 
 /* What went wrong in this thread's last failed call. Valid until its next call. Never NULL. */
-VKMOE_API const char *vkmoe_last_error(void);
-VKMOE_API const char *vkmoe_status_name(vkmoe_status status);
-VKMOE_API const char *vkmoe_version(void);
+VKMOE_API const char* vkmoe_last_error(void);
+VKMOE_API const char* vkmoe_status_name(vkmoe_status status);
+VKMOE_API const char* vkmoe_version(void);
 
 /* ---- models ---- */
 
@@ -58,34 +61,35 @@ typedef struct vkmoe_model vkmoe_model;
 
 typedef struct vkmoe_model_params {
     size_t struct_size;
-    const char *device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
+    const char* device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
     /* Called while weights are loaded, with the share done (0..1); return false to give up. May be NULL. */
-    bool (*progress)(float done, void *user);
-    void *user;
+    bool (*progress)(float done, void* user);
+    void* user;
 } vkmoe_model_params;
 
 typedef struct vkmoe_model_info {
     size_t struct_size;
-    const char *architecture; /* "qwen3moe" */
-    const char *name;         /* general.name, or "" */
-    const char *device;       /* the device's name */
+    const char* architecture; /* "qwen3moe" */
+    const char* name;         /* general.name, or "" */
+    const char* device;       /* the device's name */
     bool device_is_cpu;       /* a software driver such as lavapipe: right, but slow */
     uint32_t n_layers;
     uint32_t n_experts;      /* a layer; 0 for a dense model */
     uint32_t n_experts_used; /* for each token */
     uint32_t n_vocabulary;
     uint32_t n_embedding;
-    uint32_t n_context_train;  /* the longest context that the model was trained for */
+    uint32_t n_context_train; /* the longest context that the model was trained for */
     uint64_t n_parameters;
-    uint64_t weight_bytes;     /* in device memory */
+    uint64_t weight_bytes; /* in device memory */
 } vkmoe_model_info;
 
-VKMOE_API void vkmoe_model_default_params(vkmoe_model_params *params);
-VKMOE_API vkmoe_status vkmoe_model_load(const char *path, const vkmoe_model_params *params, vkmoe_model **model);
+VKMOE_API void vkmoe_model_default_params(vkmoe_model_params* params);
+VKMOE_API vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params,
+                                        vkmoe_model** model);
 /* Frees it once its last session is freed too. NULL is fine. */
-VKMOE_API void vkmoe_model_free(vkmoe_model *model);
+VKMOE_API void vkmoe_model_free(vkmoe_model* model);
 /* Set info->struct_size first. The strings live as long as the model. */
-VKMOE_API vkmoe_status vkmoe_model_get_info(const vkmoe_model *model, vkmoe_model_info *info);
+VKMOE_API vkmoe_status vkmoe_model_get_info(const vkmoe_model* model, vkmoe_model_info* info);
 
 /* ---- text ---- */
 
@@ -94,14 +98,17 @@ typedef enum vkmoe_tokenize_flags {
     VKMOE_TOKENIZE_PARSE_SPECIAL = 2 /* names of special tokens in the text become those tokens */
 } vkmoe_tokenize_flags;
 
-/* Writes at most capacity tokens; *n_tokens is how many there are. More than capacity: VKMOE_INVALID_ARGUMENT, and
- * *n_tokens tells the capacity to come back with (tokens may be NULL with capacity 0). */
-VKMOE_API vkmoe_status vkmoe_tokenize(const vkmoe_model *model, const char *text, size_t n_bytes, unsigned flags,
-                                      int32_t *tokens, size_t capacity, size_t *n_tokens);
-/* The bytes that a token stands for: not always whole UTF-8 characters. *bytes lives until this thread's next call. */
-VKMOE_API vkmoe_status vkmoe_token_bytes(const vkmoe_model *model, int32_t token, const char **bytes, size_t *n_bytes);
+/* Writes at most capacity tokens; *n_tokens is how many there are. More than capacity:
+ * VKMOE_INVALID_ARGUMENT, and *n_tokens tells the capacity to come back with (tokens may be NULL with
+ * capacity 0). */
+VKMOE_API vkmoe_status vkmoe_tokenize(const vkmoe_model* model, const char* text, size_t n_bytes,
+                                      unsigned flags, int32_t* tokens, size_t capacity, size_t* n_tokens);
+/* The bytes that a token stands for: not always whole UTF-8 characters. *bytes lives until this thread's next
+ * call. */
+VKMOE_API vkmoe_status vkmoe_token_bytes(const vkmoe_model* model, int32_t token, const char** bytes,
+                                         size_t* n_bytes);
 /* Whether the model ends its text with this token. */
-VKMOE_API bool vkmoe_token_is_end(const vkmoe_model *model, int32_t token);
+VKMOE_API bool vkmoe_token_is_end(const vkmoe_model* model, int32_t token);
 
 /* ---- sessions ---- */
 
@@ -117,59 +124,63 @@ typedef struct vkmoe_session_params {
     bool profile; /* measure GPU time by region: vkmoe_session_profile */
 } vkmoe_session_params;
 
-VKMOE_API void vkmoe_session_default_params(vkmoe_session_params *params);
-VKMOE_API vkmoe_status vkmoe_session_create(vkmoe_model *model, const vkmoe_session_params *params,
-                                            vkmoe_session **session);
-VKMOE_API void vkmoe_session_free(vkmoe_session *session);
+VKMOE_API void vkmoe_session_default_params(vkmoe_session_params* params);
+VKMOE_API vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params* params,
+                                            vkmoe_session** session);
+VKMOE_API void vkmoe_session_free(vkmoe_session* session);
 
-/* Computes n_tokens more tokens. logits: NULL, or room for n_tokens * n_vocabulary floats, the logits after each of
- * them. A token outside the vocabulary or more tokens than the context has room for: VKMOE_INVALID_ARGUMENT, and nothing
- * is computed. */
-VKMOE_API vkmoe_status vkmoe_session_feed(vkmoe_session *session, const int32_t *tokens, size_t n_tokens, float *logits);
+/* Computes n_tokens more tokens. logits: NULL, or room for n_tokens * n_vocabulary floats, the logits after
+ * each of them. A token outside the vocabulary or more tokens than the context has room for:
+ * VKMOE_INVALID_ARGUMENT, and nothing is computed. */
+VKMOE_API vkmoe_status vkmoe_session_feed(vkmoe_session* session, const int32_t* tokens, size_t n_tokens,
+                                          float* logits);
 /* The logits after the last token fed, [n_vocabulary]; valid until the session's next call. */
-VKMOE_API vkmoe_status vkmoe_session_logits(vkmoe_session *session, const float **logits);
+VKMOE_API vkmoe_status vkmoe_session_logits(vkmoe_session* session, const float** logits);
 /* How many tokens the session holds. */
-VKMOE_API uint32_t vkmoe_session_position(const vkmoe_session *session);
+VKMOE_API uint32_t vkmoe_session_position(const vkmoe_session* session);
 /* Forgets all tokens from n_tokens on, so that others can follow the first n_tokens. */
-VKMOE_API vkmoe_status vkmoe_session_truncate(vkmoe_session *session, uint32_t n_tokens);
+VKMOE_API vkmoe_status vkmoe_session_truncate(vkmoe_session* session, uint32_t n_tokens);
 
 typedef struct vkmoe_sampling {
     size_t struct_size;
-    float temperature;         /* 0: greedy. Default 0.8 */
-    uint32_t top_k;            /* 0: all. Default 40 */
-    float top_p;               /* 1: all. Default 0.95 */
-    float min_p;               /* 0: all. Default 0.05 */
-    float repetition_penalty;  /* 1: none. Default 1 */
+    float temperature;          /* 0: greedy. Default 0.8 */
+    uint32_t top_k;             /* 0: all. Default 40 */
+    float top_p;                /* 1: all. Default 0.95 */
+    float min_p;                /* 0: all. Default 0.05 */
+    float repetition_penalty;   /* 1: none. Default 1 */
     uint32_t repetition_window; /* tokens that the penalty looks back. Default 64 */
-    uint64_t seed;             /* the same seed, prompt and settings give the same text on one device and driver */
-    bool ignore_end;           /* go on past end-of-text tokens */
+    uint64_t seed;   /* the same seed, prompt and settings give the same text on one device and driver */
+    bool ignore_end; /* go on past end-of-text tokens */
 } vkmoe_sampling;
 
-VKMOE_API void vkmoe_sampling_default(vkmoe_sampling *sampling);
+VKMOE_API void vkmoe_sampling_default(vkmoe_sampling* sampling);
 
-/* Called for each new token with its text: whole UTF-8 characters only (n_bytes may be 0, and the last call, with token
- * -1, brings what was held back). Return false to stop. */
-typedef bool (*vkmoe_token_callback)(int32_t token, const char *text, size_t n_bytes, void *user);
+/* Called for each new token with its text: whole UTF-8 characters only (n_bytes may be 0, and the last call,
+ * with token -1, brings what was held back). Return false to stop. */
+typedef bool (*vkmoe_token_callback)(int32_t token, const char* text, size_t n_bytes, void* user);
 
-/* Samples and feeds tokens until n_tokens are made, the text ends, the context is full or the callback stops it. */
-VKMOE_API vkmoe_status vkmoe_session_generate(vkmoe_session *session, const vkmoe_sampling *sampling, size_t n_tokens,
-                                              vkmoe_token_callback callback, void *user);
+/* Samples and feeds tokens until n_tokens are made, the text ends, the context is full or the callback stops
+ * it. */
+VKMOE_API vkmoe_status vkmoe_session_generate(vkmoe_session* session, const vkmoe_sampling* sampling,
+                                              size_t n_tokens, vkmoe_token_callback callback, void* user);
 
 typedef struct vkmoe_session_stats {
     size_t struct_size;
-    uint64_t prompt_tokens;   /* fed in batches of more than one */
+    uint64_t prompt_tokens; /* fed in batches of more than one */
     double prompt_seconds;
-    uint64_t decoded_tokens;  /* fed one at a time */
+    uint64_t decoded_tokens; /* fed one at a time */
     double decode_seconds;
-    uint64_t kv_bytes;        /* device memory of the KV cache */
+    uint64_t kv_bytes; /* device memory of the KV cache */
 } vkmoe_session_stats;
 
 /* Set stats->struct_size first. */
-VKMOE_API vkmoe_status vkmoe_session_get_stats(const vkmoe_session *session, vkmoe_session_stats *stats);
-/* How often each expert was chosen so far: counts, [n_layers, n_experts], rows of dense layers zero. capacity: of counts. */
-VKMOE_API vkmoe_status vkmoe_session_expert_counts(vkmoe_session *session, uint64_t *counts, size_t capacity);
-/* A table of GPU time by region; empty unless the session was made with profile. Valid until the session's next call. */
-VKMOE_API const char *vkmoe_session_profile(vkmoe_session *session);
+VKMOE_API vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkmoe_session_stats* stats);
+/* How often each expert was chosen so far: counts, [n_layers, n_experts], rows of dense layers zero.
+ * capacity: of counts. */
+VKMOE_API vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* counts, size_t capacity);
+/* A table of GPU time by region; empty unless the session was made with profile. Valid until the session's
+ * next call. */
+VKMOE_API const char* vkmoe_session_profile(vkmoe_session* session);
 
 #ifdef __cplusplus
 }

@@ -12,8 +12,9 @@
 
 namespace vkmoe {
 
-/// Names one cell of the kernel table. type is that of the stored tensor: the weights, or the KV cache for attention;
-/// kF32 for ops that have none. The path fixes how activations come: packed int8 (quantize_q8's layout) for kDot4, else float32.
+/// Names one cell of the kernel table. type is that of the stored tensor: the weights, or the KV cache for
+/// attention; kF32 for ops that have none. The path fixes how activations come: packed int8 (quantize_q8's
+/// layout) for kDot4, else float32.
 struct KernelKey {
     Op op;
     TensorType type;
@@ -39,8 +40,8 @@ struct Selection {
     std::string reason;
 };
 
-/// The first cell of (op, type) in the plan's path order. A forced path falls through to scalar only for ops that do
-/// not have that path at all.
+/// The first cell of (op, type) in the plan's path order. A forced path falls through to scalar only for ops
+/// that do not have that path at all.
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
 
 /// Device, plan and pipelines: what a kernel's host function needs to make a Dispatch.
