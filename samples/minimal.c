@@ -30,7 +30,7 @@ static int continue_text(vkmoe_model* model, const char* prompt) {
         return failed();
     if (vkmoe_session_create(model, NULL, &session) != VKMOE_OK) return failed();
 
-    vkmoe_sampling_default(&sampling);
+    vkmoe_sampling_default(&sampling, sizeof sampling);
     sampling.seed = 1;
     status = vkmoe_session_feed(session, tokens, n_tokens, NULL);
     if (status == VKMOE_OK) {

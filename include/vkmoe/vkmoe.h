@@ -12,10 +12,10 @@
  *     vkmoe_session_free(session);
  *     vkmoe_model_free(model);
  *
- * Every function that can fail returns a vkmoe_status; the reason is one line of text in vkmoe_last_error().
- * Parameter structs begin with their size, so that they can grow: fill them by their vkmoe_*_default
- * function, then change what you like; NULL stands for the defaults. Strings are UTF-8 and NUL-terminated
- * unless a length goes with them.
+ * Every function that can fail returns a vkmoe_status; the reason is one line of text in
+ * vkmoe_last_error(). Structs begin with their size, so that they can grow: fill parameters by
+ * their vkmoe_*_default function, which takes that size, then change what you like; NULL stands
+ * for the defaults. Strings are UTF-8 and NUL-terminated unless a length goes with them.
  *
  * Threads: a model may be shared by threads; a session belongs to one thread at a time.
  */
@@ -83,7 +83,7 @@ typedef struct vkmoe_model_info {
     uint64_t weight_bytes; /* in device memory */
 } vkmoe_model_info;
 
-VKMOE_API void vkmoe_model_default_params(vkmoe_model_params* params);
+VKMOE_API void vkmoe_model_default_params(vkmoe_model_params* params, size_t struct_size);
 VKMOE_API vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params,
                                         vkmoe_model** model);
 /* Frees it once its last session is freed too. NULL is fine. */
@@ -103,8 +103,8 @@ typedef enum vkmoe_tokenize_flags {
  * capacity 0). */
 VKMOE_API vkmoe_status vkmoe_tokenize(const vkmoe_model* model, const char* text, size_t n_bytes,
                                       unsigned flags, int32_t* tokens, size_t capacity, size_t* n_tokens);
-/* The bytes that a token stands for: not always whole UTF-8 characters. *bytes lives until this thread's next
- * call. */
+/* The bytes that a token stands for: not always whole UTF-8 characters, and none for control tokens. *bytes
+ * lives until this thread's next call. */
 VKMOE_API vkmoe_status vkmoe_token_bytes(const vkmoe_model* model, int32_t token, const char** bytes,
                                          size_t* n_bytes);
 /* Whether the model ends its text with this token. */
@@ -124,7 +124,7 @@ typedef struct vkmoe_session_params {
     bool profile; /* measure GPU time by region: vkmoe_session_profile */
 } vkmoe_session_params;
 
-VKMOE_API void vkmoe_session_default_params(vkmoe_session_params* params);
+VKMOE_API void vkmoe_session_default_params(vkmoe_session_params* params, size_t struct_size);
 VKMOE_API vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params* params,
                                             vkmoe_session** session);
 VKMOE_API void vkmoe_session_free(vkmoe_session* session);
@@ -153,7 +153,7 @@ typedef struct vkmoe_sampling {
     bool ignore_end; /* go on past end-of-text tokens */
 } vkmoe_sampling;
 
-VKMOE_API void vkmoe_sampling_default(vkmoe_sampling* sampling);
+VKMOE_API void vkmoe_sampling_default(vkmoe_sampling* sampling, size_t struct_size);
 
 /* Called for each new token with its text: whole UTF-8 characters only (n_bytes may be 0, and the last call,
  * with token -1, brings what was held back). Return false to stop. */

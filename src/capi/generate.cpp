@@ -10,20 +10,24 @@ namespace {
 
 constexpr size_t kSamplingFirstVersion = sizeof(vkmoe_sampling);
 
+vkmoe_sampling default_sampling() {
+    const vkmoe::SamplingParams defaults;
+    vkmoe_sampling sampling{};
+    sampling.struct_size = sizeof sampling;
+    sampling.temperature = defaults.temperature;
+    sampling.top_k = defaults.top_k;
+    sampling.top_p = defaults.top_p;
+    sampling.min_p = defaults.min_p;
+    sampling.repetition_penalty = defaults.repetition_penalty;
+    sampling.repetition_window = defaults.repetition_window;
+    sampling.seed = defaults.seed;
+    return sampling;
+}
+
 }  // namespace
 
-void vkmoe_sampling_default(vkmoe_sampling* sampling) {
-    if (sampling == nullptr) return;
-    const vkmoe::SamplingParams defaults;
-    *sampling = {};
-    sampling->struct_size = sizeof(vkmoe_sampling);
-    sampling->temperature = defaults.temperature;
-    sampling->top_k = defaults.top_k;
-    sampling->top_p = defaults.top_p;
-    sampling->min_p = defaults.min_p;
-    sampling->repetition_penalty = defaults.repetition_penalty;
-    sampling->repetition_window = defaults.repetition_window;
-    sampling->seed = defaults.seed;
+void vkmoe_sampling_default(vkmoe_sampling* sampling, size_t struct_size) {
+    vkmoe::capi::write_defaults(default_sampling(), sampling, struct_size);
 }
 
 vkmoe_status vkmoe_session_generate(vkmoe_session* session, const vkmoe_sampling* sampling, size_t n_tokens,
@@ -32,7 +36,7 @@ vkmoe_status vkmoe_session_generate(vkmoe_session* session, const vkmoe_sampling
         require(session, "session");
         if (callback == nullptr) vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "callback is NULL");
         const vkmoe_sampling given =
-            vkmoe::capi::read_params(sampling, vkmoe_sampling_default, kSamplingFirstVersion, "sampling");
+            vkmoe::capi::read_params(sampling, default_sampling(), kSamplingFirstVersion, "sampling");
         vkmoe::GenerateParams params;
         params.sampling.temperature = given.temperature;
         params.sampling.top_k = given.top_k;

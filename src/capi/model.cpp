@@ -13,12 +13,16 @@ namespace {
 constexpr size_t kParamsFirstVersion = sizeof(vkmoe_model_params);
 constexpr size_t kInfoFirstVersion = sizeof(vkmoe_model_info);
 
+vkmoe_model_params default_params() {
+    vkmoe_model_params params{};
+    params.struct_size = sizeof params;
+    return params;
+}
+
 }  // namespace
 
-void vkmoe_model_default_params(vkmoe_model_params* params) {
-    if (params == nullptr) return;
-    *params = {};
-    params->struct_size = sizeof(vkmoe_model_params);
+void vkmoe_model_default_params(vkmoe_model_params* params, size_t struct_size) {
+    vkmoe::capi::write_defaults(default_params(), params, struct_size);
 }
 
 vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params, vkmoe_model** model) {
@@ -27,7 +31,7 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
         *model = nullptr;
         require(path, "path");
         const vkmoe_model_params given =
-            vkmoe::capi::read_params(params, vkmoe_model_default_params, kParamsFirstVersion, "params");
+            vkmoe::capi::read_params(params, default_params(), kParamsFirstVersion, "params");
         vkmoe::ModelParams model_params;
         if (given.device != nullptr) model_params.device = given.device;
         if (given.progress != nullptr)

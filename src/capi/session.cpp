@@ -32,13 +32,17 @@ TensorType tensor_type_of(vkmoe_kv_type type) {
     }
 }
 
+vkmoe_session_params default_params() {
+    vkmoe_session_params params{};
+    params.struct_size = sizeof params;
+    params.kv_type = VKMOE_KV_F16;
+    return params;
+}
+
 }  // namespace
 
-void vkmoe_session_default_params(vkmoe_session_params* params) {
-    if (params == nullptr) return;
-    *params = {};
-    params->struct_size = sizeof(vkmoe_session_params);
-    params->kv_type = VKMOE_KV_F16;
+void vkmoe_session_default_params(vkmoe_session_params* params, size_t struct_size) {
+    vkmoe::capi::write_defaults(default_params(), params, struct_size);
 }
 
 vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params* params,
@@ -48,7 +52,7 @@ vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params
         *session = nullptr;
         require(model, "model");
         const vkmoe_session_params given =
-            vkmoe::capi::read_params(params, vkmoe_session_default_params, kParamsFirstVersion, "params");
+            vkmoe::capi::read_params(params, default_params(), kParamsFirstVersion, "params");
         vkmoe::SessionParams session_params;
         session_params.n_context = given.n_context;
         session_params.n_micro_batch = given.n_micro_batch;

@@ -20,10 +20,8 @@ void check_size(size_t struct_size, size_t first_version, const char* name) {
 /// The caller's parameters over the defaults, or the defaults for NULL. Throws kInvalidArgument where a newer
 /// header's fields, which this library does not know, are set.
 template <typename Struct>
-Struct read_params(const Struct* given, void (*set_defaults)(Struct*), size_t first_version,
-                   const char* name) {
-    Struct result;
-    set_defaults(&result);
+Struct read_params(const Struct* given, const Struct& defaults, size_t first_version, const char* name) {
+    Struct result = defaults;
     if (given == nullptr) return result;
     const size_t given_size = given->struct_size;
     check_size<Struct>(given_size, first_version, name);
@@ -48,6 +46,15 @@ void write_result(const Struct& result, Struct* out, size_t first_version, const
     check_size<Struct>(out_size, first_version, name);
     std::memset(reinterpret_cast<unsigned char*>(out), 0, out_size);
     std::memcpy(out, &result, std::min(out_size, sizeof(Struct)));
+    out->struct_size = out_size;
+}
+
+/// Hands defaults out to a struct of the caller's size; fields of a newer header become zero.
+template <typename Struct>
+void write_defaults(const Struct& defaults, Struct* out, size_t out_size) {
+    if (out == nullptr || out_size < sizeof(size_t)) return;
+    std::memset(reinterpret_cast<unsigned char*>(out), 0, out_size);
+    std::memcpy(reinterpret_cast<unsigned char*>(out), &defaults, std::min(out_size, sizeof(Struct)));
     out->struct_size = out_size;
 }
 

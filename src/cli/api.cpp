@@ -28,7 +28,7 @@ void check(vkmoe_status status) {
 
 ModelHandle load_model(const std::string& path, const std::string& device) {
     vkmoe_model_params params;
-    vkmoe_model_default_params(&params);
+    vkmoe_model_default_params(&params, sizeof params);
     if (!device.empty()) params.device = device.c_str();
     Progress progress("loading");
     params.user = &progress;

@@ -89,7 +89,7 @@ void add_session_options(CLI::App& command, SessionOptions& options) {
 
 vkmoe_session_params SessionOptions::params(uint32_t n_context) const {
     vkmoe_session_params params;
-    vkmoe_session_default_params(&params);
+    vkmoe_session_default_params(&params, sizeof params);
     params.n_context = n_context;
     params.n_micro_batch = n_micro_batch;
     const std::string type = CLI::detail::to_lower(kv_type);

@@ -152,7 +152,7 @@ void add_run_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "run", "Continues a text: the text goes to stdout, the device, speed and use of experts to stderr");
     const auto options = std::make_shared<Options>();
-    vkmoe_sampling_default(&options->sampling);
+    vkmoe_sampling_default(&options->sampling, sizeof options->sampling);
     add_model_option(*command, options->model);
     add_text_option(*command, options->prompt, "Prompt");
     command->add_option("-n,--tokens", options->n_tokens, "Write at most so many tokens")

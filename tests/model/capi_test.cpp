@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -27,7 +28,7 @@ class CApi : public testing::Test {
 
     void SetUp() override {
         vkmoe_session_params params;
-        vkmoe_session_default_params(&params);
+        vkmoe_session_default_params(&params, sizeof params);
         params.n_context = 64;
         params.kv_type = VKMOE_KV_F32;
         ASSERT_EQ(vkmoe_session_create(model_, &params, &session_), VKMOE_OK) << vkmoe_last_error();
@@ -69,7 +70,7 @@ bool hear(int32_t token, const char* text, size_t n_bytes, void* user) {
 
 vkmoe_sampling greedy() {
     vkmoe_sampling sampling;
-    vkmoe_sampling_default(&sampling);
+    vkmoe_sampling_default(&sampling, sizeof sampling);
     sampling.temperature = 0;
     sampling.ignore_end = true;
     return sampling;
@@ -107,9 +108,9 @@ TEST(CApiWithoutModel, NullsAreRefused) {
     EXPECT_STREQ(vkmoe_session_profile(nullptr), "");
     vkmoe_model_free(nullptr);
     vkmoe_session_free(nullptr);
-    vkmoe_model_default_params(nullptr);
-    vkmoe_session_default_params(nullptr);
-    vkmoe_sampling_default(nullptr);
+    vkmoe_model_default_params(nullptr, 0);
+    vkmoe_session_default_params(nullptr, 0);
+    vkmoe_sampling_default(nullptr, 0);
 }
 
 TEST(CApiWithoutModel, MissingFileNamesIt) {
@@ -129,12 +130,31 @@ TEST(CApiWithoutModel, StructSizesAreChecked) {
         vkmoe_model_params known;
         uint64_t newer;
     } longer{};
-    vkmoe_model_default_params(&longer.known);
+    vkmoe_model_default_params(&longer.known, sizeof longer.known);
     longer.known.struct_size = sizeof longer;
     EXPECT_EQ(vkmoe_model_load("/no/such/model.gguf", &longer.known, &model), VKMOE_IO)
         << "an unset newer field is fine";
     longer.newer = 1;
     EXPECT_REFUSED(vkmoe_model_load("/no/such/model.gguf", &longer.known, &model), "older than vkmoe.h");
+}
+
+TEST(CApiWithoutModel, DefaultsStayInsideTheCallersStruct) {
+    struct {
+        vkmoe_sampling known;
+        uint64_t newer;
+    } longer{};
+    longer.newer = 1;
+    vkmoe_sampling_default(&longer.known, sizeof longer);
+    EXPECT_EQ(longer.known.struct_size, sizeof longer);
+    EXPECT_EQ(longer.newer, 0U);
+
+    const size_t old_size = offsetof(vkmoe_sampling, seed);
+    vkmoe_sampling older;
+    older.seed = 7;
+    vkmoe_sampling_default(&older, old_size);
+    EXPECT_EQ(older.struct_size, old_size);
+    EXPECT_EQ(older.top_k, longer.known.top_k);
+    EXPECT_EQ(older.seed, 7U) << "written past the end of an older header's struct";
 }
 
 TEST(CApiWithoutModel, ErrorsBelongToTheirThread) {
@@ -154,7 +174,7 @@ TEST(CApiWithoutModel, NamesAreThere) {
 
 TEST_F(CApi, LoadingCanBeGivenUp) {
     vkmoe_model_params params;
-    vkmoe_model_default_params(&params);
+    vkmoe_model_default_params(&params, sizeof params);
     params.progress = [](float, void*) { return false; };
     vkmoe_model* model = nullptr;
     EXPECT_EQ(vkmoe_model_load(kModel, &params, &model), VKMOE_CANCELLED);
@@ -215,7 +235,7 @@ TEST_F(CApi, BadTokensAndFullContextsComputeNothing) {
 
 TEST_F(CApi, SessionParametersAreChecked) {
     vkmoe_session_params params;
-    vkmoe_session_default_params(&params);
+    vkmoe_session_default_params(&params, sizeof params);
     vkmoe_session* session = nullptr;
     const int unknown = 3;
     std::memcpy(&params.kv_type, &unknown, sizeof unknown);
@@ -278,7 +298,7 @@ TEST_F(CApi, GenerationGoesOnWhereItStopped) {
 
 TEST_F(CApi, TheSameSeedGivesTheSameText) {
     vkmoe_sampling sampling;
-    vkmoe_sampling_default(&sampling);
+    vkmoe_sampling_default(&sampling, sizeof sampling);
     sampling.temperature = 2;
     std::string text[3];
     for (const uint64_t seed : {0, 1, 2}) {
@@ -346,7 +366,7 @@ TEST_F(CApi, SessionsOutliveTheHandleOfTheirModel) {
     vkmoe_model* model = nullptr;
     ASSERT_EQ(vkmoe_model_load(kModel, nullptr, &model), VKMOE_OK);
     vkmoe_session_params params;
-    vkmoe_session_default_params(&params);
+    vkmoe_session_default_params(&params, sizeof params);
     params.n_context = 8;
     params.profile = true;
     vkmoe_session* session = nullptr;
