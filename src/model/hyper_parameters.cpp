@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 
+#include <cmath>
+
 namespace vkmoe {
 
 namespace {
@@ -18,7 +20,8 @@ void require(bool condition, const GgufFile& file, const std::string& key, const
 
 void read_rope(const GgufFile& file, const std::string& prefix, HyperParameters& hyper) {
     hyper.rope_base = file.get_or<float>(prefix + "rope.freq_base", 10000.0f);
-    require(hyper.rope_base > 0, file, prefix + "rope.freq_base", "is not positive");
+    require(hyper.rope_base > 0 && std::isfinite(hyper.rope_base), file, prefix + "rope.freq_base",
+            "is not a positive number");
     hyper.rope_dims = file.get_or<uint32_t>(prefix + "rope.dimension_count", hyper.head_dim);
     require(hyper.rope_dims % 2 == 0 && hyper.rope_dims <= hyper.head_dim, file,
             prefix + "rope.dimension_count",
@@ -27,7 +30,8 @@ void read_rope(const GgufFile& file, const std::string& prefix, HyperParameters&
     std::string scaling = file.get_or<std::string>(prefix + "rope.scaling.type", "none");
     float factor = file.get_or<float>(prefix + "rope.scaling.factor", 1.0f);
     if (scaling == "linear") {
-        require(factor > 0, file, prefix + "rope.scaling.factor", "is not positive");
+        require(factor > 0 && std::isfinite(factor), file, prefix + "rope.scaling.factor",
+                "is not a positive number");
         hyper.rope_scale = 1.0f / factor;
     } else if (scaling != "none") {
         fail(ErrorCode::kUnsupported,
@@ -35,6 +39,16 @@ void read_rope(const GgufFile& file, const std::string& prefix, HyperParameters&
              "linear)",
              file.path(), prefix, scaling);
     }
+}
+
+/// A tokenizer must have as many tokens as there are rows to look up; a model may come without one.
+void check_vocabulary(const GgufFile& file, uint32_t n_rows) {
+    const std::string key = "tokenizer.ggml.tokens";
+    const GgufValue* value = file.find(key);
+    if (value == nullptr) return;
+    const size_t n_tokens = value->array() != nullptr ? value->array()->size() : 0;
+    require(n_tokens == n_rows, file, key,
+            fmt::format("has {} tokens where tensor 'token_embd.weight' has {} rows", n_tokens, n_rows));
 }
 
 }  // namespace
@@ -91,6 +105,8 @@ HyperParameters read_common_hyper_parameters(const GgufFile& file) {
         require(hyper.n_expert_feed_forward > 0, file, prefix + "expert_feed_forward_length",
                 "is missing or zero");
         hyper.expert_weight_scale = file.get_or<float>(prefix + "expert_weights_scale", 1.0f);
+        require(std::isfinite(hyper.expert_weight_scale), file, prefix + "expert_weights_scale",
+                "is not a number");
         if (hyper.expert_weight_scale == 0)
             hyper.expert_weight_scale = 1;  // written so by converters that mean none
     } else {
@@ -105,6 +121,7 @@ HyperParameters read_common_hyper_parameters(const GgufFile& file) {
             fmt::format("(a tensor) has shape {}, not [{} x vocabulary]", shape_string(embedding.shape()),
                         hyper.n_embedding));
     hyper.n_vocabulary = static_cast<uint32_t>(embedding.ne[1]);
+    check_vocabulary(file, hyper.n_vocabulary);
     return hyper;
 }
 

@@ -4,6 +4,7 @@
 #include "formats/dequantize.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vkmoe {
 
@@ -108,6 +109,10 @@ Allocation WeightLoader::rope_table(const HyperParameters& hyper) {
         const GgufTensor& tensor = use(name, {hyper.rope_dims / 2});
         factors.resize(hyper.rope_dims / 2);
         dequantize_row(tensor.type, tensor.data.data(), factors.data(), factors.size());
+        if (!std::ranges::all_of(factors, [](float factor) { return factor > 0 && std::isfinite(factor); })) {
+            fail(ErrorCode::kBadFile, "{}: tensor '{}' has frequency factors that are not positive numbers",
+                 file_.path(), name);
+        }
     }
     std::vector<uint32_t> words =
         vkmoe::rope_table(hyper.rope_dims, hyper.rope_base, hyper.rope_scale, factors);

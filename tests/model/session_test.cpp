@@ -1,0 +1,330 @@
+// One model, many ways to feed it.
+
+#include "engine/session.h"
+
+#include "kernels/kernel_fixture.h"
+#include "model/reference_model.h"
+#include "model/tiny_models.h"
+#include "text/tokenizer.h"
+#include "unit/error_matching.h"
+#include "unit/temp_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace vkmoe {
+namespace {
+
+constexpr size_t kPrompt = 40;
+/// Different batches add numbers up in another order, no more.
+constexpr double kSameNmse = 1e-8;
+
+std::vector<float> copy(std::span<const float> values) {
+    return {values.begin(), values.end()};
+}
+
+double distance(std::span<const float> expected, std::span<const float> actual) {
+    return nmse(std::vector<double>(expected.begin(), expected.end()), actual);
+}
+
+/// A model with grouped heads, norms of heads and routes; float32, so that limits can be tight.
+class SessionTest : public testing::Test {
+  protected:
+    static void SetUpTestSuite() {
+        folder_ = std::make_unique<TempFolder>();
+        path_ = *folder_ / "tiny.gguf";
+        make_tiny_file({.architecture = "qwen3moe", .seed = 31}).write(path_);
+        model_ = Model::load(path_);
+    }
+    static void TearDownTestSuite() {
+        model_.reset();
+        folder_.reset();
+    }
+
+    /// With room for 64 tokens unless params say otherwise, and a float32 cache.
+    static std::unique_ptr<Session> session(SessionParams params = {}) {
+        if (params.n_context == 0) params.n_context = 64;
+        params.kv_type = TensorType::kF32;
+        return std::make_unique<Session>(model_, params);
+    }
+    static std::unique_ptr<Session> session_with_kv(TensorType type) {
+        return std::make_unique<Session>(model_, SessionParams{.n_context = 64, .kv_type = type});
+    }
+
+    static size_t n_vocabulary() { return model_->hyper().n_vocabulary; }
+
+    static std::vector<int32_t> prompt(uint32_t step = 37) {
+        std::vector<int32_t> tokens(kPrompt);
+        for (size_t i = 0; i < tokens.size(); ++i) {
+            tokens[i] = static_cast<int32_t>((i * i * step + 5 * i + step) % n_vocabulary());
+        }
+        return tokens;
+    }
+
+    /// Logits after every token.
+    static std::vector<float> all_logits(Session& session, std::span<const int32_t> tokens) {
+        std::vector<float> logits(tokens.size() * n_vocabulary());
+        session.feed(tokens, logits);
+        return logits;
+    }
+
+    static inline std::unique_ptr<TempFolder> folder_;
+    static inline std::string path_;
+    static inline std::shared_ptr<Model> model_;
+};
+
+TEST_F(SessionTest, PrefillThenDecodeIsAllAtOnce) {
+    const std::vector<int32_t> tokens = prompt();
+    const std::vector<float> whole = all_logits(*session(), tokens);
+    for (const size_t split : {size_t{1}, kPrompt / 2, kPrompt - 1}) {
+        const auto parts = session();
+        std::vector<float> logits = all_logits(*parts, std::span(tokens).first(split));
+        EXPECT_EQ(parts->position(), split);
+        for (size_t i = split; i < kPrompt; ++i) {
+            parts->feed(std::span(tokens).subspan(i, 1));
+            logits.insert(logits.end(), parts->logits().begin(), parts->logits().end());
+        }
+        EXPECT_EQ(parts->position(), kPrompt);
+        EXPECT_LE(distance(whole, logits), kSameNmse) << "split at " << split;
+    }
+}
+
+TEST_F(SessionTest, MicroBatchesOfAnySizeAreAllAtOnce) {
+    const std::vector<int32_t> tokens = prompt();
+    const std::vector<float> whole = all_logits(*session(), tokens);
+    std::vector<uint64_t> counts;
+    for (const uint32_t size : {1U, 3U, 8U, 9U, 64U}) {
+        const auto batched = session({.n_micro_batch = size});
+        EXPECT_LE(distance(whole, all_logits(*batched, tokens)), kSameNmse) << "micro-batches of " << size;
+        EXPECT_LE(distance(std::span(whole).last(n_vocabulary()), batched->logits()), kSameNmse);
+        if (counts.empty()) counts = batched->expert_counts();
+        EXPECT_EQ(batched->expert_counts(), counts) << "micro-batches of " << size;
+    }
+}
+
+TEST_F(SessionTest, ShorterKeysAndValuesStayNear) {
+    const std::vector<int32_t> tokens = prompt();
+    const std::vector<float> exact = all_logits(*session_with_kv(TensorType::kF32), tokens);
+    const double f16 = distance(exact, all_logits(*session_with_kv(TensorType::kF16), tokens));
+    const double q8_0 = distance(exact, all_logits(*session_with_kv(TensorType::kQ8_0), tokens));
+    EXPECT_LE(f16, 1e-5);
+    EXPECT_LE(q8_0, 1e-3);
+    // Not the same cache under three names.
+    EXPECT_GT(f16, 1e-10);
+    EXPECT_GT(q8_0, f16);
+    const auto bytes = [](TensorType type) { return session_with_kv(type)->stats().kv_bytes; };
+    EXPECT_EQ(bytes(TensorType::kF16) * 2, bytes(TensorType::kF32));
+    EXPECT_LT(bytes(TensorType::kQ8_0), bytes(TensorType::kF16));
+}
+
+TEST_F(SessionTest, TruncatedAndFedAgainGivesTheSameBits) {
+    const std::vector<int32_t> tokens = prompt();
+    const auto fed = session();
+    fed->feed(std::span(tokens).first(20));
+    const std::vector<float> rest = all_logits(*fed, std::span(tokens).subspan(20));
+    const std::vector<float> last = copy(fed->logits());
+
+    fed->truncate(20);
+    EXPECT_EQ(fed->position(), 20U);
+    expect_error(ErrorCode::kInvalidArgument, {"no logits"}, [&] { fed->logits(); });
+    all_logits(*fed, prompt(91));  // other keys and values behind token 20
+    fed->truncate(20);
+    EXPECT_EQ(all_logits(*fed, std::span(tokens).subspan(20)), rest);
+    EXPECT_EQ(copy(fed->logits()), last);
+
+    expect_error(ErrorCode::kInvalidArgument, {"41", "40"}, [&] { fed->truncate(41); });
+    EXPECT_EQ(fed->position(), kPrompt);
+    fed->truncate(kPrompt);
+}
+
+TEST_F(SessionTest, GreedyTakesTheLikeliestToken) {
+    const auto fed = session();
+    const auto asked = session();
+    int32_t token = 7;
+    for (int i = 0; i < 30; ++i) {
+        fed->feed(std::span(&token, 1));
+        const std::span<const float> logits = fed->logits();
+        const auto likeliest = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+        ASSERT_EQ(asked->feed_greedy(token), likeliest) << "after " << i << " tokens";
+        token = likeliest;
+    }
+    EXPECT_EQ(asked->position(), 30U);
+    expect_error(ErrorCode::kInvalidArgument, {"no logits"}, [&] { asked->logits(); });
+}
+
+TEST_F(SessionTest, GreedyTakesTheLowerOfEqualTokens) {
+    // Rows of the output come twice: tokens i and i + 150 are equally likely always.
+    TinyFile file = make_tiny_file({.seed = 32});
+    std::vector<std::byte>& rows = file.tensors.at("output.weight").bytes;
+    std::copy_n(rows.begin(), rows.size() / 2, rows.begin() + static_cast<std::ptrdiff_t>(rows.size() / 2));
+    const std::string path = *folder_ / "twins.gguf";
+    file.write(path);
+    Session twins(Model::load(path), {.n_context = 64});
+    int32_t token = 200;
+    for (int i = 0; i < 20; ++i) {
+        token = twins.feed_greedy(token);
+        ASSERT_LT(token, 150);
+    }
+}
+
+TEST_F(SessionTest, TheSameAgainGivesTheSameBits) {
+    const std::vector<int32_t> tokens = prompt();
+    const auto run = [&] {
+        const auto fresh = session({.n_micro_batch = 16});
+        std::vector<float> seen = all_logits(*fresh, tokens);
+        int32_t token = tokens.back();
+        for (int i = 0; i < 20; ++i) {
+            token = fresh->feed_greedy(token);
+            seen.push_back(static_cast<float>(token));
+        }
+        return seen;
+    };
+    EXPECT_EQ(run(), run());
+}
+
+TEST_F(SessionTest, SessionsOnOneModelDoNotDisturbEachOther) {
+    const std::vector<int32_t> first = prompt(37);
+    const std::vector<int32_t> second = prompt(91);
+    const auto alone = [&](const std::vector<int32_t>& tokens) {
+        const auto fresh = session();
+        std::vector<float> logits;
+        for (size_t i = 0; i < kPrompt; i += 10) {
+            const std::vector<float> part = all_logits(*fresh, std::span(tokens).subspan(i, 10));
+            logits.insert(logits.end(), part.begin(), part.end());
+        }
+        return std::pair(logits, fresh->expert_counts());
+    };
+    const auto a = session();
+    const auto b = session();
+    std::vector<float> a_logits;
+    std::vector<float> b_logits;
+    for (size_t i = 0; i < kPrompt; i += 10) {
+        const std::vector<float> of_a = all_logits(*a, std::span(first).subspan(i, 10));
+        const std::vector<float> of_b = all_logits(*b, std::span(second).subspan(i, 10));
+        a_logits.insert(a_logits.end(), of_a.begin(), of_a.end());
+        b_logits.insert(b_logits.end(), of_b.begin(), of_b.end());
+    }
+    EXPECT_EQ(std::pair(a_logits, a->expert_counts()), alone(first));
+    EXPECT_EQ(std::pair(b_logits, b->expert_counts()), alone(second));
+    EXPECT_NE(a_logits, b_logits);
+}
+
+TEST_F(SessionTest, AFullContextWorksAndNoMore) {
+    const std::vector<int32_t> tokens = prompt();
+    const std::vector<float> whole = all_logits(*session(), tokens);
+    const auto full = session({.n_context = kPrompt});
+    EXPECT_LE(distance(whole, all_logits(*full, tokens)), kSameNmse);
+    const std::vector<float> last = copy(full->logits());
+
+    const int32_t one = 1;
+    expect_error(ErrorCode::kInvalidArgument, {"context", "40"}, [&] { full->feed(std::span(&one, 1)); });
+    expect_error(ErrorCode::kInvalidArgument, {"context", "40"}, [&] { full->feed_greedy(one); });
+    EXPECT_EQ(full->position(), kPrompt);
+    EXPECT_EQ(copy(full->logits()), last);  // nothing was computed
+
+    full->truncate(kPrompt - 1);
+    const std::vector<int32_t> two{1, 2};
+    expect_error(ErrorCode::kInvalidArgument, {"2 tokens", "39"}, [&] { full->feed(two); });
+    full->feed(std::span(tokens).last(1));
+    EXPECT_LE(distance(last, full->logits()), kSameNmse);
+}
+
+TEST_F(SessionTest, BadTokensAreRefusedWhole) {
+    const auto fed = session();
+    const auto n = static_cast<int32_t>(n_vocabulary());
+    for (const int32_t bad : {-1, n, INT32_MAX, INT32_MIN}) {
+        const std::vector<int32_t> tokens{1, 2, bad};
+        expect_error(ErrorCode::kInvalidArgument, {std::to_string(bad), "index 2", "300"},
+                     [&] { fed->feed(tokens); });
+        expect_error(ErrorCode::kInvalidArgument, {std::to_string(bad), "300"},
+                     [&] { fed->feed_greedy(bad); });
+    }
+    EXPECT_EQ(fed->position(), 0U);
+    expect_error(ErrorCode::kInvalidArgument, {"feed a token"}, [&] { fed->logits(); });
+    fed->feed({});
+    EXPECT_EQ(fed->position(), 0U);
+    fed->feed(std::vector<int32_t>{0, n - 1});
+    EXPECT_EQ(fed->position(), 2U);
+}
+
+TEST_F(SessionTest, ParamsThatMakeNoSenseAreRefused) {
+    expect_error(ErrorCode::kInvalidArgument, {"context"},
+                 [] { Session(model_, {.n_context = (1U << 30) + 1}); });
+    expect_error(ErrorCode::kUnsupported, {"Q4_0"}, [] { session_with_kv(TensorType::kQ4_0); });
+    EXPECT_EQ(Session(model_, {}).n_context(), 128U);  // the model's own, which is less than the default
+}
+
+TEST_F(SessionTest, CountsWhatItWasFed) {
+    const auto fed = session();
+    const std::vector<int32_t> tokens = prompt();
+    fed->feed(tokens);
+    fed->feed(std::span(tokens).first(1));
+    fed->feed_greedy(3);
+    const SessionStats stats = fed->stats();
+    EXPECT_EQ(stats.prompt_tokens, kPrompt);
+    EXPECT_EQ(stats.decoded_tokens, 2U);
+    EXPECT_GT(stats.prompt_seconds, 0);
+    EXPECT_GT(stats.decode_seconds, 0);
+    const std::vector<uint64_t> counts = fed->expert_counts();
+    ASSERT_EQ(counts.size(), 2U * 8U);
+    for (size_t layer = 0; layer < 2; ++layer) {
+        uint64_t sum = 0;
+        for (size_t expert = 0; expert < 8; ++expert) sum += counts[layer * 8 + expert];
+        EXPECT_EQ(sum, (kPrompt + 2) * 2) << "layer " << layer;
+    }
+}
+
+TEST_F(SessionTest, ProfilesByRegion) {
+    if (!model_->kernels().plan().timestamps) GTEST_SKIP() << "the device writes no timestamps";
+    const auto profiled = session({.profile = true});
+    profiled->feed(prompt());
+    profiled->feed_greedy(1);
+    const std::string table = profiled->profile();
+    for (const char* region : {"attention q", "router", "experts down", "logits"}) {
+        EXPECT_NE(table.find(region), std::string::npos) << region << " is not in\n" << table;
+    }
+    EXPECT_EQ(session()->profile(), "");
+}
+
+/// The model that comes with the source, really trained.
+TEST(BundledModelTest, PredictsEnglishAsTheReferenceDoes) {
+    constexpr size_t kTokens = 256;
+    const std::string path = VKMOE_SOURCE_DIR "/samples/models/babel-moe-14m-f16.gguf";
+    const std::string text = read_file(VKMOE_SOURCE_DIR "/samples/models/held-out/english.txt");
+    // Well inside: the first page has much that other chapters, which it was trained on, have too.
+    const size_t begin = text.find("Git is, nowadays");
+    ASSERT_NE(begin, std::string::npos);
+    Session session(Model::load(path), {.n_context = kTokens, .kv_type = TensorType::kF32});
+    std::vector<int32_t> tokens =
+        make_tokenizer(session.model().file())->encode(text.substr(begin, 8 * kTokens), false, false);
+    ASSERT_GE(tokens.size(), kTokens);
+    tokens.resize(kTokens);
+
+    const size_t n_vocabulary = session.model().hyper().n_vocabulary;
+    std::vector<float> logits(kTokens * n_vocabulary);
+    session.feed(tokens, logits);
+
+    ReferenceModel reference(path);
+    std::vector<double> expected;
+    double surprise = 0;
+    for (size_t i = 0; i < kTokens; ++i) {
+        const std::vector<double> row = reference.next(tokens[i]).logits;
+        expected.insert(expected.end(), row.begin(), row.end());
+        if (i + 1 == kTokens) break;
+        double sum = 0;
+        for (size_t j = 0; j < n_vocabulary; ++j) {
+            sum += std::exp(static_cast<double>(logits[i * n_vocabulary + j]));
+        }
+        const size_t next = i * n_vocabulary + static_cast<size_t>(tokens[i + 1]);
+        surprise += std::log(sum) - static_cast<double>(logits[next]);
+    }
+    EXPECT_LE(nmse(expected, logits), 1e-5);
+    // Over the whole file llama.cpp finds 24.17; this page is easier.
+    const double perplexity = std::exp(surprise / static_cast<double>(kTokens - 1));
+    EXPECT_NEAR(perplexity, 13.878, 0.05);
+}
+
+}  // namespace
+}  // namespace vkmoe
