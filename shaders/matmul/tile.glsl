@@ -5,6 +5,9 @@
 // the rows), fills weight_row_of and token_row_of, calls multiply_tile(), and reads sums[r * TOKENS + t], which is row
 // r * ROW_LANES + row_lane() by token t * TOKEN_LANES + token_lane() of the tile: neighbours in a subgroup touch
 // neighbours in shared memory.
+//
+// Only the loops over rows and tokens are unrolled: ROWS x TOKENS products a step are enough to hide its loads, and with
+// the loops over a chunk's words unrolled too, lavapipe took ten times as long to compile a pipeline.
 #ifndef VKMOE_SHADERS_MATMUL_TILE_GLSL
 #define VKMOE_SHADERS_MATMUL_TILE_GLSL
 
@@ -47,7 +50,7 @@ void stage_token(uint token, uint run, Activation activation) {
 void add_products(uint first_word, uint n_words, float scales[ROWS], float token_scale[TOKENS]) {
     int products[ROWS * TOKENS];
     [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) products[i] = 0;
-    [[unroll]] for (uint word = 0; word < n_words; ++word) {
+    [[dont_unroll]] for (uint word = 0; word < n_words; ++word) {
         uint w[ROWS];
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
             w[r] = weight_quants[(first_word + word) * TILE_ROWS + r * ROW_LANES + row_lane()];
@@ -107,7 +110,7 @@ void stage_token(uint token, uint run, Activation activation) {
 }
 
 void multiply_staged(uint run) {
-    [[unroll]] for (uint i = 0; i < 8; ++i) {
+    [[dont_unroll]] for (uint i = 0; i < 8; ++i) {
         vec4 w[ROWS];
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
             w[r] = weight_values[(run * 8 + i) * TILE_ROWS + r * ROW_LANES + row_lane()];
@@ -139,7 +142,7 @@ void multiply_tile(uint n_columns) {
             stage_token(token, run, load_activation(token_row_of(token), run_block(chunk, run), n_columns));
         }
         barrier();
-        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) multiply_staged(run);
+        [[dont_unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) multiply_staged(run);
         barrier();
     }
 }
