@@ -56,7 +56,7 @@ uint32_t expert_tile_tokens(const DevicePlan& plan) {
 
 uint32_t expert_tile_rows(const DevicePlan& plan, uint32_t n_rows) {
     const uint32_t tile_rows = tile_shape(plan).tile_rows();
-    return (n_rows + tile_rows - 1) / tile_rows;
+    return n_rows / tile_rows + (n_rows % tile_rows != 0);
 }
 
 std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {

@@ -11,6 +11,7 @@ namespace vkmoe {
 
 Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     check_linear_shape("matmul", args.type, args.n_rows, args.n_columns);
+    if (args.n_tokens == 0) fail(ErrorCode::kInvalidArgument, "matmul: no tokens");
     const KernelBinary& kernel = args.path ? context.kernel({Op::kMatmul, args.type, *args.path})
                                            : context.kernel(Op::kMatmul, args.type);
     Dispatch dispatch;
@@ -26,10 +27,9 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         tile_tokens = tile.tile_tokens();
         dispatch.pipeline =
             context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});
-        dispatch.groups[0] = (args.n_rows + tile.tile_rows() - 1) / tile.tile_rows();
+        dispatch.groups[0] = args.n_rows / tile.tile_rows() + (args.n_rows % tile.tile_rows() != 0);
     }
-    if (args.n_tokens == 0) fail(ErrorCode::kInvalidArgument, "matmul: no tokens");
-    dispatch.groups[1] = (args.n_tokens + tile_tokens - 1) / tile_tokens;
+    dispatch.groups[1] = args.n_tokens / tile_tokens + (args.n_tokens % tile_tokens != 0);
     if (dispatch.groups[0] > 65535 || dispatch.groups[1] > 65535) {
         fail(ErrorCode::kUnsupported, "matmul: {} rows by {} tokens are too many for one dispatch",
              args.n_rows, args.n_tokens);
