@@ -143,6 +143,24 @@ TEST_F(RouterTest, NanGivesValidIdsAndNanWeights) {
     }
 }
 
+TEST_F(RouterTest, CountsRiseByEachRoute) {
+    for (const Path path : paths(Op::kRouter)) {
+        for (const Shape shape : {Shape{70, 64, 8}, Shape{1, 8, 2}, Shape{300, 5, 5}}) {
+            SCOPED_TRACE(fmt::format("{} tokens, {} of {} experts, path {}", shape.n_tokens, shape.n_slots,
+                                     shape.n_experts, path_name(path)));
+            std::vector<uint32_t> expected(shape.n_experts);
+            std::iota(expected.begin(), expected.end(), 1000u);  // it adds to what is there
+            auto counts = output<uint32_t>(shape.n_experts);
+            counts.fill(expected);
+            RouterArgs args;
+            args.counts = counts.address();
+            for (int batch = 0; batch < 2; ++batch)
+                for (uint32_t id : route(random_logits(shape), shape, path, args).ids) ++expected.at(id);
+            EXPECT_EQ(counts.read(), expected);
+        }
+    }
+}
+
 TEST_F(RouterTest, RefusesWhatDoesNotFit) {
     RouterArgs good;
     good.logits = 0x10000;
