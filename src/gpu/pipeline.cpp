@@ -36,6 +36,7 @@ struct PipelineStore::Impl {
     VkPipelineLayout layout = VK_NULL_HANDLE;
     VkPipelineCache cache = VK_NULL_HANDLE;
     std::optional<std::filesystem::path> cache_file;
+    std::mutex save_mutex;         // one save at a time
     std::vector<std::byte> saved;  // what the cache file holds
 
     std::mutex mutex;  // of all below
@@ -108,6 +109,11 @@ void PipelineStore::Impl::make(const Job& job) {
     }
     release_module(job.source.spirv);
     {
+        // Before the pipeline can be seen: who has its handle and saves then saves it too.
+        const std::lock_guard lock(mutex);
+        made_any = true;
+    }
+    {
         const std::lock_guard lock(pipeline.mutex_);
         pipeline.pipeline_ = made;
         pipeline.error_code_ = code;
@@ -115,8 +121,6 @@ void PipelineStore::Impl::make(const Job& job) {
         pipeline.state_ = pipeline.error_.empty() ? Pipeline::State::kReady : Pipeline::State::kFailed;
     }
     pipeline.made_.notify_all();
-    const std::lock_guard lock(mutex);
-    made_any = true;
 }
 
 VkShaderModule PipelineStore::Impl::acquire_module(std::span<const uint32_t> spirv) {
@@ -235,6 +239,7 @@ const Pipeline* PipelineStore::get(const PipelineSource& source) {
 }
 
 void PipelineStore::save() {
+    const std::lock_guard saving(impl_->save_mutex);
     {
         const std::lock_guard lock(impl_->mutex);
         if (!impl_->made_any || !impl_->cache_file) return;
