@@ -1,21 +1,4 @@
-// F16: a run is 16 words of two halves.
-const uint CHUNK_RUNS = 1;
+// F16: IEEE half precision.
+vec2 unpack_pair(uint word) { return unpackHalf2x16(word); }
 
-struct Run {
-    uvec4 words[4];
-};
-
-uint row_stride(uint n_columns) { return n_columns * 2u; }
-uint run_block(uint chunk, uint run) { return chunk; }
-
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words4 source = Words4(row);
-    [[unroll]] for (uint i = 0; i < 4; ++i) runs[0].words[i] = source.at[chunk * 4u + i];
-}
-
-void decode_run(Run run, out vec4 values[8]) {
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-        values[2 * i] = vec4(unpackHalf2x16(run.words[i].x), unpackHalf2x16(run.words[i].y));
-        values[2 * i + 1] = vec4(unpackHalf2x16(run.words[i].z), unpackHalf2x16(run.words[i].w));
-    }
-}
+#include "quant/pairs16.glsl"

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "gpu/arena.h"
+#include "gpu/barrier.h"
 #include "gpu/timeline.h"
 #include "gpu/vk_struct.h"
 
@@ -75,19 +76,6 @@ class TransientCommands {
     }
 
     void wait(uint64_t value) const { timeline_.wait(value); }
-
-    void barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from_stage, VkAccessFlags2 from_access,
-                 VkPipelineStageFlags2 to_stage, VkAccessFlags2 to_access) const {
-        VkMemoryBarrier2 memory = vk_struct<VkMemoryBarrier2>(VK_STRUCTURE_TYPE_MEMORY_BARRIER_2);
-        memory.srcStageMask = from_stage;
-        memory.srcAccessMask = from_access;
-        memory.dstStageMask = to_stage;
-        memory.dstAccessMask = to_access;
-        VkDependencyInfo dependency = vk_struct<VkDependencyInfo>(VK_STRUCTURE_TYPE_DEPENDENCY_INFO);
-        dependency.memoryBarrierCount = 1;
-        dependency.pMemoryBarriers = &memory;
-        device_->vk().vkCmdPipelineBarrier2(commands, &dependency);
-    }
 
   private:
     std::shared_ptr<Device> device_;
@@ -203,15 +191,15 @@ void download(Device& device, const Allocation& from, std::span<std::byte> to) {
     for (uint64_t at = 0; at < to.size(); at += staging.size) {
         const uint64_t bytes = std::min<uint64_t>(to.size() - at, staging.size);
         transient.begin(commands);
-        transient.barrier(commands, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, VK_ACCESS_2_MEMORY_WRITE_BIT,
-                          VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_READ_BIT);
+        memory_barrier(device, commands, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, VK_ACCESS_2_MEMORY_WRITE_BIT,
+                       VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_READ_BIT);
         VkBufferCopy region{};
         region.srcOffset = from.offset + at;
         region.dstOffset = staging.offset;
         region.size = bytes;
         device.vk().vkCmdCopyBuffer(commands, from.buffer, staging.buffer, 1, &region);
-        transient.barrier(commands, VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT,
-                          VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
+        memory_barrier(device, commands, VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                       VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
         transient.wait(transient.end_and_submit(commands));
         std::memcpy(to.data() + at, staging.mapped, bytes);
     }

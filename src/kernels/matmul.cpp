@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "matmul/params.h"
-
 namespace vkmoe {
 
 Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
@@ -34,23 +32,7 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         fail(ErrorCode::kUnsupported, "matmul: {} rows by {} tokens are too many for one dispatch",
              args.n_rows, args.n_tokens);
     }
-
-    uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
-    dispatch.set_push(MatmulParams{.weights = args.weights,
-                                   .x = args.x,
-                                   .y = args.y,
-                                   .residual = args.residual,
-                                   .n_rows = args.n_rows,
-                                   .n_columns = args.n_columns,
-                                   .n_tokens = args.n_tokens,
-                                   .x_stride = static_cast<uint32_t>(x_stride),
-                                   .y_stride = args.n_rows,
-                                   .padding = 0});
-    uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
-    dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
-    dispatch.read(args.x, x_stride * args.n_tokens);
-    dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes);
+    bind_matmul(dispatch, args, kernel.key.path);
     return dispatch;
 }
 

@@ -3,11 +3,28 @@
 #include "base/error.h"
 #include "kernels/linear_shape.h"
 
-#include <algorithm>
-
 #include "matmul/params.h"
 
 namespace vkmoe {
+
+void bind_matmul(Dispatch& dispatch, const MatmulArgs& args, Path path) {
+    const uint64_t x_stride = activation_row_bytes(path, args.n_columns);
+    dispatch.set_push(MatmulParams{.weights = args.weights,
+                                   .x = args.x,
+                                   .y = args.y,
+                                   .residual = args.residual,
+                                   .n_rows = args.n_rows,
+                                   .n_columns = args.n_columns,
+                                   .n_tokens = args.n_tokens,
+                                   .x_stride = static_cast<uint32_t>(x_stride),
+                                   .y_stride = args.n_rows,
+                                   .padding = 0});
+    const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
+    dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
+    dispatch.read(args.x, x_stride * args.n_tokens);
+    dispatch.read(args.residual, y_bytes);
+    dispatch.write(args.y, y_bytes);
+}
 
 Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     check_linear_shape("matvec", args.type, args.n_rows, args.n_columns);
@@ -26,22 +43,7 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     dispatch.label = args.label;
     dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.n_tokens});
     dispatch.groups = {row_groups(shape, args.n_rows, rows), 1, 1};
-    uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
-    dispatch.set_push(MatmulParams{.weights = args.weights,
-                                   .x = args.x,
-                                   .y = args.y,
-                                   .residual = args.residual,
-                                   .n_rows = args.n_rows,
-                                   .n_columns = args.n_columns,
-                                   .n_tokens = args.n_tokens,
-                                   .x_stride = static_cast<uint32_t>(x_stride),
-                                   .y_stride = args.n_rows,
-                                   .padding = 0});
-    uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
-    dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
-    dispatch.read(args.x, x_stride * args.n_tokens);
-    dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes);
+    bind_matmul(dispatch, args, kernel.key.path);
     return dispatch;
 }
 

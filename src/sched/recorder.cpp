@@ -1,6 +1,7 @@
 #include "sched/recorder.h"
 
 #include "base/error.h"
+#include "gpu/barrier.h"
 #include "gpu/debug_names.h"
 #include "gpu/vk_struct.h"
 #include "sched/hazards.h"
@@ -38,19 +39,6 @@ struct Recorder::State {
 
     VkCommandBuffer commands() const { return result->handle(); }
 
-    void barrier(VkPipelineStageFlags2 from_stages, VkAccessFlags2 from_accesses,
-                 VkPipelineStageFlags2 to_stages, VkAccessFlags2 to_accesses) const {
-        auto memory = vk_struct<VkMemoryBarrier2>(VK_STRUCTURE_TYPE_MEMORY_BARRIER_2);
-        memory.srcStageMask = from_stages;
-        memory.srcAccessMask = from_accesses;
-        memory.dstStageMask = to_stages;
-        memory.dstAccessMask = to_accesses;
-        auto dependency = vk_struct<VkDependencyInfo>(VK_STRUCTURE_TYPE_DEPENDENCY_INFO);
-        dependency.memoryBarrierCount = 1;
-        dependency.pMemoryBarriers = &memory;
-        device->vk().vkCmdPipelineBarrier2(commands(), &dependency);
-    }
-
     void open_region(std::string_view wanted) {
         if (region_open && wanted == label) return;
         close_region();
@@ -70,9 +58,10 @@ struct Recorder::State {
     /// Puts a barrier where one is needed, then notes the accesses.
     void order(std::span<const AddressRange> reads, std::span<const AddressRange> writes) {
         if (hazards.conflicts(reads, writes)) {
-            barrier(copied ? kCompute | kCopy : kCompute,
-                    VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
-                    kAllStages, kAllAccesses);
+            memory_barrier(
+                *device, commands(), copied ? kCompute | kCopy : kCompute,
+                VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
+                kAllStages, kAllAccesses);
             hazards.clear();
             copied = false;
             ++result->barrier_count_;
@@ -110,8 +99,8 @@ Recorder::Recorder(std::shared_ptr<Device> device, Profiler* profiler) : state_(
         result.queries_ = profiler->make_queries(kMaxRegions);
         result.queries_->reset(result.commands_);
     }
-    state.barrier(
-        kHost | kCompute | kCopy,
+    memory_barrier(
+        *state.device, state.commands(), kHost | kCompute | kCopy,
         VK_ACCESS_2_HOST_WRITE_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
         kAllStages, kAllAccesses);
 }
@@ -181,8 +170,9 @@ std::unique_ptr<CommandBuffer> Recorder::finish() {
     State& state = *state_;
     assert(state.result != nullptr);
     state.close_region();
-    state.barrier(kCompute | kCopy, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
-                  kAllStages | kHost, kAllAccesses | VK_ACCESS_2_HOST_READ_BIT);
+    memory_barrier(*state.device, state.commands(), kCompute | kCopy,
+                   VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT, kAllStages | kHost,
+                   kAllAccesses | VK_ACCESS_2_HOST_READ_BIT);
     check_vk(state.device->vk().vkEndCommandBuffer(state.commands()), "end a command buffer");
     return std::move(state.result);
 }
