@@ -1,6 +1,7 @@
 #include "kernels/expert_matmul.h"
 
 #include "base/error.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
 
 #include "matmul/params.h"
@@ -65,8 +66,7 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
         fail(ErrorCode::kInvalidArgument, "expert_matmul: {} pairs, {} for each token", args.n_pairs,
              args.x_divisor);
     }
-    const KernelBinary& kernel = args.path ? context.kernel({Op::kExpertMatmul, args.type, *args.path})
-                                           : context.kernel(Op::kExpertMatmul, args.type);
+    const KernelBinary& kernel = find_kernel(context, Op::kExpertMatmul, args.path, args.type);
     Path path = kernel.key.path;
     uint64_t x_stride = activation_row_bytes(path, args.n_columns);
     std::vector<Dispatch> dispatches;

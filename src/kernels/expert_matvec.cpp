@@ -1,6 +1,7 @@
 #include "kernels/expert_matvec.h"
 
 #include "base/error.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
 
 #include "matmul/params.h"
@@ -21,8 +22,7 @@ Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
              "expert_matvec: {} pairs, {} for each token; 1 to 65535 are possible", args.n_pairs,
              args.x_divisor);
     }
-    const KernelBinary& kernel = args.path ? context.kernel({Op::kExpertMatvec, args.type, *args.path})
-                                           : context.kernel(Op::kExpertMatvec, args.type);
+    const KernelBinary& kernel = find_kernel(context, Op::kExpertMatvec, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
     uint32_t rows =
         kernel.key.path == Path::kScalar || args.gated ? 1 : 2;  // gate and up are two rows already

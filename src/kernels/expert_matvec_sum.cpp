@@ -1,6 +1,7 @@
 #include "kernels/expert_matvec_sum.h"
 
 #include "base/error.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
 
 #include "matmul/params.h"
@@ -13,8 +14,7 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
         fail(ErrorCode::kInvalidArgument, "expert_matvec_sum: {} tokens of {} slots", args.n_tokens,
              args.n_slots);
     }
-    const KernelBinary& kernel = args.path ? context.kernel({Op::kExpertMatvecSum, args.type, *args.path})
-                                           : context.kernel(Op::kExpertMatvecSum, args.type);
+    const KernelBinary& kernel = find_kernel(context, Op::kExpertMatvecSum, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
     uint32_t rows = kernel.key.path == Path::kScalar ? 1 : 2;
 

@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include "base/error.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
 
 #include <algorithm>
@@ -10,8 +11,7 @@ namespace vkmoe {
 Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     check_linear_shape("matmul", args.type, args.n_rows, args.n_columns);
     if (args.n_tokens == 0) fail(ErrorCode::kInvalidArgument, "matmul: no tokens");
-    const KernelBinary& kernel = args.path ? context.kernel({Op::kMatmul, args.type, *args.path})
-                                           : context.kernel(Op::kMatmul, args.type);
+    const KernelBinary& kernel = find_kernel(context, Op::kMatmul, args.path, args.type);
     Dispatch dispatch;
     dispatch.label = args.label;
     uint32_t tile_tokens = 0;

@@ -1,6 +1,7 @@
 #include "kernels/matvec.h"
 
 #include "base/error.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
 
 #include "matmul/params.h"
@@ -32,8 +33,7 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
         fail(ErrorCode::kInvalidArgument, "matvec: {} tokens; 1 to {} are possible", args.n_tokens,
              kMaxMatvecTokens);
     }
-    const KernelBinary& kernel = args.path ? context.kernel({Op::kMatvec, args.type, *args.path})
-                                           : context.kernel(Op::kMatvec, args.type);
+    const KernelBinary& kernel = find_kernel(context, Op::kMatvec, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
     // Two rows share each load of the activations; a batch has less room in registers for it.
     uint32_t rows = args.n_tokens <= 2 ? 2 : 1;

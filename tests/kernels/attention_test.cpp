@@ -151,7 +151,7 @@ class AttentionTest : public KernelTest {
                 const auto part = [&](auto& all) {
                     return std::span(all).subspan(uint64_t{row} * c.head_dim, c.head_dim);
                 };
-                ASSERT_LE(normalized_error(part(actual), part(expected)), 1e-6)
+                ASSERT_LE(nmse(part(expected), part(actual)), 1e-6)
                     << "token " << row / c.n_heads() << " head " << row % c.n_heads();
             }
         }

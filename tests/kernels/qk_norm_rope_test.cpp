@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "kernels/kernel_fixture.h"
 #include "kernels/kv_rows.h"
-#include "kernels/row_checks.h"
 
 #include <numeric>
 
@@ -66,7 +65,7 @@ void expect_row(TensorType type, const std::byte* row, std::span<const double> e
     const std::vector<float> actual = decode_kv_row(type, row, head_dim);
     ASSERT_TRUE(std::all_of(actual.begin(), actual.end(), [](float x) { return std::isfinite(x); }));
     if (type == TensorType::kF32) {
-        ASSERT_LE(normalized_error(actual, expected), 1e-10);
+        ASSERT_LE(nmse(expected, actual), 1e-10);
         return;
     }
     for (uint32_t i = 0; i < head_dim; ++i) {
@@ -186,7 +185,7 @@ class QkNormRopeTest : public KernelTest {
                     reference_head(c, q_row + head * c.head_dim, q_norm, factors, c.positions[token]);
                 const std::span<const float> actual(q_actual.data() + token * q_stride + head * c.head_dim,
                                                     c.head_dim);
-                ASSERT_LE(normalized_error(actual, expected), 1e-10) << "token " << token << " head " << head;
+                ASSERT_LE(nmse(expected, actual), 1e-10) << "token " << token << " head " << head;
             }
             const uint32_t position = static_cast<uint32_t>(c.positions[token]);
             for (uint32_t head = 0; head < c.n_kv_heads; ++head) {

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <random>
 #include <span>
 #include <vector>
@@ -29,18 +28,6 @@ inline std::vector<float> random_row_values(std::mt19937& random, size_t n) {
         values[i] = scale * normal(random);
     }
     return values;
-}
-
-/// Squared error over squared magnitude; NaN when a number is NaN, so compare with EXPECT_LE.
-inline double normalized_error(std::span<const float> actual, std::span<const double> expected) {
-    double error = 0;
-    double magnitude = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        error += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-        magnitude += expected[i] * expected[i];
-    }
-    if (magnitude > 0) return error / magnitude;
-    return error == 0 ? 0 : std::numeric_limits<double>::infinity();
 }
 
 /// Rows of packed int8 against the numbers that they stand for. tolerance: relative error of the numbers that
