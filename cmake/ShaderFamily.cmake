@@ -1,19 +1,17 @@
 # The kernel table: families of shaders, every cell of which is one glslang command.
 #
-# vkmoe_shader_family(OP embed_rows SOURCE elementwise/embed_rows.comp [TYPES Q4_K ...] PATHS scalar [subgroup dot4]
-#                     [DEFINES NAME=VALUE ...])
+# vkmoe_shader_family(OP embed_rows SOURCE elementwise/embed_rows.comp [TYPES Q4_K ...] PATHS scalar [subgroup dot4])
 #   OP       a value of enum Op, in snake_case without the k
 #   SOURCE   below shaders/
 #   TYPES    stored tensor types, as TensorType spells them; F32 alone where the op has none. Each compiles with
-#            VKMOE_TYPE_<TYPE>=1 and VKMOE_QUANT_HEADER="quant/<type>.glsl" (for #include)
+#            VKMOE_TYPE_<TYPE>=1
 #   PATHS    each compiles with VKMOE_PATH_<PATH>=1
-#   DEFINES  more -D for all of its cells
 # vkmoe_finish_shaders(TARGET) compiles all cells and makes TARGET, a library with kernel_table() in it.
 
 set_property(GLOBAL PROPERTY VKMOE_CELLS "")
 
 function(vkmoe_shader_family)
-    cmake_parse_arguments(ARG "" "OP;SOURCE" "TYPES;PATHS;DEFINES" ${ARGN})
+    cmake_parse_arguments(ARG "" "OP;SOURCE" "TYPES;PATHS" ${ARGN})
     if(NOT ARG_TYPES)
         set(ARG_TYPES F32)
     endif()
@@ -24,14 +22,10 @@ function(vkmoe_shader_family)
             string(TOUPPER "${path}" path_upper)
             set(name "${ARG_OP}_${type_lower}_${path}")
             set(header "${CMAKE_BINARY_DIR}/spirv/${name}.h")
-            set(defines "-DVKMOE_TYPE_${type}=1" "-DVKMOE_PATH_${path_upper}=1"
-                "-DVKMOE_QUANT_HEADER=\"quant/${type_lower}.glsl\"")
-            foreach(define IN LISTS ARG_DEFINES)
-                list(APPEND defines "-D${define}")
-            endforeach()
             add_custom_command(
                 OUTPUT "${header}"
-                COMMAND "${VKMOE_GLSLANG}" --quiet --target-env vulkan1.3 -V -g0 "-I${CMAKE_SOURCE_DIR}/shaders" ${defines}
+                COMMAND "${VKMOE_GLSLANG}" --quiet --target-env vulkan1.3 -V -g0 "-I${CMAKE_SOURCE_DIR}/shaders"
+                    "-DVKMOE_TYPE_${type}=1" "-DVKMOE_PATH_${path_upper}=1"
                     --vn "kSpirv_${name}" --depfile "${header}.d" -o "${header}" "${source}"
                 DEPENDS "${source}"
                 DEPFILE "${header}.d"

@@ -19,7 +19,6 @@
 #include "common/memory.glsl"
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
-#define VKMOE_QUANTIZED 1
 
 struct Run {
     uint q[8];
