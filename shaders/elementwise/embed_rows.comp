@@ -10,6 +10,8 @@
 layout(local_size_x_id = 0) in;
 layout(push_constant) uniform Push { EmbedRowsParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 void main() {
     uint chunks = params.n_columns / (32u * CHUNK_RUNS);
     uint item = group_index() * gl_WorkGroupSize.x + gl_LocalInvocationIndex;

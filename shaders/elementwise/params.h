@@ -16,8 +16,9 @@ struct EmbedRowsParams {
     VKMOE_UINT n_columns;
     VKMOE_UINT n_vocabulary;
     VKMOE_FLOAT scale;
+    VKMOE_POINTER codebook;  // of the table's type, where it has one
 };
-VKMOE_CHECK_SIZE(EmbedRowsParams, 40);
+VKMOE_CHECK_SIZE(EmbedRowsParams, 48);
 
 struct RmsNormParams {
     VKMOE_POINTER source;

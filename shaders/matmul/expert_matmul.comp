@@ -13,6 +13,8 @@ layout(constant_id = 3) const uint ROW_LANES = 8;
 
 layout(push_constant) uniform Push { ExpertMatmulParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 #include "matmul/tile.glsl"
 
 uvec2 matrix;      // of this tile's expert

@@ -15,6 +15,8 @@ const uint MATRIX_ROWS = ROWS * (1u + GATED);  // up's rows follow gate's
 
 layout(push_constant) uniform Push { ExpertMatvecParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 void main() {
     uint first_row = team_index() * ROWS;
     uint pair = gl_WorkGroupID.y;

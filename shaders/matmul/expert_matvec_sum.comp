@@ -14,6 +14,8 @@ layout(constant_id = 1) const uint ROWS = 1;
 
 layout(push_constant) uniform Push { ExpertMatvecSumParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 void main() {
     uint first_row = team_index() * ROWS;
     uint token = gl_WorkGroupID.y;

@@ -12,6 +12,8 @@ layout(constant_id = 3) const uint ROW_LANES = 8;
 
 layout(push_constant) uniform Push { MatmulParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 #include "matmul/tile.glsl"
 
 uvec2 weight_row_of(uint i) {

@@ -14,6 +14,8 @@ layout(constant_id = 2) const uint TOKENS = 1;
 
 layout(push_constant) uniform Push { MatmulParams params; };
 
+uvec2 codebook() { return params.codebook; }
+
 void main() {
     uint first_row = team_index() * ROWS;
     uint first_token = gl_WorkGroupID.y * TOKENS;

@@ -17,10 +17,25 @@
 
 Operand prepare(Run run) { return run; }
 
+#if defined(VKMOE_HALF_OFFSETS)
+#define ScaleSum vec3  // d, and d times the sum of q over the first and over the second half
+#else
+#define ScaleSum vec2  // d, and d times the sum of q
+#endif
+
 struct Activation {
     uint q[8];
-    vec2 scale_sum;  // d, and d times the sum of q
+    ScaleSum scale_sum;
 };
+
+/// What the offsets take from a product.
+float offset_product(vec2 offset, ScaleSum scale_sum) {
+#if defined(VKMOE_HALF_OFFSETS)
+    return dot(offset, scale_sum.yz);
+#else
+    return offset.x * scale_sum.y;
+#endif
+}
 
 Activation load_activation(uvec2 row, uint block, uint n_columns) {
     Activation result;
@@ -32,7 +47,15 @@ Activation load_activation(uvec2 row, uint block, uint n_columns) {
         result.q[i + 4] = high[i];
     }
     Floats scales = Floats(advance(row, n_columns));
+#if defined(VKMOE_HALF_OFFSETS)
+    const uint kOnes = 0x01010101u;
+    ivec2 sums = ivec2(0);
+    [[unroll]] for (uint i = 0; i < 4; ++i) sums += ivec2(dot4(low[i], kOnes), dot4(high[i], kOnes));
+    float d = scales.at[block * 2u];
+    result.scale_sum = vec3(d, d * vec2(sums));
+#else
     result.scale_sum = vec2(scales.at[block * 2u], scales.at[block * 2u + 1u]);
+#endif
     return result;
 }
 
@@ -48,7 +71,11 @@ float dot_run(Operand weights, Activation activation) {
 #else
     float product = weights.scale.x * float(first + second);
 #endif
-    return activation.scale_sum.x * product - weights.offset * activation.scale_sum.y;
+#if defined(VKMOE_OFFSETS)
+    return activation.scale_sum.x * product - offset_product(weights.offset, activation.scale_sum);
+#else
+    return activation.scale_sum.x * product;
+#endif
 }
 
 #else

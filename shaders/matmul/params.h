@@ -20,8 +20,9 @@ struct MatmulParams {
     VKMOE_UINT x_stride;   // bytes
     VKMOE_UINT y_stride;  // floats
     VKMOE_UINT padding;
+    VKMOE_POINTER codebook;  // of the weights' type, where it has one
 };
-VKMOE_CHECK_SIZE(MatmulParams, 56);
+VKMOE_CHECK_SIZE(MatmulParams, 64);
 
 /// expert_matvec: each (token, slot) pair by its own expert.
 struct ExpertMatvecParams {
@@ -37,8 +38,9 @@ struct ExpertMatvecParams {
     VKMOE_UINT n_experts;
     VKMOE_UINT x_divisor;  // pair / x_divisor is the row of x: slots a token, or 1
     VKMOE_UINT x_stride;   // bytes
+    VKMOE_POINTER codebook;
 };
-VKMOE_CHECK_SIZE(ExpertMatvecParams, 64);
+VKMOE_CHECK_SIZE(ExpertMatvecParams, 72);
 
 /// expert_matvec_sum: y[t, r] = residual[t, r] + sum over slots of weight * (expert's matrix row r . x[pair]).
 struct ExpertMatvecSumParams {
@@ -56,8 +58,9 @@ struct ExpertMatvecSumParams {
     VKMOE_UINT n_experts;
     VKMOE_UINT x_stride;  // bytes
     VKMOE_UINT padding;
+    VKMOE_POINTER codebook;
 };
-VKMOE_CHECK_SIZE(ExpertMatvecSumParams, 80);
+VKMOE_CHECK_SIZE(ExpertMatvecSumParams, 88);
 
 /// expert_matmul: pairs grouped by expert (group_routes), in tiles of at most the kernel's token tile.
 struct ExpertMatmulParams {
@@ -73,8 +76,9 @@ struct ExpertMatmulParams {
     VKMOE_UINT n_columns;
     VKMOE_UINT x_divisor;
     VKMOE_UINT x_stride;  // bytes
+    VKMOE_POINTER codebook;
 };
-VKMOE_CHECK_SIZE(ExpertMatmulParams, 72);
+VKMOE_CHECK_SIZE(ExpertMatmulParams, 80);
 
 #ifdef __cplusplus
 }

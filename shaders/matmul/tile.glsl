@@ -29,16 +29,16 @@ float sums[ROWS * TOKENS];
 #if defined(VKMOE_PATH_DOT4)
 
 shared uint weight_quants[CHUNK_RUNS * 8 * TILE_ROWS];
-shared vec4 weight_scales[CHUNK_RUNS * TILE_ROWS];  // scale.x, scale.y, offset
+shared vec4 weight_scales[CHUNK_RUNS * TILE_ROWS];  // scale, offset
 shared uint token_quants[CHUNK_RUNS * 8 * TILE_TOKENS];
-shared vec2 token_scales[CHUNK_RUNS * TILE_TOKENS];
+shared ScaleSum token_scales[CHUNK_RUNS * TILE_TOKENS];
 
 void stage_weights(uint row, Run runs[CHUNK_RUNS]) {
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
         [[unroll]] for (uint i = 0; i < 8; ++i) {
             weight_quants[(run * 8 + i) * TILE_ROWS + row] = runs[run].q[i];
         }
-        weight_scales[run * TILE_ROWS + row] = vec4(runs[run].scale, runs[run].offset, 0.0);
+        weight_scales[run * TILE_ROWS + row] = vec4(runs[run].scale, runs[run].offset);
     }
 }
 
@@ -78,10 +78,10 @@ void multiply_staged(uint run) {
     }
     float token_scale[TOKENS];
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-        vec2 scale_sum = token_scales[run * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+        ScaleSum scale_sum = token_scales[run * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
         token_scale[t] = scale_sum.x;
 #if defined(VKMOE_OFFSETS)
-        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r * TOKENS + t] -= w[r].z * scale_sum.y;
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r * TOKENS + t] -= offset_product(w[r].zw, scale_sum);
 #endif
     }
 #if defined(VKMOE_HALF_SCALES)

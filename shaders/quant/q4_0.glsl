@@ -17,5 +17,5 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
         runs[0].q[i + 4] = (word >> 4) & 0x0F0F0F0Fu;
     }
     runs[0].scale = vec2(d);
-    runs[0].offset = 8.0 * d;
+    runs[0].offset = vec2(8.0 * d);
 }

@@ -21,6 +21,6 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
             runs[r].q[i + 4] = (high[i] >> (4 * r)) & 0x0F0F0F0Fu;
         }
         runs[r].scale = scaled.xx;
-        runs[r].offset = scaled.y;
+        runs[r].offset = scaled.yy;
     }
 }

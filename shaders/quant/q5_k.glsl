@@ -21,6 +21,6 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
             runs[r].q[i] = low | (((fifth[i / 4][i % 4] >> sub_block) & 0x01010101u) << 4);
         }
         runs[r].scale = scaled.xx;
-        runs[r].offset = scaled.y;
+        runs[r].offset = scaled.yy;
     }
 }

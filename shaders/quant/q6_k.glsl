@@ -35,6 +35,6 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         int scales = int(read_word(reader, scales_at + r)) >> (16u * quarter);
         runs[r].scale = d * vec2(float((scales << 24) >> 24), float((scales << 16) >> 24));
-        runs[r].offset = 0.0;
+        runs[r].offset = vec2(0.0);
     }
 }

@@ -17,5 +17,5 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
         [[unroll]] for (uint i = 0; i < 8; ++i) runs[0].q[i] = words[i + 1];
     }
     runs[0].scale = vec2(d);
-    runs[0].offset = 0.0;
+    runs[0].offset = vec2(0.0);
 }

@@ -4,15 +4,19 @@
 // run r of chunk c is the aligned block of 32 elements number run_block(c, r) of the row. Each type's file gives
 //
 //   const uint CHUNK_RUNS            1 or 2
-//   struct Run                       for quantized types: uint q[8] (32 int8), vec2 scale (of its halves), float offset
+//   struct Run                       for quantized types: uint q[8] (32 int8), vec2 scale and vec2 offset of its halves
 //   void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS])
 //   uint run_block(uint chunk, uint run)
 //   uint row_stride(uint n_columns)  bytes
 //   void decode_run(Run run, out vec4 values[8])
 //
-// and for quantized types value[i] = scale[i / 16] * q[i] - offset (types whose two scales differ define VKMOE_HALF_SCALES,
-// those whose offset is not zero VKMOE_OFFSETS), so that dot products of integers need one
-// multiplication a half run and one for the offset with the sum of the activations. n_columns: a multiple of the block.
+// and for quantized types value[i] = scale[i / 16] * q[i] - offset[i / 16], so that dot products of integers need one
+// multiplication a half run and one for the offset with the sum of the activations. Types whose two scales differ define
+// VKMOE_HALF_SCALES; those whose offset is not zero VKMOE_OFFSETS, and VKMOE_HALF_OFFSETS too where the two differ.
+// n_columns: a multiple of the block.
+//
+// Types that look values up in a grid read it from device memory: the including shader then defines codebook(), the
+// address of the type's table (src/formats/codebooks.h).
 #ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
 #define VKMOE_SHADERS_QUANT_QUANT_GLSL
 
@@ -23,7 +27,7 @@
 struct Run {
     uint q[8];
     vec2 scale;
-    float offset;
+    vec2 offset;
 };
 
 /// Four int8 of a word as floats.
@@ -34,9 +38,13 @@ vec4 unpack_int8(uint word) {
 
 void decode_run(Run run, out vec4 values[8]) {
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        values[i] = (i < 4 ? run.scale.x : run.scale.y) * unpack_int8(run.q[i]) - run.offset;
+        values[i] = i < 4 ? run.scale.x * unpack_int8(run.q[i]) - run.offset.x
+                          : run.scale.y * unpack_int8(run.q[i]) - run.offset.y;
     }
 }
+
+/// The grid of a type that has one.
+uvec2 codebook();
 
 /// Reads words from an address that is only a multiple of 2: blocks of some types have an odd number of halfwords.
 struct HalfwordReader {

@@ -24,7 +24,7 @@ Dispatch embed_rows(KernelContext& context, const EmbedRowsArgs& args) {
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size});
     dispatch.label = "embed_rows";
     dispatch.set_push(EmbedRowsParams{args.table, args.tokens, args.output, args.n_tokens, args.n_columns,
-                                      args.n_vocabulary, args.scale});
+                                      args.n_vocabulary, args.scale, context.codebook(args.type)});
     // An invocation decodes one or two runs of 32, as the type has it; with two, half of these have nothing
     // to do.
     dispatch.groups = item_grid(op, uint64_t{args.n_tokens} * (args.n_columns / 32), workgroup_size);

@@ -41,7 +41,8 @@ std::vector<Dispatch> scalar_expert_matmul(KernelContext& context, const KernelB
                 .n_pairs = count,
                 .n_experts = args.experts.n_experts,
                 .x_divisor = args.x_divisor,
-                .x_stride = static_cast<uint32_t>(x_stride)});
+                .x_stride = static_cast<uint32_t>(x_stride),
+                .codebook = context.codebook(args.type)});
             dispatch.write(y_begin, uint64_t{count} * args.n_rows * sizeof(float));
             dispatches.push_back(std::move(dispatch));
         }
@@ -92,7 +93,8 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
                                              .n_rows = args.n_rows,
                                              .n_columns = args.n_columns,
                                              .x_divisor = args.x_divisor,
-                                             .x_stride = static_cast<uint32_t>(x_stride)});
+                                             .x_stride = static_cast<uint32_t>(x_stride),
+                                             .codebook = context.codebook(args.type)});
         dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
         dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);
         uint64_t y_bytes = uint64_t{args.n_pairs} * args.n_rows * sizeof(float);

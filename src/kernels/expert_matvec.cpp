@@ -43,7 +43,8 @@ Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
                                          .n_pairs = args.n_pairs,
                                          .n_experts = args.experts.n_experts,
                                          .x_divisor = args.x_divisor,
-                                         .x_stride = static_cast<uint32_t>(x_stride)});
+                                         .x_stride = static_cast<uint32_t>(x_stride),
+                                         .codebook = context.codebook(args.type)});
     dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));
     dispatch.reads.push_back(args.experts.memory);
     dispatch.read(args.ids, uint64_t{args.n_pairs} * sizeof(uint32_t));

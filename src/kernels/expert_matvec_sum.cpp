@@ -36,7 +36,8 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
                                             .n_slots = args.n_slots,
                                             .n_experts = args.experts.n_experts,
                                             .x_stride = static_cast<uint32_t>(x_stride),
-                                            .padding = 0});
+                                            .padding = 0,
+                                            .codebook = context.codebook(args.type)});
     uint64_t n_pairs = uint64_t{args.n_tokens} * args.n_slots;
     uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
     dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));

@@ -45,7 +45,7 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
 }
 
 KernelContext::KernelContext(std::shared_ptr<Device> device)
-    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()) {}
+    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()), codebooks_(device_) {}
 
 const KernelBinary& KernelContext::kernel(Op op, TensorType type) const {
     const Selection selection = select_kernel(plan(), op, type);

@@ -4,6 +4,7 @@
 #include "gpu/path.h"
 #include "gpu/pipeline.h"
 #include "gpu/plan.h"
+#include "kernels/codebooks.h"
 #include "kernels/op.h"
 
 #include <span>
@@ -60,10 +61,13 @@ class KernelContext {
     const KernelBinary& kernel(const KernelKey& key) const;
     /// constants: specialization constants 0, 1, 2 …; constant 0 is always the workgroup size in x.
     const Pipeline* pipeline(const KernelBinary& kernel, std::vector<uint32_t> constants);
+    /// The device address of the grid that numbers of a type are looked up in; 0 for types without one.
+    uint64_t codebook(TensorType type) { return codebooks_.address(type); }
 
   private:
     std::shared_ptr<Device> device_;
     PipelineStore pipelines_;
+    Codebooks codebooks_;
 };
 
 }  // namespace vkmoe

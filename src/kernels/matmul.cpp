@@ -32,7 +32,7 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         fail(ErrorCode::kUnsupported, "matmul: {} rows by {} tokens are too many for one dispatch",
              args.n_rows, args.n_tokens);
     }
-    bind_matmul(dispatch, args, kernel.key.path);
+    bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }
 

@@ -8,7 +8,7 @@
 
 namespace vkmoe {
 
-void bind_matmul(Dispatch& dispatch, const MatmulArgs& args, Path path) {
+void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path) {
     const uint64_t x_stride = activation_row_bytes(path, args.n_columns);
     dispatch.set_push(MatmulParams{.weights = args.weights,
                                    .x = args.x,
@@ -19,7 +19,8 @@ void bind_matmul(Dispatch& dispatch, const MatmulArgs& args, Path path) {
                                    .n_tokens = args.n_tokens,
                                    .x_stride = static_cast<uint32_t>(x_stride),
                                    .y_stride = args.n_rows,
-                                   .padding = 0});
+                                   .padding = 0,
+                                   .codebook = context.codebook(args.type)});
     const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
     dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
     dispatch.read(args.x, x_stride * args.n_tokens);
@@ -43,7 +44,7 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     dispatch.label = args.label;
     dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.n_tokens});
     dispatch.groups = {row_groups(shape, args.n_rows, rows), 1, 1};
-    bind_matmul(dispatch, args, kernel.key.path);
+    bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }
 

@@ -27,7 +27,7 @@ struct MatmulArgs {
 inline constexpr uint32_t kMaxMatvecTokens = 8;
 
 /// Sets the push constants of a matvec or matmul kernel on this path, and what it reads and writes.
-void bind_matmul(Dispatch& dispatch, const MatmulArgs& args, Path path);
+void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path);
 
 /// For at most kMaxMatvecTokens tokens.
 Dispatch matvec(KernelContext& context, const MatmulArgs& args);

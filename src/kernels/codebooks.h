@@ -1,0 +1,24 @@
+#pragma once
+
+#include "formats/tensor_type.h"
+#include "gpu/arena.h"
+
+#include <map>
+
+namespace vkmoe {
+
+/// The grids of types whose numbers are looked up (src/formats/codebooks.h), in device memory. Each is
+/// uploaded when it is first asked for, so that a model pays for its own types only (at most 16 KiB a type).
+class Codebooks {
+  public:
+    explicit Codebooks(std::shared_ptr<Device> device);
+
+    /// Device address, or 0 for types without a grid.
+    uint64_t address(TensorType type);
+
+  private:
+    Arena arena_;
+    std::map<TensorType, uint64_t> addresses_;
+};
+
+}  // namespace vkmoe
