@@ -23,18 +23,58 @@ uint32_t file_type(TensorType type) {
             return 0;
         case TensorType::kF16:
             return 1;
+        case TensorType::kBF16:
+            return 32;
         case TensorType::kQ4_0:
             return 2;
+        case TensorType::kQ4_1:
+            return 3;
+        case TensorType::kQ5_0:
+            return 8;
+        case TensorType::kQ5_1:
+            return 9;
         case TensorType::kQ8_0:
             return 7;
+        case TensorType::kQ2_K:
+            return 21;
+        case TensorType::kQ3_K:
+            return 11;
         case TensorType::kQ4_K:
             return 14;
         case TensorType::kQ5_K:
             return 16;
         case TensorType::kQ6_K:
             return 18;
-        case TensorType::kBF16:
-            return 32;
+        case TensorType::kIQ1_S:
+            return 24;
+        case TensorType::kIQ1_M:
+            return 31;
+        case TensorType::kIQ2_XXS:
+            return 19;
+        case TensorType::kIQ2_XS:
+            return 20;
+        case TensorType::kIQ2_S:
+            return 28;
+        case TensorType::kIQ3_XXS:
+            return 23;
+        case TensorType::kIQ3_S:
+            return 26;
+        case TensorType::kIQ4_NL:
+            return 25;
+        case TensorType::kIQ4_XS:
+            return 30;
+        case TensorType::kTQ1_0:
+            return 36;
+        case TensorType::kTQ2_0:
+            return 37;
+        case TensorType::kMXFP4:
+            return 38;
+        case TensorType::kNVFP4:
+            return 39;
+        case TensorType::kQ1_0:
+            return 40;
+        case TensorType::kQ2_0:
+            return 41;
     }
     return 1024;  // guessed
 }

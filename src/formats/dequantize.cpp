@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "base/error.h"
 #include "formats/blocks.h"
 #include "formats/half.h"
 
@@ -120,6 +121,9 @@ void dequantize_row(TensorType type, const std::byte* src, float* dst, uint64_t 
         case TensorType::kQ6_K:
             dequantize_blocks<BlockQ6_K>(src, dst, n, kSuperBlock);
             break;
+        default:
+            fail(ErrorCode::kUnsupported, "{} cannot be decoded: use another type",
+                 tensor_type_info(type).name);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/error.h"
 #include "formats/blocks.h"
 #include "formats/half.h"
 
@@ -230,6 +231,22 @@ void convert_16_bit(const float* src, std::byte* dst, uint64_t n, Convert conver
 
 }  // namespace
 
+bool can_quantize(TensorType type) {
+    switch (type) {
+        case TensorType::kF32:
+        case TensorType::kF16:
+        case TensorType::kBF16:
+        case TensorType::kQ4_0:
+        case TensorType::kQ8_0:
+        case TensorType::kQ4_K:
+        case TensorType::kQ5_K:
+        case TensorType::kQ6_K:
+            return true;
+        default:
+            return false;
+    }
+}
+
 void quantize_row(TensorType type, const float* src, std::byte* dst, uint64_t n) {
     assert(n % tensor_type_info(type).block_elements == 0);
     if (n == 0) return;
@@ -258,6 +275,10 @@ void quantize_row(TensorType type, const float* src, std::byte* dst, uint64_t n)
         case TensorType::kQ6_K:
             quantize_blocks<BlockQ6_K>(src, dst, n, kSuperBlock);
             break;
+        default:
+            fail(ErrorCode::kUnsupported,
+                 "numbers cannot be quantized to {}: use Q4_K or another type that is not IQ1 to IQ3",
+                 tensor_type_info(type).name);
     }
 }
 

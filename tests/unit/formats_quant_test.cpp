@@ -359,7 +359,7 @@ TEST(TensorType, NamesIdsAndSizes) {
     }
     EXPECT_EQ(tensor_type_from_name("q4_k"), TensorType::kQ4_K);
     EXPECT_EQ(tensor_type_from_name("q4"), std::nullopt);
-    EXPECT_EQ(tensor_type_from_id(16), std::nullopt);
+    EXPECT_EQ(tensor_type_from_id(4), std::nullopt);
 }
 
 }  // namespace
