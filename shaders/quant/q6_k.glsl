@@ -8,9 +8,6 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 210u; }
 uint run_block(uint chunk, uint run) { return (chunk >> 1) * 4u + (chunk & 1u) + run * 2u; }
 
-/// q - 32 in each byte, for bytes 0..63: no borrow crosses a byte because the top bit is lent and taken back.
-uint minus_32(uint word) { return ((word | 0x80808080u) - 0x20202020u) ^ 0x80808080u; }
-
 void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
     HalfwordReader reader = open_reader(advance(row, (chunk >> 2) * 210u));
     uint half_index = (chunk >> 1) & 1u;
@@ -25,13 +22,12 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
         uint high_next = reader.words.at[high_at + i + 1u];
         uint nibbles = join_words(reader, nibbles_low, nibbles_next);
         uint high = join_words(reader, high_low, high_next) >> (2u * quarter);
-        runs[0].q[i] = minus_32((nibbles & 0x0F0F0F0Fu) | ((high & 0x03030303u) << 4));
-        runs[1].q[i] = minus_32(((nibbles >> 4) & 0x0F0F0F0Fu) | (high & 0x30303030u));
+        runs[0].q[i] = subtract_bytes((nibbles & 0x0F0F0F0Fu) | ((high & 0x03030303u) << 4), 0x20202020u);
+        runs[1].q[i] = subtract_bytes(((nibbles >> 4) & 0x0F0F0F0Fu) | (high & 0x30303030u), 0x20202020u);
         nibbles_low = nibbles_next;
         high_low = high_next;
     }
-    uint d_word = reader.words.at[52];
-    float d = reader.shift == 0u ? unpackHalf2x16(d_word).x : unpackHalf2x16(d_word).y;
+    float d = read_half(reader, 104u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         int scales = int(read_word(reader, scales_at + r)) >> (16u * quarter);
         runs[r].scale = d * vec2(float((scales << 24) >> 24), float((scales << 16) >> 24));

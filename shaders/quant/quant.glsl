@@ -64,6 +64,20 @@ uint read_word(HalfwordReader reader, uint index) {
     return join_words(reader, reader.words.at[index], reader.words.at[index + 1u]);
 }
 
+/// The float16 that is index halfwords from the address.
+float read_half(HalfwordReader reader, uint index) {
+    uint at = index + (reader.shift >> 4);
+    vec2 halves = unpackHalf2x16(reader.words.at[at >> 1]);
+    return (at & 1u) == 0u ? halves.x : halves.y;
+}
+
+/// The difference of each byte, as int8, for bytes below 128: no borrow crosses a byte because the top bit is lent and
+/// taken back.
+uint subtract_bytes(uint word, uint subtrahend) { return ((word | 0x80808080u) - subtrahend) ^ 0x80808080u; }
+
+/// The four low bits, one in each byte.
+uint spread_bits(uint bits) { return ((bits & 15u) * 0x00204081u) & 0x01010101u; }
+
 #include "quant/k_scales.glsl"
 #endif
 
@@ -73,16 +87,56 @@ uint read_word(HalfwordReader reader, uint index) {
 #include "quant/f16.glsl"
 #elif defined(VKMOE_TYPE_BF16)
 #include "quant/bf16.glsl"
-#elif defined(VKMOE_TYPE_Q8_0)
-#include "quant/q8_0.glsl"
 #elif defined(VKMOE_TYPE_Q4_0)
 #include "quant/q4_0.glsl"
+#elif defined(VKMOE_TYPE_Q4_1)
+#include "quant/q4_1.glsl"
+#elif defined(VKMOE_TYPE_Q5_0)
+#include "quant/q5_0.glsl"
+#elif defined(VKMOE_TYPE_Q5_1)
+#include "quant/q5_1.glsl"
+#elif defined(VKMOE_TYPE_Q8_0)
+#include "quant/q8_0.glsl"
+#elif defined(VKMOE_TYPE_Q2_K)
+#include "quant/q2_k.glsl"
+#elif defined(VKMOE_TYPE_Q3_K)
+#include "quant/q3_k.glsl"
 #elif defined(VKMOE_TYPE_Q4_K)
 #include "quant/q4_k.glsl"
 #elif defined(VKMOE_TYPE_Q5_K)
 #include "quant/q5_k.glsl"
 #elif defined(VKMOE_TYPE_Q6_K)
 #include "quant/q6_k.glsl"
+#elif defined(VKMOE_TYPE_TQ1_0)
+#include "quant/tq1_0.glsl"
+#elif defined(VKMOE_TYPE_TQ2_0)
+#include "quant/tq2_0.glsl"
+#elif defined(VKMOE_TYPE_MXFP4)
+#include "quant/mxfp4.glsl"
+#elif defined(VKMOE_TYPE_NVFP4)
+#include "quant/nvfp4.glsl"
+#elif defined(VKMOE_TYPE_Q1_0)
+#include "quant/q1_0.glsl"
+#elif defined(VKMOE_TYPE_Q2_0)
+#include "quant/q2_0.glsl"
+#elif defined(VKMOE_TYPE_IQ1_S)
+#include "quant/iq1_s.glsl"
+#elif defined(VKMOE_TYPE_IQ1_M)
+#include "quant/iq1_m.glsl"
+#elif defined(VKMOE_TYPE_IQ2_XXS)
+#include "quant/iq2_xxs.glsl"
+#elif defined(VKMOE_TYPE_IQ2_XS)
+#include "quant/iq2_xs.glsl"
+#elif defined(VKMOE_TYPE_IQ2_S)
+#include "quant/iq2_s.glsl"
+#elif defined(VKMOE_TYPE_IQ3_XXS)
+#include "quant/iq3_xxs.glsl"
+#elif defined(VKMOE_TYPE_IQ3_S)
+#include "quant/iq3_s.glsl"
+#elif defined(VKMOE_TYPE_IQ4_NL)
+#include "quant/iq4_nl.glsl"
+#elif defined(VKMOE_TYPE_IQ4_XS)
+#include "quant/iq4_xs.glsl"
 #else
 #error "compile with -DVKMOE_TYPE_<TYPE>=1"
 #endif

@@ -1,0 +1,25 @@
+// MXFP4: blocks of 17 bytes: an exponent e, 16 bytes of nibbles (elements i low, i + 16 high). value = 2^(e - 128) * twice
+// the 4-bit float. Blocks, and so rows, start at any byte.
+#include "quant/fp4.glsl"
+const uint CHUNK_RUNS = 1;
+
+uint row_stride(uint n_columns) { return n_columns / 32u * 17u; }
+uint run_block(uint chunk, uint run) { return chunk; }
+
+void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uvec2 block = advance(row, chunk * 17u);
+    Words source = Words(uvec2(block.x & ~3u, block.y));
+    uint e_shift = (block.x & 3u) * 8u;
+    uint words[5];
+    [[unroll]] for (uint i = 0; i < 5; ++i) words[i] = source.at[i];
+    uint e = (words[0] >> e_shift) & 0xFFu;
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+        // Nibbles start e_shift + 8 bits into a word: in two steps, for a shift by 32 is undefined.
+        uint nibbles = ((words[i] >> e_shift) >> 8) | (words[i + 1] << (24u - e_shift));
+        runs[0].q[i] = fp4_doubled(nibbles & 0x0F0F0F0Fu);
+        runs[0].q[i + 4] = fp4_doubled((nibbles >> 4) & 0x0F0F0F0Fu);
+    }
+    // 2^-128 and 2^-127 are denormal.
+    runs[0].scale = vec2(uintBitsToFloat(e < 2u ? 0x00200000u << e : (e - 1u) << 23));
+    runs[0].offset = vec2(0.0);
+}
