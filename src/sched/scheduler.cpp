@@ -34,8 +34,8 @@ uint64_t Scheduler::submit(const CommandBuffer& commands) {
     return submitted_;
 }
 
-void Scheduler::wait(uint64_t value) {
-    timeline_.wait(value);
+void Scheduler::wait(uint64_t value, double timeout_seconds) {
+    timeline_.wait(value, timeout_seconds);
 }
 
 void Scheduler::run(const CommandBuffer& commands) {

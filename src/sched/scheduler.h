@@ -13,7 +13,8 @@ class Scheduler {
 
     /// Returns the timeline value that tells when it is done.
     uint64_t submit(const CommandBuffer& commands);
-    void wait(uint64_t value);
+    /// timeout_seconds as for Timeline::wait.
+    void wait(uint64_t value, double timeout_seconds = 0);
     /// submit, wait, and collect the profile.
     void run(const CommandBuffer& commands);
     /// Records and runs: for tests and one-off work.

@@ -1,22 +1,15 @@
 #include "kernels/kernel_fixture.h"
 
+#include "conformance/suite.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cstdlib>
-#include <cstring>
-#include <limits>
+#include <string>
 
 namespace vkmoe {
 namespace {
-
-constexpr uint64_t kGuardBytes = 256;  // keeps the contents aligned like any allocation
-constexpr std::byte kPoison{0xFF};
-// Beside inputs NaN as float32, so that what is read past the end spoils the result. Beside outputs a number:
-// a NaN that was read there and written on would leave its own bits.
-constexpr uint32_t kInputGuard = 0xFFFFA5A5;
-constexpr uint32_t kOutputGuard = 0xA5A5A5A5;
 
 uint32_t make_seed() {
     const char* wanted = std::getenv("VKMOE_TEST_SEED");
@@ -24,28 +17,14 @@ uint32_t make_seed() {
     return std::random_device{}();
 }
 
-void write_guard(std::byte* at, bool is_input) {
-    const uint32_t word = is_input ? kInputGuard : kOutputGuard;
-    for (uint64_t i = 0; i < kGuardBytes; i += sizeof(word)) std::memcpy(at + i, &word, sizeof(word));
-}
-
-/// Offset of the first byte of a guard band that was written over, or -1.
-int64_t first_damage(const std::byte* band, bool is_input) {
-    std::vector<std::byte> intact(kGuardBytes);
-    write_guard(intact.data(), is_input);
-    const auto difference = std::mismatch(intact.begin(), intact.end(), band);
-    return difference.first == intact.end() ? -1 : difference.first - intact.begin();
-}
-
 /// Device, pipelines and scheduler of the process. Gone before main returns: drivers and layers do not like
 /// to be called while a process ends.
 class GpuEnvironment : public testing::Environment {
   public:
     struct Gpu {
-        std::shared_ptr<Device> device = Device::create();
-        KernelContext context{device};
-        Scheduler scheduler{device};
-        std::vector<Path> paths = make_plan(device->caps(), std::nullopt).path_order;
+        KernelContext context{Device::create()};
+        conformance::Bench bench{context};
+        std::vector<Path> paths = make_plan(context.device().caps(), std::nullopt).path_order;
     };
     Gpu& gpu() {
         if (gpu_ == nullptr) gpu_ = std::make_unique<Gpu>();
@@ -65,33 +44,36 @@ GpuEnvironment::Gpu& gpu() {
     return environment->gpu();
 }
 
+bool runs_on(Path path) {
+    return std::find(gpu().paths.begin(), gpu().paths.end(), path) != gpu().paths.end();
+}
+
+class CellTest : public testing::Test {
+  public:
+    explicit CellTest(const KernelKey& cell) : cell_(cell) {}
+
+    void TestBody() override {
+        if (!runs_on(cell_.path)) GTEST_SKIP() << "the device has no path " << path_name(cell_.path);
+        const uint32_t seed = make_seed();
+        const conformance::CellResult result =
+            conformance::run_cell(gpu().bench, cell_, conformance::Depth::kQuick, seed);
+        EXPECT_GT(result.n_cases, 0u) << "nothing is tried of this cell";
+        for (const conformance::CaseFailure& failure : result.failures)
+            ADD_FAILURE() << failure.case_name << " (VKMOE_TEST_SEED=" << seed << "): " << failure.message;
+    }
+
+  private:
+    KernelKey cell_;
+};
+
 }  // namespace
-
-void Output::fill_bytes(std::span<const std::byte> bytes) {
-    assert(bytes.size() <= memory_.size);
-    Uploader uploader(device_, bytes.size());
-    uploader.copy(memory_, bytes);
-    uploader.flush();
-}
-
-void Output::read_bytes(std::span<std::byte> bytes) const {
-    download(*device_, memory_.slice(0, bytes.size()), bytes);
-}
 
 KernelTest::KernelTest() : KernelTest(make_seed()) {}
 
 KernelTest::KernelTest(uint32_t seed)
-    : random_(seed), seed_trace_(__FILE__, __LINE__, fmt::format("VKMOE_TEST_SEED={}", seed)) {}
+    : seed_trace_(__FILE__, __LINE__, fmt::format("VKMOE_TEST_SEED={}", seed)), case_(gpu().bench, seed) {}
 
 KernelTest::~KernelTest() = default;
-
-KernelContext& KernelTest::context() {
-    return gpu().context;
-}
-
-Scheduler& KernelTest::scheduler() {
-    return gpu().scheduler;
-}
 
 std::vector<Path> KernelTest::paths(Op op, TensorType type) {
     std::vector<Path> found;
@@ -103,76 +85,15 @@ std::vector<Path> KernelTest::paths(Op op, TensorType type) {
     return found;
 }
 
-Allocation KernelTest::upload_bytes(std::span<const std::byte> bytes) {
-    return add_buffer({bytes.begin(), bytes.end()}, true);
-}
-
-Output KernelTest::output(uint64_t bytes) {
-    Output made;
-    made.device_ = gpu().device;
-    made.memory_ = add_buffer(std::vector<std::byte>(bytes, kPoison), false);
-    return made;
-}
-
-Allocation KernelTest::add_buffer(std::vector<std::byte> contents, bool is_input) {
-    if (arena_ == nullptr) arena_ = std::make_unique<Arena>(gpu().device, MemoryKind::kDevice, "kernel test");
-    Buffer buffer;
-    buffer.size = contents.size();
-    std::vector<std::byte> image(kGuardBytes + contents.size() + kGuardBytes);
-    write_guard(image.data(), is_input);
-    std::copy(contents.begin(), contents.end(), image.data() + kGuardBytes);
-    write_guard(image.data() + kGuardBytes + contents.size(), is_input);
-    buffer.whole = arena_->allocate(image.size());
-    Uploader uploader(gpu().device, image.size());
-    uploader.copy(buffer.whole, image);
-    uploader.flush();
-    buffer.is_input = is_input;
-    if (is_input) buffer.contents = std::move(contents);
-    buffers_.push_back(std::move(buffer));
-    return buffers_.back().whole.slice(kGuardBytes, buffers_.back().size);
-}
-
-void KernelTest::run(std::span<const Dispatch> dispatches) {
-    scheduler().run(dispatches);
-    check_buffers(n_checked_);
-    n_checked_ = buffers_.size();
-}
-
-void KernelTest::TearDown() {
-    check_buffers();
-}
-
-void KernelTest::check_buffers(size_t first) {
-    for (size_t i = first; i < buffers_.size(); ++i) {
-        const Buffer& buffer = buffers_[i];
-        std::vector<std::byte> image(buffer.whole.size);
-        download(*gpu().device, buffer.whole, image);
-        const std::byte* contents = image.data() + kGuardBytes;
-        const std::string what = fmt::format("buffer {} of the test ({}, {} bytes)", i,
-                                             buffer.is_input ? "input" : "output", buffer.size);
-        const int64_t before = first_damage(image.data(), buffer.is_input);
-        EXPECT_EQ(before, -1) << what << " was written " << kGuardBytes - before << " bytes before its start";
-        const int64_t after = first_damage(contents + buffer.size, buffer.is_input);
-        EXPECT_EQ(after, -1) << what << " was written " << after << " bytes past its end";
-        const auto changed = std::mismatch(buffer.contents.begin(), buffer.contents.end(), contents);
-        EXPECT_TRUE(changed.first == buffer.contents.end())
-            << what << " was written at byte " << changed.first - buffer.contents.begin();
+bool register_cells(Op op) {
+    for (const KernelBinary& binary : kernel_table()) {
+        const KernelKey cell = binary.key;
+        if (cell.op != op) continue;
+        const std::string name = fmt::format("{}/{}", tensor_type_info(cell.type).name, path_name(cell.path));
+        testing::RegisterTest(std::string(op_name(op)).c_str(), name.c_str(), nullptr, nullptr, __FILE__,
+                              __LINE__, [cell]() -> testing::Test* { return new CellTest(cell); });
     }
-}
-
-double nmse(std::span<const double> expected, std::span<const float> actual) {
-    assert(expected.size() == actual.size());
-    double error = 0;
-    double magnitude = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        if (std::isfinite(actual[i]) != std::isfinite(expected[i]))
-            return std::numeric_limits<double>::infinity();
-        const double difference = actual[i] - expected[i];
-        error += difference * difference;
-        magnitude += expected[i] * expected[i];
-    }
-    if (magnitude > 0) return error / magnitude;
-    return error == 0 ? 0 : std::numeric_limits<double>::infinity();
+    return true;
 }
 
 }  // namespace vkmoe

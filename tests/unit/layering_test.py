@@ -15,11 +15,12 @@ STANDS_ON = {
     "gpu": ["base"],
     "kernels": ["gpu", "formats"],
     "sched": ["kernels"],
+    "conformance": ["sched", "kernels", "formats"],
     "experts": ["sched", "formats"],
     "model": ["experts", "sched", "kernels"],
     "engine": ["model", "text"],
     "capi": ["engine"],
-    "cli": ["engine"],  # beside the public header
+    "cli": ["engine", "conformance"],  # beside the public header
     "ggml": ["sched", "kernels", "experts"],
 }
 # Who may include the public header include/vkmoe/vkmoe.h.

@@ -1,0 +1,110 @@
+#include "conformance/activations.h"
+
+#include "kernels/activation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <span>
+
+namespace vkmoe::conformance {
+namespace {
+
+constexpr double kLeastNormal = std::numeric_limits<float>::min();
+
+/// Packs a block of 32 as quantize_q8 does (src/kernels/quantize_q8.h).
+void pack_block(std::span<const float> x, std::byte* quants, std::byte* scale_sum, std::span<double> values) {
+    float largest = 0;
+    bool numbers = true;
+    for (float value : x) {
+        largest = std::max(largest, std::abs(value));
+        numbers = numbers && std::isfinite(value);
+    }
+    const bool packed = numbers && largest >= 0x1p-118f;
+    float d = packed ? largest / 127 : 0;
+    if (!numbers) d = std::numeric_limits<float>::quiet_NaN();
+    int sum = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+        const int q = packed ? static_cast<int>(std::nearbyint(x[i] * (127 / largest))) : 0;
+        quants[i] = static_cast<std::byte>(q);
+        values[i] = double{d} * q;
+        sum += q;
+    }
+    const float pair[2] = {d, d * static_cast<float>(sum)};
+    std::memcpy(scale_sum, pair, sizeof pair);
+}
+
+StoredActivations store_q8(const std::vector<float>& rows, uint32_t n_columns) {
+    StoredActivations stored{n_columns, {}, std::vector<double>(rows.size())};
+    stored.bytes.assign(rows.size() / n_columns * q8_row_bytes(n_columns), std::byte{0xFF});
+    for (size_t block = 0; block < rows.size() / 32; ++block) {
+        const size_t in_row = block % (n_columns / 32);
+        std::byte* row = stored.bytes.data() + block / (n_columns / 32) * q8_row_bytes(n_columns);
+        pack_block(std::span(rows).subspan(block * 32, 32), row + in_row * 32, row + n_columns + in_row * 8,
+                   std::span(stored.values).subspan(block * 32, 32));
+    }
+    return stored;
+}
+
+StoredActivations store_float(const std::vector<float>& rows, uint32_t n_columns) {
+    StoredActivations stored{n_columns, {}, {rows.begin(), rows.end()}};
+    const auto bytes = std::as_bytes(std::span(rows));
+    stored.bytes.assign(bytes.begin(), bytes.end());
+    return stored;
+}
+
+}  // namespace
+
+StoredActivations store_activations(Path path, const std::vector<float>& rows, uint32_t n_columns) {
+    switch (path) {
+        case Path::kScalar:
+        case Path::kSubgroup:
+            return store_float(rows, n_columns);
+        case Path::kDot4:
+            return store_q8(rows, n_columns);
+    }
+    return {};
+}
+
+Tolerance product_tolerance(Path path) {
+    switch (path) {
+        case Path::kScalar:
+        case Path::kSubgroup:
+        case Path::kDot4:
+            return {};
+    }
+    return {};
+}
+
+std::vector<float> random_activations(std::mt19937& random, uint32_t n_rows, uint32_t n_columns,
+                                      Numbers kind) {
+    const float scale = 1 / std::sqrt(static_cast<float>(n_columns));
+    std::vector<float> values = random_numbers(random, kind, n_rows, n_columns);
+    for (float& value : values) value *= scale;
+    return values;
+}
+
+Expected dot(const StoredMatrix& matrix, uint32_t row, const StoredActivations& x, uint32_t x_row) {
+    const float* w = matrix.values.data() + size_t{row} * matrix.n_columns;
+    const double* v = x.values.data() + size_t{x_row} * x.n_columns;
+    Expected product;
+    double sizes = 0;
+    for (uint32_t i = 0; i < matrix.n_columns; ++i) {
+        const double term = w[i] * v[i];
+        product.value += term;
+        product.magnitude += std::abs(term);
+        sizes += std::abs(w[i]) + std::abs(v[i]);
+    }
+    product.floor = kLeastNormal * (sizes + matrix.n_columns);
+    return product;
+}
+
+Expected gated(const Expected& gate, const Expected& up) {
+    const double silu = gate.value / (1 + std::exp(-gate.value));
+    const double magnitude = 2 * (gate.magnitude * std::abs(up.value) + std::abs(silu) * up.magnitude);
+    const double floor = 2 * (gate.floor * (1 + std::abs(up.value)) + (1 + std::abs(silu)) * up.floor);
+    return {silu * up.value, magnitude, floor, gate.written && up.written};
+}
+
+}  // namespace vkmoe::conformance

@@ -1,0 +1,63 @@
+#include "conformance/matrix_product.h"
+
+#include <cmath>
+
+namespace vkmoe::conformance {
+
+Residual random_residual(std::mt19937& random) {
+    return static_cast<Residual>(random_below(random, 3));
+}
+
+uint64_t upload_matrix(CaseContext& c, TensorType type, const StoredMatrix& matrix, bool aligned) {
+    const uint64_t lead = aligned ? 0 : least_alignment(type);
+    std::vector<std::byte> bytes(lead, std::byte{0xFF});
+    bytes.insert(bytes.end(), matrix.bytes.begin(), matrix.bytes.end());
+    return c.upload(bytes).address + lead;
+}
+
+void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, const Product& product) {
+    const bool aligned = random_below(c.random(), 4) == 0;
+    const StoredMatrix weights =
+        random_matrix(c.random(), cell.type, product.n_rows, product.n_columns, product.weights);
+    const StoredActivations x = store_activations(
+        cell.path, random_activations(c.random(), product.n_tokens, product.n_columns, product.numbers),
+        product.n_columns);
+    const std::vector<float> residual = random_activations(c.random(), product.n_tokens, product.n_rows);
+
+    MatmulArgs args;
+    args.type = cell.type;
+    args.weights = upload_matrix(c, cell.type, weights, aligned);
+    args.x = c.upload(x.bytes).address;
+    auto y = c.output<float>(residual.size());
+    args.y = y.address();
+    if (product.residual == Residual::kApart) args.residual = c.upload(residual).address;
+    if (product.residual == Residual::kInPlace) {
+        y.fill(residual);
+        args.residual = args.y;
+    }
+    args.n_rows = product.n_rows;
+    args.n_columns = product.n_columns;
+    args.n_tokens = product.n_tokens;
+    args.path = cell.path;
+    c.run({kernel(c.kernels(), args)});
+
+    std::vector<Expected> expected;
+    expected.reserve(residual.size());
+    for (uint32_t t = 0; t < product.n_tokens; ++t) {
+        for (uint32_t r = 0; r < product.n_rows; ++r) {
+            Expected sum = dot(weights, r, x, t);
+            if (product.residual != Residual::kNone) {
+                const double term = residual[size_t{t} * product.n_rows + r];
+                sum.value += term;
+                sum.magnitude += std::abs(term);
+            }
+            expected.push_back(sum);
+        }
+    }
+    check_numbers(fmt::format("{} rows, {} columns, {} tokens, residual {}, {}aligned", product.n_rows,
+                              product.n_columns, product.n_tokens, static_cast<int>(product.residual),
+                              aligned ? "" : "not "),
+                  expected, y.read(), product_tolerance(cell.path));
+}
+
+}  // namespace vkmoe::conformance

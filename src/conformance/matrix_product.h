@@ -1,0 +1,31 @@
+#pragma once
+
+#include "conformance/activations.h"
+#include "conformance/case_context.h"
+#include "kernels/matvec.h"
+
+namespace vkmoe::conformance {
+
+// One matrix by some tokens: what the cases of matvec and matmul share.
+
+using ProductKernel = Dispatch (*)(KernelContext&, const MatmulArgs&);
+
+enum class Residual { kNone, kApart, kInPlace };
+Residual random_residual(std::mt19937& random);
+
+struct Product {
+    uint32_t n_rows = 0;
+    uint32_t n_columns = 0;
+    uint32_t n_tokens = 1;
+    Residual residual = Residual::kNone;
+    Numbers numbers = Numbers::kPlain;  ///< of the activations
+    Weights weights = Weights::kSane;
+};
+
+/// The weights are aligned no better than the type demands, or now and then as memory comes.
+void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, const Product& product);
+
+/// The address of a copy that is aligned no better than the type demands, or (aligned) as memory comes.
+uint64_t upload_matrix(CaseContext& c, TensorType type, const StoredMatrix& matrix, bool aligned);
+
+}  // namespace vkmoe::conformance

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "conformance/case.h"
+#include "conformance/case_context.h"
+#include "kernels/kernel_table.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vkmoe::conformance {
+
+/// "matvec/Q4_K/dot4"
+std::string cell_name(const KernelKey& cell);
+
+/// What there is to try of a cell. One function an op: a new op does not compile without.
+std::vector<Case> cases_of(const KernelKey& cell, Depth depth);
+
+/// The seed of one case's generator: by the run's seed and the two names, so that it repeats alone.
+uint32_t case_seed(uint32_t seed, std::string_view cell, std::string_view name);
+
+struct CaseFailure {
+    std::string case_name;
+    std::string message;  ///< one line
+    std::optional<double> nmse;
+    std::optional<uint64_t> first_wrong;  ///< element of the output
+    std::string expected;
+    std::string got;
+};
+
+struct CellResult {
+    KernelKey cell{};
+    std::string missing;   ///< the feature without which the device cannot run it; empty where it can
+    uint32_t n_cases = 0;  ///< that ran
+    std::vector<CaseFailure> failures;
+    double seconds = 0;
+};
+
+/// Runs all cases of a cell. on_case hears the name of each before it starts. Failures of a case are in the
+/// result; a lost or hung device is thrown, as Error(kDeviceLost).
+CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed,
+                    const std::function<void(std::string_view)>& on_case = {});
+
+}  // namespace vkmoe::conformance
