@@ -63,4 +63,19 @@ inline uint16_t float_to_bf16(float value) {
     return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
+/// Half of the MXFP4 scale 2^(code - 127); E8M0 has no zero, and its NaN (255) reads as 2^128.
+inline float e8m0_halved(uint8_t code) {
+    // 2^-128 and 2^-127 are denormal.
+    return std::bit_cast<float>(code < 2 ? 0x00200000u << code : static_cast<uint32_t>(code - 1) << 23);
+}
+
+/// Half of an NVFP4 scale: unsigned E4M3 with bias 7. The top bit is ignored; 0x7F, its NaN, reads as 0.
+inline float ue4m3_halved(uint8_t code) {
+    if (code == 0x7F) return 0;
+    const uint32_t exponent = (code >> 3) & 15;
+    const uint32_t fraction = code & 7;
+    if (exponent == 0) return static_cast<float>(fraction) * 0x1p-10f;
+    return std::bit_cast<float>(((exponent + 127 - 7 - 1) << 23) | (fraction << 20));
+}
+
 }  // namespace vkmoe

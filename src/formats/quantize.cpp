@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "formats/blocks.h"
+#include "formats/blocks_visit.h"
 #include "formats/half.h"
 
 namespace vkmoe {
@@ -45,16 +45,16 @@ double largest_magnitude(const float* x, uint32_t n) {
 }
 
 void quantize_block(const float* x, BlockQ8_0& block) {
-    block.d = half_scale(std::abs(largest_magnitude(x, kSmallBlock)) / 127);
+    block.d = half_scale(std::abs(largest_magnitude(x, 32)) / 127);
     const double inverse = inverse_of(half_to_float(block.d));
-    for (uint32_t i = 0; i < kSmallBlock; ++i) {
+    for (uint32_t i = 0; i < 32; ++i) {
         block.qs[i] = static_cast<int8_t>(quantize_to(x[i] * inverse, -127, 127));
     }
 }
 
 void quantize_block(const float* x, BlockQ4_0& block) {
     // The number of largest magnitude becomes -8, the one end of -8 ... 7 that has no counterpart.
-    block.d = half_scale(largest_magnitude(x, kSmallBlock) / -8);
+    block.d = half_scale(largest_magnitude(x, 32) / -8);
     const double inverse = inverse_of(half_to_float(block.d));
     for (uint32_t j = 0; j < 16; ++j) {
         const int low = quantize_to(x[j] * inverse, -8, 7) + 8;
@@ -212,8 +212,8 @@ void quantize_block(const float* x, BlockQ6_K& block) {
 }
 
 template <typename Block>
-void quantize_blocks(const float* src, std::byte* dst, uint64_t n, uint32_t block_elements) {
-    for (uint64_t i = 0; i < n; i += block_elements) {
+void quantize_blocks(const float* src, std::byte* dst, uint64_t n) {
+    for (uint64_t i = 0; i < n; i += Block::kElements) {
         Block block{};
         quantize_block(src + i, block);
         std::memcpy(dst, &block, sizeof block);
@@ -229,57 +229,32 @@ void convert_16_bit(const float* src, std::byte* dst, uint64_t n, Convert conver
     }
 }
 
+template <typename Block>
+constexpr bool kMakesBlock = requires(const float* x, Block& block) {
+    quantize_block(x, block);
+};
+
 }  // namespace
 
 bool can_quantize(TensorType type) {
-    switch (type) {
-        case TensorType::kF32:
-        case TensorType::kF16:
-        case TensorType::kBF16:
-        case TensorType::kQ4_0:
-        case TensorType::kQ8_0:
-        case TensorType::kQ4_K:
-        case TensorType::kQ5_K:
-        case TensorType::kQ6_K:
-            return true;
-        default:
-            return false;
-    }
+    return visit_block(type, true, []<typename Block>() { return kMakesBlock<Block>; });
 }
 
 void quantize_row(TensorType type, const float* src, std::byte* dst, uint64_t n) {
     assert(n % tensor_type_info(type).block_elements == 0);
-    if (n == 0) return;
-    switch (type) {
-        case TensorType::kF32:
-            std::memcpy(dst, src, n * sizeof(float));
-            break;
-        case TensorType::kF16:
-            convert_16_bit(src, dst, n, float_to_half);
-            break;
-        case TensorType::kBF16:
-            convert_16_bit(src, dst, n, float_to_bf16);
-            break;
-        case TensorType::kQ4_0:
-            quantize_blocks<BlockQ4_0>(src, dst, n, kSmallBlock);
-            break;
-        case TensorType::kQ8_0:
-            quantize_blocks<BlockQ8_0>(src, dst, n, kSmallBlock);
-            break;
-        case TensorType::kQ4_K:
-            quantize_blocks<BlockQ4_K>(src, dst, n, kSuperBlock);
-            break;
-        case TensorType::kQ5_K:
-            quantize_blocks<BlockQ5_K>(src, dst, n, kSuperBlock);
-            break;
-        case TensorType::kQ6_K:
-            quantize_blocks<BlockQ6_K>(src, dst, n, kSuperBlock);
-            break;
-        default:
-            fail(ErrorCode::kUnsupported,
-                 "numbers cannot be quantized to {}: use Q4_K or another type that is not IQ1 to IQ3",
-                 tensor_type_info(type).name);
+    if (!can_quantize(type)) {
+        fail(ErrorCode::kUnsupported, "numbers cannot be quantized to {}: use another type, Q4_K for one",
+             tensor_type_info(type).name);
     }
+    if (n == 0) return;
+    const bool in_blocks = visit_block(type, false, [&]<typename Block>() {
+        if constexpr (kMakesBlock<Block>) quantize_blocks<Block>(src, dst, n);
+        return true;
+    });
+    if (in_blocks) return;
+    if (type == TensorType::kF32) std::memcpy(dst, src, n * sizeof(float));
+    if (type == TensorType::kF16) convert_16_bit(src, dst, n, float_to_half);
+    if (type == TensorType::kBF16) convert_16_bit(src, dst, n, float_to_bf16);
 }
 
 }  // namespace vkmoe

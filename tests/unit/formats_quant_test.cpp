@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "formats/blocks.h"
+#include "formats/blocks_visit.h"
 #include "formats/dequantize.h"
 #include "formats/half.h"
 #include "formats/quantize.h"
