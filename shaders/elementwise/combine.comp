@@ -1,4 +1,5 @@
-// destination[t, d] = residual[t, d] + sum over slots s of weights[t, s] * expert_output[t, s, d], in the order of slots.
+// destination[t, d] = residual[t, d] + sum over slots s of weights[t, s] * expert_output[t, s, d], in the order of slots,
+// + sigmoid(shared_gate[t]) * shared_output[t, d].
 // One invocation a vec4 of the output, tokens after one another.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -6,6 +7,7 @@
 #include "common/memory.glsl"
 #include "common/grid.glsl"
 #include "elementwise/params.h"
+#include "routing/score.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(push_constant) uniform Push { CombineParams params; };
@@ -20,9 +22,14 @@ void main() {
     uint row_bytes = params.n_columns * 4u;
     vec4 sum = vec4(0.0);
     if (!is_null(params.residual)) sum = Floats4(advance(params.residual, t, row_bytes)).at[at];
-    Floats weights = Floats(advance(params.weights, t, params.n_slots * 4u));
     for (uint s = 0; s < params.n_slots; ++s) {
-        sum += weights.at[s] * Floats4(advance(params.expert_output, t * params.n_slots + s, row_bytes)).at[at];
+        uint pair = t * params.n_slots + s;
+        float weight = is_null(params.weights) ? 1.0 : Floats(params.weights).at[pair];
+        sum += weight * Floats4(advance(params.expert_output, pair, row_bytes)).at[at];
+    }
+    if (!is_null(params.shared_output)) {
+        float gate = is_null(params.shared_gate) ? 1.0 : sigmoid(Floats(params.shared_gate).at[t]);
+        sum += gate * Floats4(advance(params.shared_output, t, row_bytes)).at[at];
     }
     Floats4Out(advance(params.destination, t, row_bytes)).at[at] = sum;
 }

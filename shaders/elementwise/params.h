@@ -54,17 +54,31 @@ struct SwigluParams {
 };
 VKMOE_CHECK_SIZE(SwigluParams, 48);
 
+struct WeighRowsParams {
+    VKMOE_POINTER source;
+    VKMOE_POINTER weights;         // a float for each row of the destination
+    VKMOE_POINTER destination;     // null: not wanted
+    VKMOE_POINTER destination_q8;  // null: not wanted
+    VKMOE_UINT n_rows;             // of the destination
+    VKMOE_UINT n_slots;            // rows of the destination for each of the source
+    VKMOE_UINT n_columns;
+    VKMOE_UINT source_stride;
+};
+VKMOE_CHECK_SIZE(WeighRowsParams, 48);
+
 struct CombineParams {
-    VKMOE_POINTER expert_output;
-    VKMOE_POINTER weights;
-    VKMOE_POINTER residual;  // null: none
+    VKMOE_POINTER expert_output;  // null: n_slots is 0
+    VKMOE_POINTER weights;        // null: all 1
+    VKMOE_POINTER shared_output;  // null: none
+    VKMOE_POINTER shared_gate;    // null: the shared expert has none
+    VKMOE_POINTER residual;       // null: none
     VKMOE_POINTER destination;
     VKMOE_UINT n_tokens;
     VKMOE_UINT n_slots;
     VKMOE_UINT n_columns;
     VKMOE_UINT reserved;
 };
-VKMOE_CHECK_SIZE(CombineParams, 48);
+VKMOE_CHECK_SIZE(CombineParams, 64);
 
 struct ArgmaxParams {
     VKMOE_POINTER source;

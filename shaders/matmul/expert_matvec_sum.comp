@@ -31,7 +31,7 @@ void main() {
         uint pair = token * params.n_slots + slot;
         uint expert = Words(params.ids).at[pair];
         if (expert >= params.n_experts) continue;
-        float weight = Floats(params.weights).at[pair];
+        float weight = is_null(params.weights) ? 1.0 : Floats(params.weights).at[pair];
         uvec2 matrix = advance(Pointers(params.experts).at[expert], params.offset);
         uvec2 x_row = advance(params.x, pair, params.x_stride);
 

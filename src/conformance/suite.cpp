@@ -26,6 +26,8 @@ std::vector<Case> cases_of(const KernelKey& cell, Depth depth) {
         case Op::kExpertMatvecSum:
         case Op::kExpertMatmul:
         case Op::kRouter:
+        case Op::kRouterStatistics:
+        case Op::kWeighRows:
         case Op::kGroupRoutes:
         case Op::kQkNormRope:
         case Op::kAttention:

@@ -1,5 +1,6 @@
 #include "kernels/combine.h"
 
+#include "base/error.h"
 #include "elementwise/params.h"
 #include "kernels/elementwise.h"
 
@@ -7,26 +8,36 @@ namespace vkmoe {
 
 Dispatch combine(KernelContext& context, const CombineArgs& args) {
     const Op op = Op::kCombine;
-    require_address(op, "expert_output", args.expert_output, 16);
-    require_address(op, "weights", args.weights, 4);
+    require_optional_address(op, "expert_output", args.expert_output, 16);
+    require_optional_address(op, "weights", args.weights, 4);
+    require_optional_address(op, "shared_output", args.shared_output, 16);
+    require_optional_address(op, "shared_gate", args.shared_gate, 4);
     require_optional_address(op, "residual", args.residual, 16);
     require_address(op, "output", args.output, 16);
     require_multiple(op, "n_columns", args.n_columns, 4);
-    require_multiple(op, "n_slots", args.n_slots, 1);
     require_multiple(op, "n_tokens", args.n_tokens, 1);
+    if ((args.n_slots == 0) != (args.expert_output == 0) || (args.n_slots == 0 && args.shared_output == 0))
+        fail(ErrorCode::kInvalidArgument, "{}: {} slots {} rows of experts and {} a shared expert",
+             op_name(op), args.n_slots, args.expert_output == 0 ? "without" : "with",
+             args.shared_output == 0 ? "without" : "with");
+    if (args.shared_gate != 0 && args.shared_output == 0)
+        fail(ErrorCode::kInvalidArgument, "{}: a gate without a shared expert", op_name(op));
 
     const KernelBinary& kernel = find_kernel(context, op, args.path);
     const uint32_t workgroup_size = context.plan().workgroup_size;
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size});
     dispatch.label = "combine";
-    dispatch.set_push(CombineParams{args.expert_output, args.weights, args.residual, args.output,
-                                    args.n_tokens, args.n_slots, args.n_columns, 0});
+    dispatch.set_push(CombineParams{args.expert_output, args.weights, args.shared_output, args.shared_gate,
+                                    args.residual, args.output, args.n_tokens, args.n_slots, args.n_columns,
+                                    0});
     dispatch.groups = item_grid(op, uint64_t{args.n_tokens} * (args.n_columns / 4), workgroup_size);
     const uint64_t n_weights = uint64_t{args.n_tokens} * args.n_slots;
     const uint64_t output_bytes = strided_bytes(args.n_tokens, args.n_columns, args.n_columns);
     dispatch.read(args.expert_output, output_bytes * args.n_slots);
     dispatch.read(args.weights, n_weights * sizeof(float));
+    dispatch.read(args.shared_output, output_bytes);
+    dispatch.read(args.shared_gate, uint64_t{args.n_tokens} * sizeof(float));
     dispatch.read(args.residual, output_bytes);
     dispatch.write(args.output, output_bytes);
     return dispatch;

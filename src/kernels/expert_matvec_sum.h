@@ -11,7 +11,7 @@ struct ExpertMatvecSumArgs {
     TensorType type = TensorType::kF32;
     ExpertTable experts;
     uint64_t ids = 0;       ///< uint32 [n_tokens, n_slots]
-    uint64_t weights = 0;   ///< float32 [n_tokens, n_slots]
+    uint64_t weights = 0;   ///< float32 [n_tokens, n_slots]; 0: all 1, they went in before the experts
     uint64_t x = 0;         ///< [n_tokens * n_slots, n_columns], rows of activation_row_bytes
     uint64_t y = 0;         ///< float32 [n_tokens, n_rows]
     uint64_t residual = 0;  ///< float32 [n_tokens, n_rows], may be y; 0: none

@@ -8,25 +8,27 @@ namespace vkmoe {
 /// What kernels there are. Each has one host file in src/kernels, one shader family and one test of the same
 /// stem.
 enum class Op : uint8_t {
-    kEmbedRows,        ///< rows of an embedding table by token id, as float32
-    kRmsNorm,          ///< root-mean-square norm of rows, times a weight
-    kQuantizeQ8,       ///< float32 rows to packed int8 with a scale and a sum for every 32
-    kMatvec,           ///< weights times a few columns (decode)
-    kMatmul,           ///< weights times many columns (prefill)
-    kExpertMatvec,     ///< each (token, slot) by its own expert, a few tokens
-    kExpertMatvecSum,  ///< the down projection of a few tokens: weighted sum over slots, plus the residual
-    kExpertMatmul,     ///< tokens grouped by expert, many tokens
-    kRouter,           ///< router logits to top-k experts and their weights
-    kGroupRoutes,      ///< (token, slot) pairs counted, scanned and sorted by expert
+    kEmbedRows,         ///< rows of an embedding table by token id, as float32
+    kRmsNorm,           ///< root-mean-square norm of rows, times a weight
+    kQuantizeQ8,        ///< float32 rows to packed int8 with a scale and a sum for every 32
+    kMatvec,            ///< weights times a few columns (decode)
+    kMatmul,            ///< weights times many columns (prefill)
+    kExpertMatvec,      ///< each (token, slot) by its own expert, a few tokens
+    kExpertMatvecSum,   ///< the down projection of a few tokens: weighted sum over slots, plus the residual
+    kExpertMatmul,      ///< tokens grouped by expert, many tokens
+    kRouter,            ///< router logits to top-k experts and their weights
+    kRouterStatistics,  ///< router probabilities of each expert added up over tokens
+    kGroupRoutes,       ///< (token, slot) pairs counted, scanned and sorted by expert
     kQkNormRope,  ///< per-head norm (where the model has it) and rotary embedding of Q and K, and the write
                   ///< to the KV cache
     kAttention,   ///< grouped-head causal attention over the KV cache
     kAttentionReduce,  ///< the parts of a split context combined
     kSwiglu,           ///< silu(gate) * up
-    kCombine,          ///< weighted sum of expert outputs and the residual
+    kWeighRows,        ///< a row for each slot of a token, times its weight: the input of experts
+    kCombine,          ///< weighted sum of expert outputs, the shared expert and the residual
     kArgmax,           ///< the index of the largest of a row; the lower one of a tie
 };
-inline constexpr uint32_t kOpCount = 16;
+inline constexpr uint32_t kOpCount = 18;
 
 std::string_view op_name(Op op);
 

@@ -1,0 +1,38 @@
+#include "kernels/weigh_rows.h"
+
+#include "base/error.h"
+#include "elementwise/params.h"
+#include "kernels/activation.h"
+
+namespace vkmoe {
+
+Dispatch weigh_rows(KernelContext& context, const WeighRowsArgs& args) {
+    const Op op = Op::kWeighRows;
+    const bool packs = args.output_q8 != 0;
+    require_address(op, "input", args.input, 16);
+    require_address(op, "weights", args.weights, 4);
+    require_optional_address(op, "output", args.output, 16);
+    require_optional_address(op, "output_q8", args.output_q8, 16);
+    if (args.output == 0 && !packs) fail(ErrorCode::kInvalidArgument, "{}: no output is wanted", op_name(op));
+    require_multiple(op, "n_columns", args.n_columns, packs ? 32 : 4);
+    require_multiple(op, "n_tokens", args.n_tokens, 1);
+    require_multiple(op, "n_slots", args.n_slots, 1);
+    const uint32_t stride = checked_stride(op, "input_stride", args.input_stride, args.n_columns);
+    const uint64_t n_rows = uint64_t{args.n_tokens} * args.n_slots;
+
+    const KernelBinary& kernel = find_kernel(context, op, args.path);
+    const RowLayout layout = row_layout(context, kernel, args.tuning, context.plan().workgroup_size, packs);
+    Dispatch dispatch;
+    dispatch.pipeline = context.pipeline(kernel, layout.constants());
+    dispatch.label = "weigh rows";
+    dispatch.groups = item_grid(op, n_rows * layout.items(args.n_columns), layout.workgroup_size);
+    dispatch.set_push(WeighRowsParams{args.input, args.weights, args.output, args.output_q8,
+                                      static_cast<uint32_t>(n_rows), args.n_slots, args.n_columns, stride});
+    dispatch.read(args.input, strided_bytes(args.n_tokens, args.n_columns, stride));
+    dispatch.read(args.weights, n_rows * sizeof(float));
+    dispatch.write(args.output, n_rows * args.n_columns * sizeof(float));
+    dispatch.write(args.output_q8, n_rows * q8_row_bytes(args.n_columns));
+    return dispatch;
+}
+
+}  // namespace vkmoe
