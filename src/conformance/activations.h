@@ -18,6 +18,7 @@ struct StoredActivations {
     uint32_t n_columns = 0;
     std::vector<std::byte> bytes;
     std::vector<double> values;  // [n_rows, n_columns]
+    double weight_grain = 0;     // by which part of its row's largest the path may round a weight
 };
 StoredActivations store_activations(Path path, const std::vector<float>& rows, uint32_t n_columns);
 

@@ -1,6 +1,7 @@
 #include "gpu/caps.h"
 
 #include "gpu/device.h"
+#include "gpu/matrix_caps.h"
 #include "gpu/vk_struct.h"
 
 #include <algorithm>
@@ -8,13 +9,6 @@
 
 namespace vkmoe {
 namespace {
-
-/// Puts a structure at the head of a pNext chain.
-template <typename Head, typename Link>
-void chain(Head& head, Link& link) {
-    link.pNext = head.pNext;
-    head.pNext = &link;
-}
 
 template <size_t size>
 void copy_uuid(std::array<uint8_t, size>& to, const uint8_t (&from)[size]) {
@@ -162,6 +156,7 @@ void query_features(VkPhysicalDevice device, DeviceCaps& caps) {
     caps.host_query_reset = v12.hostQueryReset != VK_FALSE;
     caps.float16 = v12.shaderFloat16 != VK_FALSE;
     caps.int8 = v12.shaderInt8 != VK_FALSE;
+    caps.vulkan_memory_model = v12.vulkanMemoryModel != VK_FALSE;
     caps.storage_8bit = v12.storageBuffer8BitAccess != VK_FALSE;
     caps.synchronization2 = v13.synchronization2 != VK_FALSE;
     caps.maintenance4 = v13.maintenance4 != VK_FALSE;
@@ -203,6 +198,7 @@ DeviceCaps query_caps(VkPhysicalDevice physical_device) {
     query_memory(physical_device, caps);
     query_properties(physical_device, caps);
     query_features(physical_device, caps);
+    query_matrix_caps(physical_device, caps);
     return caps;
 }
 

@@ -31,6 +31,38 @@ struct MemoryHeapCaps {
     bool device_local = false;
 };
 
+/// What the numbers of a cooperative matrix are.
+enum class MatrixElement : uint8_t { kFloat16, kFloat32, kInt8, kInt32, kOther };
+
+/// A product A (m x k) by B (k x n), added to C (m x n), that a device can do.
+struct MatrixShapeCaps {
+    uint32_t m = 0;  ///< for flexible dimensions the unit that they are a multiple of
+    uint32_t n = 0;
+    uint32_t k = 0;
+    MatrixElement a = MatrixElement::kOther;
+    MatrixElement b = MatrixElement::kOther;
+    MatrixElement c = MatrixElement::kOther;
+    MatrixElement result = MatrixElement::kOther;
+    bool saturating = false;
+    bool workgroup_scope = false;  ///< held by a workgroup (flexible dimensions only), else by a subgroup
+    bool other_scope = false;      ///< neither
+    uint32_t workgroup_invocations = 0;  ///< what the workgroup must have, with flexible dimensions; 0: any
+};
+
+/// What VK_KHR_cooperative_matrix and VK_NV_cooperative_matrix2 give; false or empty where they are missing.
+struct MatrixCaps {
+    bool cooperative_matrix = false;
+    bool in_compute = false;
+    bool workgroup_scope = false;
+    bool flexible_dimensions = false;
+    bool per_element_operations = false;
+    uint32_t max_workgroup_size = 0;      ///< invocations, for matrices held by a workgroup
+    uint32_t max_flexible_dimension = 0;  ///< of m, n and k
+    uint32_t reserved_shared_memory = 0;  ///< bytes that the driver takes for matrices held by a workgroup
+    std::vector<MatrixShapeCaps> shapes;
+    std::vector<MatrixShapeCaps> flexible_shapes;
+};
+
 /// Everything that vkmoe asks of a driver, as plain data: filled once by query_caps, invented freely by
 /// tests.
 struct DeviceCaps {
@@ -77,7 +109,10 @@ struct DeviceCaps {
     bool int8 = false;
     bool storage_8bit = false;
     bool storage_16bit = false;
+    bool vulkan_memory_model = false;
     bool pipeline_creation_cache_control = false;
+
+    MatrixCaps matrices;
 
     std::vector<std::string> extensions;
     std::vector<QueueFamilyCaps> queue_families;

@@ -1,4 +1,5 @@
 #include "gpu/device.h"
+#include "gpu/matrix_caps.h"
 #include "gpu/vk_struct.h"
 
 #include "base/error.h"
@@ -69,11 +70,15 @@ struct Features {
         vk_struct<VkPhysicalDeviceVulkan11Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES);
     VkPhysicalDeviceFeatures2 all =
         vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
+    MatrixFeatures matrices;
 
-    explicit Features(const DeviceCaps& caps) {
+    Features(const DeviceCaps& caps, const DevicePlan& plan)
+        : matrices(caps.matrices, plan.uses("VK_KHR_cooperative_matrix"),
+                   plan.uses("VK_NV_cooperative_matrix2")) {
         all.pNext = &v11;
         v11.pNext = &v12;
         v12.pNext = &v13;
+        v13.pNext = matrices.head();
         v11.storageBuffer16BitAccess = caps.storage_16bit;
         v12.bufferDeviceAddress = VK_TRUE;
         v12.timelineSemaphore = VK_TRUE;
@@ -82,6 +87,7 @@ struct Features {
         v12.shaderFloat16 = caps.float16;
         v12.shaderInt8 = caps.int8;
         v12.storageBuffer8BitAccess = caps.storage_8bit;
+        v12.vulkanMemoryModel = matrices.head() != nullptr;
         v13.synchronization2 = VK_TRUE;
         v13.maintenance4 = VK_TRUE;
         v13.shaderIntegerDotProduct = VK_TRUE;
@@ -108,7 +114,7 @@ VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps
     std::vector<const char*> extensions;
     for (const std::string& extension : plan.extensions) extensions.push_back(extension.c_str());
 
-    const Features features(caps);
+    const Features features(caps, plan);
     VkDeviceCreateInfo info = vk_struct<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
     info.pNext = &features.all;
     info.queueCreateInfoCount = static_cast<uint32_t>(queues.size());

@@ -5,7 +5,8 @@
 namespace vkmoe {
 namespace {
 
-constexpr std::array<std::string_view, kPathCount> kNames = {"scalar", "subgroup", "dot4"};
+constexpr std::array<std::string_view, kPathCount> kNames = {"scalar",  "subgroup",     "dot4",
+                                                             "coopmat", "coopmat_int8", "coopmat2"};
 
 }  // namespace
 

@@ -95,19 +95,52 @@ void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
     plan.workgroup_size = plan.subgroup_size * subgroups;
 }
 
-std::vector<Path> plan_paths(const DeviceCaps& caps, std::optional<Path> forced_path) {
+/// For each path what the device lacks for it, and the tiles of those with cooperative matrices.
+void plan_paths(const DeviceCaps& caps, DevicePlan& plan) {
     const bool subgroups =
         caps.subgroups_in_compute && (caps.subgroup_operations & kSubgroupOperations) == kSubgroupOperations;
-    if (forced_path && *forced_path != Path::kScalar) {
-        if (!subgroups)
-            fail(ErrorCode::kUnsupported,
-                 "device '{}' has not the subgroup operations that path '{}' needs: unset VKMOE_PATH or set "
-                 "it to scalar",
-                 caps.name, path_name(*forced_path));
-        return {*forced_path, Path::kScalar};
+    const bool fixed_size = plan.require_subgroup_size || caps.min_subgroup_size == caps.max_subgroup_size;
+    for (uint32_t i = 0; i < kPathCount; ++i) {
+        const Path path = static_cast<Path>(i);
+        if (path == Path::kScalar) continue;
+        if (!subgroups) {
+            plan.missing[i] = "the subgroup operations of kernels that share a row";
+        } else if (uses_matrices(path)) {
+            plan.matrices[i] = plan_matrices(caps, fixed_size ? plan.subgroup_size : 0, path);
+            plan.missing[i] = plan.matrices[i].missing;
+        }
     }
-    if (forced_path || !subgroups) return {Path::kScalar};
-    return {Path::kDot4, Path::kSubgroup, Path::kScalar};
+}
+
+/// All paths of the device, best first.
+std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
+    // float16 before int8: its products need no scaling by parts, and round less. Neither was measured on a
+    // GPU.
+    const std::vector<Path> matrices{Path::kCoopmat2, Path::kCoopmat, Path::kCoopmatInt8};
+    const std::vector<Path> others{Path::kDot4, Path::kSubgroup};
+    // A CPU's drivers emulate cooperative matrices.
+    const bool emulated = caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    std::vector<Path> order = emulated ? others : matrices;
+    const std::vector<Path>& rest = emulated ? matrices : others;
+    order.insert(order.end(), rest.begin(), rest.end());
+    order.push_back(Path::kScalar);
+    std::erase_if(order, [&plan](Path path) { return !missing_for(plan, path).empty(); });
+    return order;
+}
+
+std::vector<Path> order_paths(const DeviceCaps& caps, const DevicePlan& plan,
+                              std::optional<Path> forced_path) {
+    std::vector<Path> order = usual_order(caps, plan);
+    if (!forced_path) return order;
+    if (!missing_for(plan, *forced_path).empty())
+        fail(ErrorCode::kUnsupported,
+             "device '{}' cannot take the path '{}', it lacks {}: unset VKMOE_PATH or set it to another",
+             caps.name, path_name(*forced_path), missing_for(plan, *forced_path));
+    if (*forced_path == Path::kScalar) return {Path::kScalar};
+    if (!uses_matrices(*forced_path)) return {*forced_path, Path::kScalar};
+    std::erase_if(order, uses_matrices);
+    order.insert(order.begin(), *forced_path);
+    return order;
 }
 
 uint64_t plan_chunk_size(const DeviceCaps& caps, uint64_t max_allocation_size) {
@@ -137,8 +170,15 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     for (const char* extension :
          {VK_EXT_MEMORY_BUDGET_EXTENSION_NAME, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME})
         if (caps.has_extension(extension)) plan.extensions.emplace_back(extension);
-    plan.path_order = plan_paths(caps, forced_path);
     plan_subgroups(caps, plan);
+    plan_paths(caps, plan);
+    plan.path_order = order_paths(caps, plan, forced_path);
+    const auto takes = [&plan](Path path) {
+        return std::find(plan.path_order.begin(), plan.path_order.end(), path) != plan.path_order.end();
+    };
+    if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
+        plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
+    if (takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");
     plan.max_workgroup_invocations = caps.max_workgroup_invocations;
     plan.max_shared_memory = caps.max_shared_memory;
     // One buffer covers one allocation, so the smaller of the two limits holds. Nothing needs the last page:

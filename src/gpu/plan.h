@@ -1,8 +1,11 @@
 #pragma once
 
 #include "gpu/caps.h"
+#include "gpu/matrix_plan.h"
 #include "gpu/path.h"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,9 +15,11 @@ namespace vkmoe {
 /// What vkmoe will use of a device: a pure function of its caps and the user's wishes.
 struct DevicePlan {
     uint32_t compute_family = 0;
-    std::optional<uint32_t> transfer_family;  ///< a family that only copies, where there is one
-    std::vector<std::string> extensions;      ///< to enable, beyond core 1.3
-    std::vector<Path> path_order;             ///< best first
+    std::optional<uint32_t> transfer_family;      ///< a family that only copies, where there is one
+    std::vector<std::string> extensions;          ///< to enable, beyond core 1.3
+    std::vector<Path> path_order;                 ///< best first; each op takes the first that it has
+    std::array<std::string, kPathCount> missing;  ///< see missing_for
+    std::array<MatrixPlan, kPathCount> matrices;  ///< of the paths with cooperative matrices
     uint32_t subgroup_size =
         0;  ///< what kernels may count on; required of pipelines where the driver can be held to it
     bool require_subgroup_size =
@@ -27,9 +32,26 @@ struct DevicePlan {
     bool unified_memory = false;
     bool timestamps = false;
     bool memory_budget = false;
+
+    bool uses(const std::string& extension) const {
+        return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
+    }
 };
 
-/// Throws Error(kUnsupported) naming the device and everything it lacks. forced_path: from VKMOE_PATH.
+/// What the device lacks for a path, as "the extension VK_KHR_cooperative_matrix"; empty where it can take
+/// it, be it in the plan's order or not.
+inline const std::string& missing_for(const DevicePlan& plan, Path path) {
+    return plan.missing[static_cast<size_t>(path)];
+}
+
+/// The tiles of a path with cooperative matrices that the device can take.
+inline const MatrixPlan& matrix_plan(const DevicePlan& plan, Path path) {
+    return plan.matrices[static_cast<size_t>(path)];
+}
+
+/// Throws Error(kUnsupported) naming the device and everything it lacks. forced_path: from VKMOE_PATH. Ops
+/// that do not have it take scalar, or if it is one of cooperative matrices what comes after those in the
+/// usual order: few ops have any.
 DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path);
 
 }  // namespace vkmoe

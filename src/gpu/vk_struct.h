@@ -12,4 +12,11 @@ Struct vk_struct(VkStructureType type) {
     return made;
 }
 
+/// Puts a structure at the head of a pNext chain.
+template <typename Head, typename Link>
+void chain(Head& head, Link& link) {
+    link.pNext = head.pNext;
+    head.pNext = &link;
+}
+
 }  // namespace vkmoe

@@ -1,0 +1,204 @@
+#include "gpu/matrix_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint32_t kRunColumns = 32;  // what kernels stage at least, so k must divide it
+
+// Sizes that no GPU has been measured with: 32 x 32 sums a subgroup are 32 registers for each of 32 lanes,
+// and every staged row is read by two subgroups of the four (dense), every token by all four (experts).
+constexpr uint32_t kTeamRows = 32;
+constexpr uint32_t kTeams = 4;
+
+/// What the caps must have beside a shape; empty: they have it.
+std::string missing_feature(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
+    const MatrixCaps& matrices = caps.matrices;
+    if (!caps.has_extension("VK_KHR_cooperative_matrix")) return "the extension VK_KHR_cooperative_matrix";
+    if (!matrices.cooperative_matrix) return "the feature cooperativeMatrix";
+    if (!matrices.in_compute) return "cooperative matrices in compute shaders";
+    if (!caps.vulkan_memory_model) return "the feature vulkanMemoryModel";
+    if (path == Path::kCoopmatInt8 ? !caps.int8 : !caps.float16)
+        return path == Path::kCoopmatInt8 ? "the feature shaderInt8" : "the feature shaderFloat16";
+    if (!caps.full_subgroups) return "the feature computeFullSubgroups";
+    if (subgroup_size == 0) return "a fixed subgroup size (the feature subgroupSizeControl)";
+    if (path != Path::kCoopmat2) return {};
+    if (!caps.has_extension("VK_NV_cooperative_matrix2")) return "the extension VK_NV_cooperative_matrix2";
+    if (!matrices.flexible_dimensions) return "the feature cooperativeMatrixFlexibleDimensions";
+    if (!matrices.per_element_operations) return "the feature cooperativeMatrixPerElementOperations";
+    return {};
+}
+
+bool fits(const MatrixShapeCaps& shape, Path path) {
+    const bool int8 = path == Path::kCoopmatInt8;
+    const MatrixElement operand = int8 ? MatrixElement::kInt8 : MatrixElement::kFloat16;
+    const MatrixElement sum = int8 ? MatrixElement::kInt32 : MatrixElement::kFloat32;
+    return shape.a == operand && shape.b == operand && shape.c == sum && shape.result == sum &&
+           !shape.saturating && !shape.other_scope && shape.m != 0 && shape.n != 0 && shape.k >= 8 &&
+           kRunColumns % shape.k == 0;
+}
+
+/// Tiles to try, best first, of subgroups with matrices of the device's shape.
+std::vector<MatrixTile> subgroup_tiles(const MatrixShapeCaps& shape, uint32_t subgroup_size, bool experts) {
+    std::vector<MatrixTile> tiles;
+    // Narrow subgroups have fewer lanes to spread the same sums over.
+    for (uint32_t tokens = subgroup_size >= 32 ? 32 : 16; tokens >= 16; tokens /= 2) {
+        for (uint32_t teams = kTeams; teams >= 1; teams /= 2) {
+            MatrixTile tile;
+            tile.m = shape.m;
+            tile.n = shape.n;
+            tile.k = shape.k;
+            tile.row_matrices = std::max(kTeamRows / shape.m, 1u);
+            tile.token_matrices = std::max(tokens / shape.n, 1u);
+            tile.token_teams = experts || teams == 1 ? 1 : 2;
+            tile.row_teams = teams / tile.token_teams;
+            tile.workgroup_size = teams * subgroup_size;
+            tiles.push_back(tile);
+        }
+    }
+    return tiles;
+}
+
+/// The same tiles with one matrix a subgroup, for shapes whose dimensions may be multiples of what is listed.
+std::vector<MatrixTile> flexible_subgroup_tiles(const MatrixShapeCaps& shape, uint32_t subgroup_size,
+                                                bool experts) {
+    std::vector<MatrixTile> tiles = subgroup_tiles(shape, subgroup_size, experts);
+    for (MatrixTile& tile : tiles) {
+        tile.m *= std::exchange(tile.row_matrices, 1);
+        tile.n *= std::exchange(tile.token_matrices, 1);
+        tile.k = kRunColumns;
+    }
+    return tiles;
+}
+
+std::vector<MatrixTile> workgroup_tiles(const MatrixShapeCaps& shape, bool experts) {
+    std::vector<MatrixTile> tiles;
+    for (uint32_t rows = shape.workgroup_invocations / (experts ? 1 : 2); rows >= 16; rows /= 2) {
+        MatrixTile tile;
+        tile.m = (rows + shape.m - 1) / shape.m * shape.m;
+        tile.n = ((experts ? 32 : 64) + shape.n - 1) / shape.n * shape.n;
+        tile.k = kRunColumns;
+        tile.row_matrices = tile.token_matrices = tile.row_teams = tile.token_teams = 1;
+        tile.workgroup_size = shape.workgroup_invocations;
+        tile.workgroup_scope = true;
+        tiles.push_back(tile);
+    }
+    return tiles;
+}
+
+/// The listed shape to use: where there are several, the largest product an instruction.
+std::optional<MatrixShapeCaps> fixed_shape(const MatrixCaps& caps, Path path) {
+    std::optional<MatrixShapeCaps> best;
+    for (const MatrixShapeCaps& shape : caps.shapes) {
+        if (!fits(shape, path) || shape.workgroup_scope) continue;
+        if (!best || shape.m * shape.n * shape.k > best->m * best->n * best->k) best = shape;
+    }
+    return best;
+}
+
+/// Matrices of a whole workgroup, of at most 256 invocations so that several fit a processor; else of a
+/// subgroup.
+std::optional<MatrixShapeCaps> flexible_shape(const DeviceCaps& caps, uint32_t subgroup_size) {
+    std::optional<MatrixShapeCaps> best;
+    const MatrixCaps& matrices = caps.matrices;
+    const uint32_t most = std::min({matrices.max_workgroup_size, caps.max_workgroup_invocations, 256u});
+    for (const MatrixShapeCaps& shape : matrices.flexible_shapes) {
+        if (!fits(shape, Path::kCoopmat2)) continue;
+        if (shape.workgroup_scope &&
+            (!matrices.workgroup_scope || shape.workgroup_invocations == 0 ||
+             shape.workgroup_invocations > most || shape.workgroup_invocations % subgroup_size != 0))
+            continue;
+        const bool better = !best || (shape.workgroup_scope && !best->workgroup_scope) ||
+                            (shape.workgroup_scope == best->workgroup_scope &&
+                             shape.workgroup_invocations > best->workgroup_invocations);
+        if (better) best = shape;
+    }
+    return best;
+}
+
+std::vector<MatrixTile> tiles_of(const MatrixShapeCaps& shape, uint32_t subgroup_size, Path path,
+                                 bool experts) {
+    if (path != Path::kCoopmat2) return subgroup_tiles(shape, subgroup_size, experts);
+    if (shape.workgroup_scope) return workgroup_tiles(shape, experts);
+    return flexible_subgroup_tiles(shape, subgroup_size, experts);
+}
+
+}  // namespace
+
+std::vector<uint32_t> MatrixTile::constants() const {
+    constexpr uint32_t kWorkgroupScope = 2;  // as SPIR-V numbers them
+    constexpr uint32_t kSubgroupScope = 3;
+    return {workgroup_size,
+            m,
+            n,
+            k,
+            row_matrices,
+            token_matrices,
+            row_teams,
+            token_teams,
+            workgroup_scope ? kWorkgroupScope : kSubgroupScope};
+}
+
+uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
+    // As the shaders declare them, for types with chunks of two runs.
+    constexpr uint32_t kRuns = 2;
+    constexpr uint32_t kVector = 16;
+    const uint32_t rows = tile.tile_rows();
+    const uint32_t tokens = tile.tile_tokens();
+    const uint32_t elements =
+        path == Path::kCoopmat2 ? 0 : tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
+    if (path != Path::kCoopmatInt8) {
+        const uint32_t row = (kRuns * 4 + 1) * kVector;
+        return rows * (row + 8) + tokens * (row + 12) + 4 + elements;
+    }
+    // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
+    const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
+    const uint32_t weight_vectors = tile.k > 16 ? run_vectors * 2 : run_vectors;
+    return rows * (((kRuns * weight_vectors) | 1) * kVector + kRuns * 2 * 8) +
+           tokens * (((kRuns * run_vectors) | 1) * kVector + kRuns * 4 + kRuns * 2 * 4 + 8) + elements;
+}
+
+MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
+    MatrixPlan plan;
+    plan.missing = missing_feature(caps, subgroup_size, path);
+    if (!plan.missing.empty()) return plan;
+    const std::optional<MatrixShapeCaps> shape =
+        path == Path::kCoopmat2 ? flexible_shape(caps, subgroup_size) : fixed_shape(caps.matrices, path);
+    if (!shape) {
+        plan.missing = path == Path::kCoopmatInt8 ? "a matrix shape of int8 operands and int32 sums"
+                       : path == Path::kCoopmat   ? "a matrix shape of float16 operands and float32 sums"
+                                                  : "flexible matrices of float16 operands and float32 sums";
+        return plan;
+    }
+    const uint32_t reserved = shape->workgroup_scope ? caps.matrices.reserved_shared_memory : 0;
+    uint32_t least = 0;
+    const auto choose = [&](bool experts) {
+        for (const MatrixTile& tile : tiles_of(*shape, subgroup_size, path, experts)) {
+            const uint32_t subgroups = tile.workgroup_size / subgroup_size;
+            if (tile.workgroup_size > std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) ||
+                (caps.max_subgroups_per_workgroup != 0 && subgroups > caps.max_subgroups_per_workgroup))
+                continue;
+            if (path == Path::kCoopmat2 &&
+                std::max({tile.m, tile.n, tile.k}) > caps.matrices.max_flexible_dimension)
+                continue;
+            least = MatrixPlan::shared_memory(path, tile) + reserved;
+            if (least <= caps.max_shared_memory) return tile;
+        }
+        return MatrixTile{};
+    };
+    plan.dense = choose(false);
+    plan.experts = choose(true);
+    if (plan.dense.m == 0 || plan.experts.m == 0)
+        plan.missing = least > caps.max_shared_memory
+                           ? fmt::format("{} bytes of shared memory for its smallest tile (there are {})",
+                                         least, caps.max_shared_memory)
+                           : std::string("a tile within the limits of workgroups and matrices");
+    return plan;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "gpu/caps.h"
+#include "gpu/path.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vkmoe {
+
+/// A tile of a cooperative-matrix kernel (shaders/matmul/coopmat_tile.glsl): teams of invocations, each with
+/// row_matrices x token_matrices matrices of m x n sums, to which products of k columns are added.
+struct MatrixTile {
+    uint32_t m = 0;
+    uint32_t n = 0;
+    uint32_t k = 0;
+    uint32_t row_matrices = 0;
+    uint32_t token_matrices = 0;
+    uint32_t row_teams = 0;
+    uint32_t token_teams = 0;
+    uint32_t workgroup_size = 0;   ///< invocations
+    bool workgroup_scope = false;  ///< the only team is the workgroup; else a team is a subgroup
+
+    uint32_t tile_rows() const { return m * row_matrices * row_teams; }
+    uint32_t tile_tokens() const { return n * token_matrices * token_teams; }
+    std::vector<uint32_t> constants() const;  ///< the kernel's specialization constants
+
+    bool operator==(const MatrixTile&) const = default;
+};
+
+/// How a path of cooperative matrices is used on a device, or why it cannot be.
+struct MatrixPlan {
+    MatrixTile dense;     ///< for one matrix and all tokens
+    MatrixTile experts;   ///< for tokens grouped by expert: fewer of them, so more rows
+    std::string missing;  ///< "the feature shaderFloat16"; empty where the path can be used
+
+    /// Of all types of weights, the most that a tile stages and hands over in shared memory: bytes.
+    static uint32_t shared_memory(Path path, const MatrixTile& tile);
+};
+
+/// A pure function of the caps. subgroup_size: what pipelines will have; 0 where it cannot be relied on.
+MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path path);
+
+}  // namespace vkmoe
