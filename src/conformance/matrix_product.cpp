@@ -9,7 +9,7 @@ Residual random_residual(std::mt19937& random) {
 }
 
 uint64_t upload_matrix(CaseContext& c, TensorType type, const StoredMatrix& matrix, bool aligned) {
-    const uint64_t lead = aligned ? 0 : least_alignment(type);
+    const uint64_t lead = aligned ? 0 : row_alignment(type);
     std::vector<std::byte> bytes(lead, std::byte{0xFF});
     bytes.insert(bytes.end(), matrix.bytes.begin(), matrix.bytes.end());
     return c.upload(bytes).address + lead;

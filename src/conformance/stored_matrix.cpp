@@ -81,12 +81,6 @@ uint32_t column_unit(TensorType type) {
     return std::max<uint32_t>(32, tensor_type_info(type).block_elements);
 }
 
-uint64_t least_alignment(TensorType type) {
-    const uint64_t unit = row_bytes(type, column_unit(type));
-    if (unit % 16 == 0) return 16;
-    return unit % 2 == 0 ? 2 : 1;
-}
-
 std::vector<uint32_t> test_columns(std::mt19937& random, TensorType type) {
     std::vector<uint32_t> columns;
     for (uint32_t n : {32u, 64u, 96u, 128u, 192u, 256u, 288u, 384u, 512u, 768u, 2048u, 2880u})

@@ -25,10 +25,6 @@ enum class Weights {
 StoredMatrix random_matrix(std::mt19937& random, TensorType type, uint32_t n_rows, uint32_t n_columns,
                            Weights kind = Weights::kSane);
 
-/// The multiple of bytes that a matrix of this type may start at: 16 where its rows are multiples of that,
-/// else 2, and 1 where a row may be an odd number of bytes.
-uint64_t least_alignment(TensorType type);
-
 /// Columns come in multiples of this, for kernels.
 uint32_t column_unit(TensorType type);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
 
 namespace vkmoe {
@@ -73,6 +74,11 @@ uint64_t row_bytes(TensorType type, uint64_t n_elements) {
     const TensorTypeInfo& info = tensor_type_info(type);
     assert(n_elements % info.block_elements == 0);
     return n_elements / info.block_elements * info.block_bytes;
+}
+
+uint64_t row_alignment(TensorType type) {
+    const uint64_t least_row = row_bytes(type, std::max(32u, tensor_type_info(type).block_elements));
+    return std::min<uint64_t>(16, uint64_t{1} << std::countr_zero(least_row));
 }
 
 }  // namespace vkmoe

@@ -61,4 +61,9 @@ std::optional<TensorType> tensor_type_from_name(std::string_view name);
 /// Bytes of a row of n_elements, which must be a multiple of the type's block_elements.
 uint64_t row_bytes(TensorType type, uint64_t n_elements);
 
+/// Bytes that kernels may read at once from a matrix of this type, and so what its address must be a multiple
+/// of: the largest power of two that divides rows of every length kernels take (multiples of 32), at most 16.
+/// 1 for MXFP4.
+uint64_t row_alignment(TensorType type);
+
 }  // namespace vkmoe

@@ -9,6 +9,11 @@
 namespace vkmoe {
 
 void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path) {
+    if (args.weights % row_alignment(args.type) != 0) {
+        fail(ErrorCode::kInvalidArgument,
+             "{}: weights at {:#x}; a {} matrix must start at a multiple of {} bytes", args.label,
+             args.weights, tensor_type_info(args.type).name, row_alignment(args.type));
+    }
     const uint64_t x_stride = activation_row_bytes(path, args.n_columns);
     dispatch.set_push(MatmulParams{.weights = args.weights,
                                    .x = args.x,

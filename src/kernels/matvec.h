@@ -11,10 +11,9 @@ namespace vkmoe {
 /// y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]).
 struct MatmulArgs {
     TensorType type = TensorType::kF32;
-    uint64_t weights =
-        0;           ///< [n_rows, n_columns]; 16-byte aligned where rows of the type are, else 2-byte aligned
-    uint64_t x = 0;  ///< [n_tokens, n_columns], rows of activation_row_bytes(path, n_columns)
-    uint64_t y = 0;  ///< float32 [n_tokens, n_rows]
+    uint64_t weights = 0;   ///< [n_rows, n_columns], at a multiple of row_alignment(type)
+    uint64_t x = 0;         ///< [n_tokens, n_columns], rows of activation_row_bytes(path, n_columns)
+    uint64_t y = 0;         ///< float32 [n_tokens, n_rows]
     uint64_t residual = 0;  ///< float32 [n_tokens, n_rows], may be y; 0: none
     uint32_t n_rows = 0;
     uint32_t n_columns = 0;

@@ -30,6 +30,7 @@ TEST_F(MatvecTest, RefusesWhatDoesNotFit) {
     refused([](MatmulArgs& args) { args.n_rows = 0; });
     refused([](MatmulArgs& args) { args.n_columns = 0; });
     refused([](MatmulArgs& args) { args.n_columns = 80; });
+    refused([](MatmulArgs& args) { args.weights += 1; });
     refused([](MatmulArgs& args) { args.type = TensorType::kQ4_K; });  // 96 columns are no whole block
     refused([](MatmulArgs& args) { args.type = TensorType::kF32, args.path = Path::kDot4; });
 }
