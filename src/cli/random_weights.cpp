@@ -1,6 +1,7 @@
 #include "cli/random_weights.h"
 
 #include "formats/quantize.h"
+#include "formats/random_blocks.h"
 
 #include <algorithm>
 #include <array>
@@ -52,9 +53,13 @@ std::span<const std::byte> RandomWeights::pool(TensorType type, uint64_t row_len
         std::mt19937_64 random(mix(pool_seed ^ task));
         std::array<float, kChunk> numbers;
         for (uint64_t i = 0; i < kPoolChunksATask; ++i) {
-            fill_normal(random, deviation, numbers);
-            quantize_row(type, numbers.data(), pool.data() + (task * kPoolChunksATask + i) * chunk_bytes,
-                         kChunk);
+            std::byte* chunk = pool.data() + (task * kPoolChunksATask + i) * chunk_bytes;
+            if (can_quantize(type)) {
+                fill_normal(random, deviation, numbers);
+                quantize_row(type, numbers.data(), chunk, kChunk);
+            } else {
+                random_row(type, random(), deviation, chunk, kChunk);
+            }
         }
     });
     return pool;

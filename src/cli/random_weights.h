@@ -15,8 +15,9 @@ namespace vkmoe::cli {
 
 /// Random matrices of any size at the speed of memory. For each (type, row length) a pool of normally
 /// distributed chunks of 256 numbers is made and quantized; a matrix is a random sequence of chunks of its
-/// pool, so that chunks come again but rows do not. The standard deviation is 1 / sqrt(row length): outputs
-/// are about as large as inputs. The same seed gives the same bytes, however many threads there are.
+/// pool, so that chunks come again but rows do not. Chunks of types that cannot be quantized to are random
+/// bits. The standard deviation is 1 / sqrt(row length): outputs are about as large as inputs. The same seed
+/// gives the same bytes, however many threads there are.
 class RandomWeights {
   public:
     static constexpr uint64_t kChunk = 256;

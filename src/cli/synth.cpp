@@ -58,6 +58,12 @@ std::vector<std::string> shape_names() {
     return names;
 }
 
+std::vector<std::string> type_names() {
+    std::vector<std::string> names;
+    for (const TensorTypeInfo& info : tensor_types()) names.emplace_back(info.name);
+    return names;
+}
+
 }  // namespace
 
 void add_synth_command(CLI::App& app) {
@@ -68,15 +74,14 @@ void add_synth_command(CLI::App& app) {
                            "measure speed without a download; it is GGUF that llama.cpp reads too");
     const auto options = std::make_shared<Options>();
     const std::vector<std::string> shapes = shape_names();
+    const std::vector<std::string> types = type_names();
     command->add_option("--shape", options->shape, "The published model")
         ->required()
         ->check(CLI::IsMember(shapes, CLI::ignore_case).description(""))
         ->type_name(fmt::format("{}", fmt::join(shapes, "|")));
     command->add_option("--type", options->type, "Type of all matrices but the routers, which are F32")
-        ->check(
-            CLI::IsMember({"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"}, CLI::ignore_case)
-                .description(""))
-        ->type_name("F32|F16|BF16|Q8_0|Q4_0|Q4_K|Q5_K|Q6_K");
+        ->check(CLI::IsMember(types, CLI::ignore_case).description(""))
+        ->type_name(fmt::format("{}", fmt::join(types, "|")));
     command->add_option("--layers", options->n_layers, "Layers; 0: as many as the published model has")
         ->check(whole_number(0, kMaxLayers));
     command

@@ -29,11 +29,6 @@ void convert_16_bit(const float* src, std::byte* dst, uint64_t n, Convert conver
     }
 }
 
-template <typename Block>
-constexpr bool kMakesBlock = requires(const float* x, Block& block) {
-    quantize_block(x, block);
-};
-
 }  // namespace
 
 bool can_quantize(TensorType type) {

@@ -30,4 +30,9 @@ void quantize_block(const float* x, BlockIQ4_XS& block);
 void quantize_block(const float* x, BlockMXFP4& block);
 void quantize_block(const float* x, BlockNVFP4& block);
 
+template <typename Block>
+inline constexpr bool kMakesBlock = requires(const float* x, Block& block) {
+    quantize_block(x, block);
+};
+
 }  // namespace vkmoe

@@ -96,7 +96,8 @@ TEST(Synth, EveryRowIsWholeChunks) {
 }
 
 TEST(Synth, WeightsHaveTheirDeviationAndNoRowTwice) {
-    for (const TensorType type : {TensorType::kF32, TensorType::kQ4_K, TensorType::kQ8_0}) {
+    for (const TensorType type :
+         {TensorType::kF32, TensorType::kQ4_K, TensorType::kQ8_0, TensorType::kIQ1_M, TensorType::kIQ3_S}) {
         constexpr uint64_t kRow = 2048;
         constexpr uint64_t kRows = 3000;
         std::string bytes[2];
@@ -119,7 +120,8 @@ TEST(Synth, WeightsHaveTheirDeviationAndNoRowTwice) {
             for (const float number : numbers) squares += double{number} * number;
         }
         EXPECT_EQ(rows.size(), kRows);
-        EXPECT_NEAR(squares / kRows, 1, 0.02) << "the variance is 1 / row length";
+        EXPECT_NEAR(squares / kRows, 1, 0.02)
+            << "the variance is 1 / row length; " << tensor_type_info(type).name;
     }
 }
 
