@@ -155,7 +155,7 @@ def main():
             return 0
         results = []
         for type_name in names:
-            line, equal = check(folder, type_name, options.dump)
+            line, equal = check(folder, type_name, options.dump.resolve())
             print(line, flush=True)
             results.append(equal)
     print(f"{sum(results)} of {len(results)} types equal")
