@@ -5,7 +5,8 @@
 #   SOURCE   below shaders/
 #   TYPES    stored tensor types, as TensorType spells them; F32 alone where the op has none. Each compiles with
 #            VKMOE_TYPE_<TYPE>=1
-#   PATHS    each compiles with VKMOE_PATH_<PATH>=1
+#   PATHS    each compiles with VKMOE_PATH_<PATH>=1; those with VKMOE_UNBUILT_<path> (Dependencies.cmake) are left out,
+#            and the table says why
 # vkmoe_finish_shaders(TARGET) compiles all cells and makes TARGET, a library with kernel_table() in it.
 
 set_property(GLOBAL PROPERTY VKMOE_CELLS "")
@@ -19,6 +20,9 @@ function(vkmoe_shader_family)
     foreach(type IN LISTS ARG_TYPES)
         string(TOLOWER "${type}" type_lower)
         foreach(path IN LISTS ARG_PATHS)
+            if(VKMOE_UNBUILT_${path})
+                continue()
+            endif()
             string(TOUPPER "${path}" path_upper)
             set(name "${ARG_OP}_${type_lower}_${path}")
             set(header "${CMAKE_BINARY_DIR}/spirv/${name}.h")
@@ -67,6 +71,14 @@ function(vkmoe_finish_shaders target)
         string(APPEND includes "#include \"spirv/${name}.h\"\n")
         string(APPEND rows "    {{Op::${op_enumerator}, TensorType::k${type}, Path::${path_enumerator}}, \"${name}\", kSpirv_${name}},\n")
     endforeach()
+    set(unbuilt "")
+    foreach(path coopmat coopmat_int8 coopmat2)
+        if(VKMOE_UNBUILT_${path})
+            vkmoe_enumerator(path_enumerator "${path}")
+            string(APPEND unbuilt "    {Path::${path_enumerator}, \"${VKMOE_UNBUILT_${path}}\"},\n")
+        endif()
+    endforeach()
+    set(VKMOE_TABLE_UNBUILT "${unbuilt}")
     set(VKMOE_TABLE_INCLUDES "${includes}")
     set(VKMOE_TABLE_ROWS "${rows}")
     configure_file("${CMAKE_SOURCE_DIR}/cmake/kernel_table.cpp.in" "${CMAKE_BINARY_DIR}/kernel_table.cpp" @ONLY)

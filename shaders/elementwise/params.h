@@ -42,6 +42,16 @@ struct QuantizeQ8Params {
 };
 VKMOE_CHECK_SIZE(QuantizeQ8Params, 32);
 
+struct PackFloat16Params {
+    VKMOE_POINTER source;
+    VKMOE_POINTER destination;
+    VKMOE_UINT n_rows;
+    VKMOE_UINT n_columns;
+    VKMOE_UINT source_stride;
+    VKMOE_UINT reserved;  // keeps the size a multiple of 8, as C++ has it
+};
+VKMOE_CHECK_SIZE(PackFloat16Params, 32);
+
 struct SwigluParams {
     VKMOE_POINTER gate;
     VKMOE_POINTER up;

@@ -51,11 +51,7 @@ StoredActivations store_q8(const std::vector<float>& rows, uint32_t n_columns) {
 
 /// Packs a row as pack_float16 does (src/kernels/pack_float16.h).
 void pack_row(std::span<const float> x, std::byte* row, std::span<double> values) {
-    float largest = 0;
-    for (float value : x)
-        if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
-    const int32_t exponent =
-        largest < std::numeric_limits<float>::min() ? -126 : std::max(std::ilogb(largest) - 14, -126);
+    const int32_t exponent = float16_row_exponent(x);
     for (size_t i = 0; i < x.size(); ++i) {
         const bool subnormal = std::abs(x[i]) < std::numeric_limits<float>::min();
         const uint16_t half = float_to_half(subnormal ? 0 : std::ldexp(x[i], -exponent));
@@ -85,6 +81,14 @@ StoredActivations store_float(const std::vector<float>& rows, uint32_t n_columns
 }
 
 }  // namespace
+
+int32_t float16_row_exponent(std::span<const float> row) {
+    float largest = 0;
+    for (float value : row)
+        if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+    if (largest < std::numeric_limits<float>::min()) return -126;
+    return std::clamp(std::ilogb(largest) - 14, -126, 112);
+}
 
 StoredActivations store_activations(Path path, const std::vector<float>& rows, uint32_t n_columns) {
     switch (activation_layout(path)) {

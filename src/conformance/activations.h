@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace vkmoe::conformance {
@@ -21,6 +22,9 @@ struct StoredActivations {
     double weight_grain = 0;     // by which part of its row's largest the path may round a weight
 };
 StoredActivations store_activations(Path path, const std::vector<float>& rows, uint32_t n_columns);
+
+/// The exponent of a float16 row (src/kernels/pack_float16.h).
+int32_t float16_row_exponent(std::span<const float> row);
 
 /// How near a product of such activations must come to the reference, which knows their rounded values.
 Tolerance product_tolerance(Path path);

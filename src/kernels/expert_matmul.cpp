@@ -52,12 +52,18 @@ std::vector<Dispatch> scalar_expert_matmul(KernelContext& context, const KernelB
 
 }  // namespace
 
-uint32_t expert_tile_tokens(const DevicePlan& plan) {
-    return tile_shape(plan).tile_tokens();
+uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths) {
+    uint32_t tokens = UINT32_MAX;
+    for (Path path : paths)
+        if (path != Path::kScalar)
+            tokens = std::min(tokens, matmul_tile(plan, path, TileUse::kExperts).tokens);
+    constexpr uint32_t kAny = 32;  // nobody reads the tiles
+    return tokens == UINT32_MAX ? kAny : tokens;
 }
 
-uint32_t expert_tile_rows(const DevicePlan& plan, uint32_t n_rows) {
-    const uint32_t tile_rows = tile_shape(plan).tile_rows();
+uint32_t expert_tile_rows(const DevicePlan& plan, Path path, uint32_t n_rows) {
+    if (path == Path::kScalar) return 1;
+    const uint32_t tile_rows = matmul_tile(plan, path, TileUse::kExperts).rows;
     return n_rows / tile_rows + (n_rows % tile_rows != 0);
 }
 
@@ -74,11 +80,10 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
     if (path == Path::kScalar) {
         dispatches = scalar_expert_matmul(context, kernel, args);
     } else {
-        TileShape tile = tile_shape(context.plan());
         Dispatch dispatch;
         dispatch.label = args.label;
         dispatch.pipeline =
-            context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});
+            context.pipeline(kernel, matmul_tile(context.plan(), path, TileUse::kExperts).constants);
         constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
         dispatch.indirect =
             args.grouped.arguments.slice(args.second_dispatch ? kArgumentBytes : 0, kArgumentBytes);

@@ -3,6 +3,8 @@
 #include "kernels/expert_matvec.h"
 #include "kernels/group_routes.h"
 
+#include <initializer_list>
+
 namespace vkmoe {
 
 /// The experts' matrices for many tokens. Each pair p (token, slot) by expert ids[p]: y[p, r] = W[r, :] . x[p
@@ -30,8 +32,9 @@ struct ExpertMatmulArgs {
 /// One dispatch; on the scalar path one a matrix.
 std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 
-/// What group_routes must be told: tile_tokens, and the y size of a grid over n_rows weight rows.
-uint32_t expert_tile_tokens(const DevicePlan& plan);
-uint32_t expert_tile_rows(const DevicePlan& plan, uint32_t n_rows);
+/// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping, by their paths
+/// (linear_path), and the y size of a grid over n_rows weight rows on one of these.
+uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths);
+uint32_t expert_tile_rows(const DevicePlan& plan, Path path, uint32_t n_rows);
 
 }  // namespace vkmoe

@@ -26,6 +26,12 @@ uint64_t hash_table() {
 
 }  // namespace
 
+std::string missing_for_kernels(const DevicePlan& plan, Path path) {
+    for (const UnbuiltPath& unbuilt : unbuilt_paths())
+        if (unbuilt.path == path) return unbuilt.reason;
+    return missing_for(plan, path);
+}
+
 uint64_t kernel_table_hash() {
     static const uint64_t hash = hash_table();
     return hash;
@@ -50,7 +56,7 @@ KernelContext::KernelContext(std::shared_ptr<Device> device)
 const KernelBinary& KernelContext::kernel(Op op, TensorType type) const {
     const Selection selection = select_kernel(plan(), op, type);
     if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
-    return *selection.kernel;
+    return replacement(*selection.kernel);
 }
 
 const KernelBinary& KernelContext::kernel(const KernelKey& key) const {
@@ -58,7 +64,13 @@ const KernelBinary& KernelContext::kernel(const KernelKey& key) const {
     if (cell == nullptr)
         fail(ErrorCode::kUnsupported, "kernel {} for {} was not built for path {}", op_name(key.op),
              tensor_type_info(key.type).name, path_name(key.path));
-    return *cell;
+    return replacement(*cell);
+}
+
+const KernelBinary& KernelContext::replacement(const KernelBinary& kernel) const {
+    for (const KernelBinary& other : replaced_)
+        if (other.key == kernel.key) return other;
+    return kernel;
 }
 
 const Pipeline* KernelContext::pipeline(const KernelBinary& kernel, std::vector<uint32_t> constants) {

@@ -14,8 +14,7 @@
 namespace vkmoe {
 
 /// Names one cell of the kernel table. type is that of the stored tensor: the weights, or the KV cache for
-/// attention; kF32 for ops that have none. The path fixes how activations come: packed int8 (quantize_q8's
-/// layout) for kDot4, else float32.
+/// attention; kF32 for ops that have none. The path fixes how activations come (activation_layout).
 struct KernelKey {
     Op op;
     TensorType type;
@@ -32,6 +31,17 @@ struct KernelBinary {
 /// Every kernel that was built, from the families declared in shaders/CMakeLists.txt.
 std::span<const KernelBinary> kernel_table();
 
+/// A path that no kernel was built for, and why: what glslang or the headers of the build did not know.
+struct UnbuiltPath {
+    Path path;
+    const char* reason;
+};
+std::span<const UnbuiltPath> unbuilt_paths();
+
+/// Why no kernel of a path can run: what the build or (missing_for of gpu/plan.h) the device lacks. Empty
+/// where those that exist can.
+std::string missing_for_kernels(const DevicePlan& plan, Path path);
+
 /// Hash of all SPIR-V in the table: names the pipeline cache.
 uint64_t kernel_table_hash();
 
@@ -41,8 +51,8 @@ struct Selection {
     std::string reason;
 };
 
-/// The first cell of (op, type) in the plan's path order. A forced path falls through to scalar only for ops
-/// that do not have that path at all.
+/// The first cell of (op, type) in the plan's path order. A forced path falls through to the others of that
+/// order only for ops and types that do not have it at all.
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
 
 /// Device, plan and pipelines: what a kernel's host function needs to make a Dispatch.
@@ -61,13 +71,19 @@ class KernelContext {
     const KernelBinary& kernel(const KernelKey& key) const;
     /// constants: specialization constants 0, 1, 2 …; constant 0 is always the workgroup size in x.
     const Pipeline* pipeline(const KernelBinary& kernel, std::vector<uint32_t> constants);
+    /// From now on this kernel stands in place of the cell of its key: to see whether tests notice a wrong
+    /// one. Its SPIR-V must outlive the context. Before any use of the context.
+    void replace(const KernelBinary& kernel) { replaced_.push_back(kernel); }
     /// The device address of the grid that numbers of a type are looked up in; 0 for types without one.
     uint64_t codebook(TensorType type) { return codebooks_.address(type); }
 
   private:
+    const KernelBinary& replacement(const KernelBinary& kernel) const;
+
     std::shared_ptr<Device> device_;
     PipelineStore pipelines_;
     Codebooks codebooks_;
+    std::vector<KernelBinary> replaced_;
 };
 
 }  // namespace vkmoe

@@ -8,7 +8,7 @@
 namespace vkmoe {
 
 uint64_t activation_row_bytes(Path path, uint64_t n_columns) {
-    return path == Path::kDot4 ? q8_row_bytes(n_columns) : n_columns * sizeof(float);
+    return activation_row_bytes(activation_layout(path), n_columns);
 }
 
 Path linear_path(KernelContext& context, Op op, TensorType type) {
@@ -39,10 +39,21 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
     return groups;
 }
 
-TileShape tile_shape(const DevicePlan&) {
-    // 64 invocations, 8 along the rows: a tile of 32 x 32, which needs 10 KiB of shared memory on dot4 and 16
-    // KiB on float32 for types with chunks of 64. Both fit every Vulkan device (16 KiB is the least allowed).
-    return TileShape{64, 4, 4, 8};
+MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
+    if (!uses_matrices(path)) {
+        // 64 invocations, 8 along the rows, with 4 x 4 sums each: a tile of 32 x 32, which needs 10 KiB of
+        // shared memory on dot4 and 16 KiB on float32 for types with chunks of 64. Both fit every Vulkan
+        // device (16 KiB is the least allowed).
+        return {{64, 4, 4, 8}, 32, 32};
+    }
+    if (std::find(plan.path_order.begin(), plan.path_order.end(), path) == plan.path_order.end()) {
+        const std::string& missing = missing_for(plan, path);
+        fail(ErrorCode::kUnsupported, "the path {} is not in use on this device: {}", path_name(path),
+             missing.empty() ? "VKMOE_PATH asks for another" : "it lacks " + missing);
+    }
+    const MatrixPlan& matrices = matrix_plan(plan, path);
+    const MatrixTile& tile = use == TileUse::kExperts ? matrices.experts : matrices.dense;
+    return {tile.constants(), tile.tile_rows(), tile.tile_tokens()};
 }
 
 }  // namespace vkmoe

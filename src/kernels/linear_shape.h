@@ -4,10 +4,11 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace vkmoe {
 
-/// Rows of activations as a matrix kernel on this path reads them: packed int8 on kDot4, float32 elsewhere.
+/// Bytes of a row of activations as a matrix kernel on this path reads it.
 uint64_t activation_row_bytes(Path path, uint64_t n_columns);
 
 /// The path that matrix kernels of this weight type take, and so how their activations must come.
@@ -27,16 +28,16 @@ TeamShape team_shape(const DevicePlan& plan, Path path);
 /// Groups in x that cover n_rows, by teams of rows_per_team; Error(kUnsupported) beyond 65535.
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team);
 
-/// The tile of matmul/tile.glsl: (rows * row_lanes) weight rows by (tokens * token_lanes) tokens. One shape
-/// for all types, so that one grouping of routes serves matrices of different types.
-struct TileShape {
-    uint32_t workgroup_size;
+/// A tile of a matmul kernel: of matmul/tile.glsl, or of matmul/coopmat_tile.glsl on paths with cooperative
+/// matrices.
+struct MatmulTile {
+    std::vector<uint32_t> constants;  ///< the kernel's specialization constants
     uint32_t rows;
     uint32_t tokens;
-    uint32_t row_lanes;
-    uint32_t tile_rows() const { return rows * row_lanes; }
-    uint32_t tile_tokens() const { return tokens * (workgroup_size / row_lanes); }
 };
-TileShape tile_shape(const DevicePlan& plan);
+enum class TileUse : uint8_t { kDense, kExperts };
+/// One tile for all types of weights. Not for the scalar path, which has none. Error(kUnsupported) for a path
+/// of cooperative matrices that the plan's order leaves out: the device was made without it.
+MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use);
 
 }  // namespace vkmoe

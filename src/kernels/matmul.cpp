@@ -21,11 +21,10 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, tile_tokens});
         dispatch.groups[0] = row_groups(shape, args.n_rows, 1);
     } else {
-        TileShape tile = tile_shape(context.plan());
-        tile_tokens = tile.tile_tokens();
-        dispatch.pipeline =
-            context.pipeline(kernel, {tile.workgroup_size, tile.rows, tile.tokens, tile.row_lanes});
-        dispatch.groups[0] = args.n_rows / tile.tile_rows() + (args.n_rows % tile.tile_rows() != 0);
+        const MatmulTile tile = matmul_tile(context.plan(), kernel.key.path, TileUse::kDense);
+        tile_tokens = tile.tokens;
+        dispatch.pipeline = context.pipeline(kernel, tile.constants);
+        dispatch.groups[0] = args.n_rows / tile.rows + (args.n_rows % tile.rows != 0);
     }
     dispatch.groups[1] = args.n_tokens / tile_tokens + (args.n_tokens % tile_tokens != 0);
     if (dispatch.groups[0] > 65535 || dispatch.groups[1] > 65535) {
@@ -38,6 +37,12 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
 
 Dispatch linear(KernelContext& context, const MatmulArgs& args) {
     return args.n_tokens <= kMaxMatvecTokens ? matvec(context, args) : matmul(context, args);
+}
+
+ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens) {
+    // All matrix kernels for few tokens have the same paths for a type, and so have those for many.
+    const Op op = n_tokens <= kMaxMatvecTokens ? Op::kMatvec : Op::kMatmul;
+    return activation_layout(linear_path(context, op, type));
 }
 
 }  // namespace vkmoe

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/matvec.h"
 
 namespace vkmoe {
@@ -7,7 +8,10 @@ namespace vkmoe {
 /// As matvec, for any number of tokens, in tiles (on the scalar path in groups of kMaxMatvecTokens).
 Dispatch matmul(KernelContext& context, const MatmulArgs& args);
 
-/// matvec for few tokens, else matmul: both read activations alike.
+/// matvec for at most kMaxMatvecTokens tokens, else matmul; x as linear_layout says.
 Dispatch linear(KernelContext& context, const MatmulArgs& args);
+
+/// How the matrix kernels for so many tokens, of experts too, read activations.
+ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens);
 
 }  // namespace vkmoe

@@ -11,6 +11,7 @@ enum class Op : uint8_t {
     kEmbedRows,         ///< rows of an embedding table by token id, as float32
     kRmsNorm,           ///< root-mean-square norm of rows, times a weight
     kQuantizeQ8,        ///< float32 rows to packed int8 with a scale and a sum for every 32
+    kPackFloat16,       ///< float32 rows to float16 with a power of two for each
     kMatvec,            ///< weights times a few columns (decode)
     kMatmul,            ///< weights times many columns (prefill)
     kExpertMatvec,      ///< each (token, slot) by its own expert, a few tokens
@@ -28,7 +29,7 @@ enum class Op : uint8_t {
     kCombine,          ///< weighted sum of expert outputs, the shared expert and the residual
     kArgmax,           ///< the index of the largest of a row; the lower one of a tie
 };
-inline constexpr uint32_t kOpCount = 18;
+inline constexpr uint32_t kOpCount = 19;
 
 std::string_view op_name(Op op);
 

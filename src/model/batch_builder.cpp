@@ -1,6 +1,6 @@
 #include "model/batch_builder.h"
 
-#include "kernels/linear_shape.h"
+#include "kernels/pack_float16.h"
 #include "kernels/rms_norm.h"
 #include "model/model.h"
 
@@ -22,16 +22,33 @@ void BatchBuilder::add(std::vector<Dispatch> dispatches) {
     std::move(dispatches.begin(), dispatches.end(), std::back_inserter(dispatches_));
 }
 
-bool BatchBuilder::reads_q8(TensorType type) const {
-    // All matrix kernels of a type have the same paths, so that one of them stands for all.
-    return linear_path(kernels(), Op::kMatvec, type) == Path::kDot4;
+ActivationLayout BatchBuilder::layout(TensorType type, uint32_t n_tokens) const {
+    return linear_layout(kernels(), type, n_tokens);
+}
+
+Rows BatchBuilder::rows_for(const RowBuffers& buffers, uint32_t n_tokens,
+                            std::initializer_list<TensorType> readers) const {
+    Rows rows;
+    for (TensorType type : readers) {
+        const ActivationLayout wanted = layout(type, n_tokens);
+        if (wanted == ActivationLayout::kQ8) rows.q8 = buffers.q8.address;
+        if (wanted == ActivationLayout::kFloat16) rows.f16 = buffers.f16.address;
+        if (wanted != ActivationLayout::kQ8) rows.f32 = buffers.f32.address;
+    }
+    return rows;
+}
+
+void BatchBuilder::pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns) {
+    if (rows.f16 == 0) return;
+    add(pack_float16(kernels(),
+                     {.input = rows.f32, .output = rows.f16, .n_rows = n_rows, .n_columns = n_columns}));
 }
 
 void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y,
                           uint32_t n_rows, uint64_t residual) {
     add(vkmoe::linear(kernels(), {.type = matrix.type,
                                   .weights = matrix.address,
-                                  .x = reads_q8(matrix.type) ? x.q8 : x.f32,
+                                  .x = x.in(layout(matrix.type, n_rows)),
                                   .y = y,
                                   .residual = residual,
                                   .n_rows = matrix.n_rows,
@@ -42,10 +59,7 @@ void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Ro
 
 Rows BatchBuilder::norm(const Vector& weight, uint64_t x, uint32_t n_rows,
                         std::initializer_list<TensorType> readers) {
-    auto is_q8 = [&](TensorType type) { return reads_q8(type); };
-    Rows rows;
-    if (std::any_of(readers.begin(), readers.end(), is_q8)) rows.q8 = workspace_.normed_q8.address;
-    if (!std::all_of(readers.begin(), readers.end(), is_q8)) rows.f32 = workspace_.normed.address;
+    const Rows rows = rows_for(workspace_.normed, n_rows, readers);
     add(rms_norm(kernels(), {.input = x,
                              .weight = weight.address,
                              .output = rows.f32,
@@ -53,6 +67,7 @@ Rows BatchBuilder::norm(const Vector& weight, uint64_t x, uint32_t n_rows,
                              .n_rows = n_rows,
                              .n_columns = hyper().n_embedding,
                              .epsilon = hyper().norm_epsilon}));
+    pack(rows, n_rows, hyper().n_embedding);
     return rows;
 }
 

@@ -27,8 +27,14 @@ class BatchBuilder {
     void add(std::vector<Dispatch> dispatches);
     const std::vector<Dispatch>& dispatches() const { return dispatches_; }
 
-    /// Whether `linear` reads packed int8 where the weights are of this type.
-    bool reads_q8(TensorType type) const;
+    /// How matrix kernels for so many tokens read activations where the weights are of this type.
+    ActivationLayout layout(TensorType type, uint32_t n_tokens) const;
+    /// Where to write rows that matrices of these types read, for so many tokens. What wrote them is followed
+    /// by pack().
+    Rows rows_for(const RowBuffers& buffers, uint32_t n_tokens,
+                  std::initializer_list<TensorType> readers) const;
+    /// Completes rows with what is made from their float32 form.
+    void pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns);
     /// y = matrix . x (+ residual) for n_rows rows of x.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,
                 uint64_t residual = 0);

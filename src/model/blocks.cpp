@@ -6,13 +6,16 @@
 #include "kernels/embed_rows.h"
 #include "kernels/expert_matmul.h"
 #include "kernels/expert_matvec_sum.h"
+#include "kernels/linear_shape.h"
 #include "kernels/qk_norm_rope.h"
 #include "kernels/quantize_q8.h"
 #include "kernels/rms_norm.h"
 #include "kernels/router.h"
+#include "kernels/router_statistics.h"
 #include "kernels/swiglu.h"
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace vkmoe {
@@ -32,14 +35,14 @@ void add_row_norm(BatchBuilder& batch, const Vector& weight, uint64_t rows) {
 /// silu(gate) * up from the workspace, in the form that a matrix of this type reads.
 Rows add_swiglu(BatchBuilder& batch, uint32_t n_rows, uint32_t n_columns, TensorType reader) {
     Workspace& workspace = batch.workspace();
-    Rows inner =
-        batch.reads_q8(reader) ? Rows{0, workspace.inner_q8.address} : Rows{workspace.inner.address, 0};
+    const Rows inner = batch.rows_for(workspace.inner, batch.n_tokens(), {reader});
     batch.add(swiglu(batch.kernels(), {.gate = workspace.gate.address,
                                        .up = workspace.up.address,
                                        .output = inner.f32,
                                        .output_q8 = inner.q8,
                                        .n_rows = n_rows,
                                        .n_columns = n_columns}));
+    batch.pack(inner, n_rows, n_columns);
     return inner;
 }
 
@@ -59,19 +62,18 @@ void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t x_gat
                           .n_columns = hyper.n_embedding,
                           .n_pairs = n_pairs,
                           .x_divisor = hyper.n_experts_used};
-    Rows inner{workspace.inner.address, 0};
+    Rows inner{.f32 = workspace.inner.f32.address};
     if (experts.gate_type == experts.up_type) {
-        args.y = workspace.inner.address;
+        args.y = workspace.inner.f32.address;
         args.gated = true;
         args.second_offset = experts.up_offset;
         args.label = "experts gate+up";
         batch.add(expert_matvec(batch.kernels(), args));
-        if (batch.reads_q8(experts.down_type)) {
-            inner = {0, workspace.inner_q8.address};
-            batch.add(quantize_q8(batch.kernels(), {.input = workspace.inner.address,
-                                                    .output = inner.q8,
-                                                    .n_rows = n_pairs,
-                                                    .n_columns = inner_width}));
+        if (batch.layout(experts.down_type, batch.n_tokens()) == ActivationLayout::kQ8) {
+            inner.q8 = workspace.inner.q8.address;
+            batch.add(quantize_q8(
+                batch.kernels(),
+                {.input = inner.f32, .output = inner.q8, .n_rows = n_pairs, .n_columns = inner_width}));
         }
     } else {
         args.y = workspace.gate.address;
@@ -85,19 +87,20 @@ void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t x_gat
         batch.add(expert_matvec(batch.kernels(), args));
         inner = add_swiglu(batch, n_pairs, inner_width, experts.down_type);
     }
-    batch.add(expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
-                                                  .experts = experts.table,
-                                                  .ids = workspace.expert_ids.address,
-                                                  .weights = workspace.expert_weights.address,
-                                                  .x = inner.q8 ? inner.q8 : inner.f32,
-                                                  .y = workspace.stream.address,
-                                                  .residual = workspace.stream.address,
-                                                  .offset = experts.down_offset,
-                                                  .n_rows = hyper.n_embedding,
-                                                  .n_columns = inner_width,
-                                                  .n_tokens = batch.n_tokens(),
-                                                  .n_slots = hyper.n_experts_used,
-                                                  .label = "experts down"}));
+    batch.add(
+        expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
+                                            .experts = experts.table,
+                                            .ids = workspace.expert_ids.address,
+                                            .weights = workspace.expert_weights.address,
+                                            .x = inner.in(batch.layout(experts.down_type, batch.n_tokens())),
+                                            .y = workspace.stream.address,
+                                            .residual = workspace.stream.address,
+                                            .offset = experts.down_offset,
+                                            .n_rows = hyper.n_embedding,
+                                            .n_columns = inner_width,
+                                            .n_tokens = batch.n_tokens(),
+                                            .n_slots = hyper.n_experts_used,
+                                            .label = "experts down"}));
 }
 
 /// Many tokens: grouped by expert, so that each expert's weights are read once for a tile of them.
@@ -108,14 +111,21 @@ void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_ga
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     KernelContext& kernels = batch.kernels();
     const bool one_type = experts.gate_type == experts.up_type;
+    const DevicePlan& plan = kernels.plan();
+    const Path gate_path = linear_path(kernels, Op::kExpertMatmul, experts.gate_type);
+    const Path up_path = linear_path(kernels, Op::kExpertMatmul, experts.up_type);
+    const Path down_path = linear_path(kernels, Op::kExpertMatmul, experts.down_type);
+    // Groups beyond a matrix do nothing, so the grid of the smaller tiles serves gate and up.
+    const uint32_t inner_groups = std::max(expert_tile_rows(plan, gate_path, inner_width),
+                                           expert_tile_rows(plan, up_path, inner_width));
     batch.add(group_routes(kernels, {.ids = workspace.expert_ids.address,
                                      .grouped = workspace.grouped,
                                      .n_pairs = n_pairs,
                                      .n_experts = hyper.n_experts,
-                                     .tile_tokens = expert_tile_tokens(kernels.plan()),
-                                     .first_y = expert_tile_rows(kernels.plan(), inner_width),
+                                     .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
+                                     .first_y = inner_groups,
                                      .first_z = one_type ? 2u : 1u,
-                                     .second_y = expert_tile_rows(kernels.plan(), hyper.n_embedding),
+                                     .second_y = expert_tile_rows(plan, down_path, hyper.n_embedding),
                                      .second_z = 1}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = experts.table,
@@ -147,7 +157,7 @@ void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_ga
                                       .ids = workspace.expert_ids.address,
                                       .grouped = workspace.grouped,
                                       .second_dispatch = true,
-                                      .x = inner.q8 ? inner.q8 : inner.f32,
+                                      .x = inner.in(batch.layout(experts.down_type, batch.n_tokens())),
                                       .first_y = workspace.expert_output.address,
                                       .first_offset = experts.down_offset,
                                       .n_rows = hyper.n_embedding,
@@ -211,8 +221,7 @@ void add_attention(BatchBuilder& batch, uint32_t layer, QkNorm qk_norm) {
                                              .n_kv_heads = hyper.n_kv_heads,
                                              .head_dim = hyper.head_dim,
                                              .n_context = batch.cache().n_context()}));
-    const bool packed = batch.reads_q8(weights.attention_output.type);
-    Rows attended = packed ? Rows{0, workspace.attended_q8.address} : Rows{workspace.attended.address, 0};
+    const Rows attended = batch.rows_for(workspace.attended, n, {weights.attention_output.type});
     batch.add(
         attention(batch.kernels(), {.q = workspace.q.address,
                                     .k_cache = batch.cache().keys(layer),
@@ -230,6 +239,7 @@ void add_attention(BatchBuilder& batch, uint32_t layer, QkNorm qk_norm) {
                                     .n_splits = attention_splits(batch.kernels().plan(), n, hyper.n_heads,
                                                                  hyper.n_kv_heads, batch.cache().n_context()),
                                     .scale = 1.0f / std::sqrt(static_cast<float>(hyper.head_dim))}));
+    batch.pack(attended, n, weights.attention_output.n_columns);
     batch.linear("attention output", weights.attention_output, attended, workspace.stream.address, n,
                  workspace.stream.address);
 }
@@ -267,8 +277,16 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
                       .n_slots = hyper.n_experts_used,
                       .renormalize = hyper.renormalize_experts,
                       .scale = hyper.expert_weight_scale}));
-    const uint64_t x_gate = batch.reads_q8(experts.gate_type) ? x.q8 : x.f32;
-    const uint64_t x_up = batch.reads_q8(experts.up_type) ? x.q8 : x.f32;
+    if (workspace.router_sums.size != 0) {
+        const uint64_t sums_bytes = 2 * uint64_t{hyper.n_experts} * sizeof(float);
+        batch.add(router_statistics(
+            batch.kernels(), {.logits = workspace.router_logits.address,
+                              .sums = workspace.router_sums.slice(layer * sums_bytes, sums_bytes).address,
+                              .n_tokens = n,
+                              .n_experts = hyper.n_experts}));
+    }
+    const uint64_t x_gate = x.in(batch.layout(experts.gate_type, n));
+    const uint64_t x_up = x.in(batch.layout(experts.up_type, n));
     if (n <= kMaxMatvecTokens) {
         add_experts_few(batch, experts, x_gate, x_up);
     } else {

@@ -28,6 +28,17 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
     upload_arena = std::make_unique<Arena>(device, MemoryKind::kUpload, "batch input");
     readback_arena = std::make_unique<Arena>(device, MemoryKind::kReadback, "batch output");
     Arena& arena = *device_arena;
+    const std::vector<Path>& paths = device->plan().path_order;
+    const bool packs_float16 = std::any_of(paths.begin(), paths.end(), [](Path path) {
+        return activation_layout(path) == ActivationLayout::kFloat16;
+    });
+    const auto rows = [&](uint64_t n_rows, uint64_t n_columns) {
+        RowBuffers buffers;
+        buffers.f32 = arena.allocate(floats(n_rows, n_columns));
+        buffers.q8 = arena.allocate(n_rows * q8_row_bytes(n_columns));
+        if (packs_float16) buffers.f16 = arena.allocate(n_rows * float16_row_bytes(n_columns));
+        return buffers;
+    };
 
     const uint64_t n = max_tokens;
     const uint64_t q_width = uint64_t{hyper.n_heads} * hyper.head_dim;
@@ -35,13 +46,11 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
     tokens = upload_arena->allocate(n * sizeof(int32_t));
     positions = upload_arena->allocate(n * sizeof(int32_t));
     stream = arena.allocate(floats(n, hyper.n_embedding));
-    normed = arena.allocate(floats(n, hyper.n_embedding));
-    normed_q8 = arena.allocate(n * q8_row_bytes(hyper.n_embedding));
+    normed = rows(n, hyper.n_embedding);
     q = arena.allocate(floats(n, q_width));
     k = arena.allocate(floats(n, kv_width));
     v = arena.allocate(floats(n, kv_width));
-    attended = arena.allocate(floats(n, q_width));
-    attended_q8 = arena.allocate(n * q8_row_bytes(q_width));
+    attended = rows(n, q_width);
 
     // A batch of any size up to the largest may come; small ones split the context further.
     uint64_t scratch = 0;
@@ -74,8 +83,7 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
     }
     gate = arena.allocate(floats(inner_rows, inner_width));
     up = arena.allocate(floats(inner_rows, inner_width));
-    inner = arena.allocate(floats(inner_rows, inner_width));
-    inner_q8 = arena.allocate(inner_rows * q8_row_bytes(inner_width));
+    inner = rows(inner_rows, inner_width);
 
     logits = arena.allocate(floats(max_logit_rows, hyper.n_vocabulary));
     logits_readback = readback_arena->allocate(floats(max_logit_rows, hyper.n_vocabulary));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/arena.h"
+#include "kernels/activation.h"
 #include "kernels/group_routes.h"
 #include "model/hyper_parameters.h"
 
@@ -10,10 +11,22 @@ namespace vkmoe {
 
 class Model;
 
-/// Rows of activations in the forms that their readers want: float32, or packed int8 for the dot4 path.
+/// The same rows of activations in the layouts that their readers want: addresses, 0 where nobody does.
 struct Rows {
     uint64_t f32 = 0;
     uint64_t q8 = 0;
+    uint64_t f16 = 0;  ///< packed from f32, which is then there too
+
+    uint64_t in(ActivationLayout layout) const {
+        return layout == ActivationLayout::kQ8 ? q8 : layout == ActivationLayout::kFloat16 ? f16 : f32;
+    }
+};
+
+/// Memory for rows in every layout; f16 is empty where no path of the device reads it.
+struct RowBuffers {
+    Allocation f32;
+    Allocation q8;
+    Allocation f16;
 };
 
 /// Device memory for the activations of one batch of at most max_tokens tokens, laid out once for a session:
@@ -31,24 +44,22 @@ struct Workspace {
     Allocation tokens;     ///< int32 [max_tokens]
     Allocation positions;  ///< int32 [max_tokens]
 
-    Allocation stream;     ///< the residual stream: float32 [max_tokens, n_embedding]
-    Allocation normed;     ///< float32 [max_tokens, n_embedding]
-    Allocation normed_q8;  ///< packed [max_tokens, n_embedding]
-    Allocation q;          ///< float32 [max_tokens, n_heads * head_dim]
-    Allocation k;          ///< float32 [max_tokens, n_kv_heads * head_dim]
-    Allocation v;          ///< float32 [max_tokens, n_kv_heads * head_dim]
-    Allocation attended;   ///< float32 [max_tokens, n_heads * head_dim]
-    Allocation attended_q8;
+    Allocation stream;    ///< the residual stream: float32 [max_tokens, n_embedding]
+    RowBuffers normed;    ///< [max_tokens, n_embedding]
+    Allocation q;         ///< float32 [max_tokens, n_heads * head_dim]
+    Allocation k;         ///< float32 [max_tokens, n_kv_heads * head_dim]
+    Allocation v;         ///< float32 [max_tokens, n_kv_heads * head_dim]
+    RowBuffers attended;  ///< [max_tokens, n_heads * head_dim]
     Allocation attention_scratch;
     Allocation router_logits;   ///< float32 [max_tokens, n_experts]
     Allocation expert_ids;      ///< uint32 [max_tokens, n_experts_used]
     Allocation expert_weights;  ///< float32 [max_tokens, n_experts_used]
     Allocation expert_counts;   ///< uint32 [n_layers, n_experts]: how often each was chosen, ever rising
+    Allocation router_sums;     ///< float32 [n_layers, n_experts, 2] of router_statistics; empty: not wanted
     GroupedRoutes grouped;
     Allocation gate;   ///< float32 [rows, n_feed_forward] where rows: tokens, or tokens * n_experts_used
     Allocation up;     ///< likewise
-    Allocation inner;  ///< silu(gate) * up
-    Allocation inner_q8;
+    RowBuffers inner;  ///< silu(gate) * up
     Allocation expert_output;    ///< float32 [max_tokens, n_experts_used, n_embedding]
     Allocation logits;           ///< float32 [max_logit_rows, n_vocabulary]
     Allocation logits_readback;  ///< the same on the host's side

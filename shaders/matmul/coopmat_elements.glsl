@@ -1,0 +1,34 @@
+// Single elements of the sums, whose layout VK_KHR_cooperative_matrix leaves to the driver: through shared memory, one
+// matrix of each subgroup at a time.
+#ifndef VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
+#define VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
+
+shared float elements[ROW_TEAMS * TOKEN_TEAMS * M * N];
+
+#if !defined(VKMOE_PATH_COOPMAT_INT8)
+void shrink_sums() {
+    [[unroll]] for (uint r = 0; r < ROW_MATRICES; ++r) {
+        coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> factors;  // the same in all tokens of a row
+        coopMatLoad(factors, shrinking, team_row(r), 0, gl_CooperativeMatrixLayoutColumnMajor);
+        [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) sums[r * TOKEN_MATRICES + t] *= factors;
+    }
+}
+#endif
+
+void store_sums() {
+    uint base = gl_SubgroupID * M * N;
+    [[unroll]] for (uint r = 0; r < ROW_MATRICES; ++r) {
+        [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
+            coopMatStore(sums[r * TOKEN_MATRICES + t], elements, base, M, gl_CooperativeMatrixLayoutColumnMajor);
+            subgroupBarrier();
+            [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < M * N; i += gl_SubgroupSize) {
+                uint row = team_row(r) + i % M;
+                uint token = team_token(t) + i / M;
+                store_sum(row, token, finished(row, token, elements[base + i]));
+            }
+            subgroupBarrier();
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,84 @@
+// A tile of TILE_ROWS weight rows by TILE_TOKENS tokens, computed by one workgroup with cooperative matrices: one chunk of
+// every row and the same columns of every token are staged in shared memory, then multiplied by teams of invocations. A
+// team (a subgroup; the workgroup where SCOPE says so) holds ROW_MATRICES x TOKEN_MATRICES matrices of M x N sums in
+// float32; ROW_TEAMS x TOKEN_TEAMS teams make the tile. All of it is chosen by the plan (src/gpu/matrix_plan.h).
+//
+// The including shader defines weight_row_of, token_row_of and store_sum, and calls multiply_tile() in uniform control flow.
+//
+// What is staged and how it is multiplied differs: float16 (coopmat, coopmat2) or int8 (coopmat_int8). Shared rows are
+// padded to an odd number of 16-byte vectors, so that eight neighbouring rows lie in different banks.
+#ifndef VKMOE_SHADERS_MATMUL_COOPMAT_TILE_GLSL
+#define VKMOE_SHADERS_MATMUL_COOPMAT_TILE_GLSL
+
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#if defined(VKMOE_PATH_COOPMAT2)
+#extension GL_NV_cooperative_matrix2 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int32 : require
+#endif
+#if defined(VKMOE_PATH_COOPMAT_INT8)
+#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
+#else
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
+
+#include "quant/quant.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint M = 16;
+layout(constant_id = 2) const uint N = 16;
+layout(constant_id = 3) const uint K = 16;
+layout(constant_id = 4) const uint ROW_MATRICES = 2;
+layout(constant_id = 5) const uint TOKEN_MATRICES = 2;
+layout(constant_id = 6) const uint ROW_TEAMS = 2;
+layout(constant_id = 7) const uint TOKEN_TEAMS = 2;
+layout(constant_id = 8) const int SCOPE = gl_ScopeSubgroup;
+
+const uint TILE_ROWS = M * ROW_MATRICES * ROW_TEAMS;
+const uint TILE_TOKENS = N * TOKEN_MATRICES * TOKEN_TEAMS;
+
+uint team_index() { return SCOPE == gl_ScopeSubgroup ? gl_SubgroupID : 0u; }
+/// The first row and token of this team's matrix r or t, in the tile.
+uint team_row(uint r) { return (team_index() % ROW_TEAMS * ROW_MATRICES + r) * M; }
+uint team_token(uint t) { return (team_index() / ROW_TEAMS * TOKEN_MATRICES + t) * N; }
+
+/// Where row i of the tile's weights, and token i's activations, are; defined by the including shader. So is what becomes
+/// of the sum of a row and a token, some of which may lie beyond the matrix.
+uvec2 weight_row_of(uint i);
+uvec2 token_row_of(uint i);
+void store_sum(uint i, uint t, float sum);
+
+coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
+
+#if defined(VKMOE_PATH_COOPMAT_INT8)
+#include "matmul/coopmat_int8.glsl"
+#else
+#include "matmul/coopmat_float16.glsl"
+#endif
+
+#if defined(VKMOE_PATH_COOPMAT2)
+#include "matmul/coopmat_elements2.glsl"
+#else
+#include "matmul/coopmat_elements.glsl"
+#endif
+
+/// Every invocation of the workgroup must call it.
+void multiply_tile(uint n_columns) {
+    [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
+        sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
+    }
+    begin_tile(n_columns);
+    barrier();
+    uint n_chunks = n_columns / (32u * CHUNK_RUNS);
+    [[dont_unroll]] for (uint chunk = 0; chunk < n_chunks; ++chunk) {
+        stage_weights(chunk);
+        stage_tokens(chunk, n_columns);
+        barrier();
+        multiply_staged(chunk);
+        barrier();
+    }
+    store_sums();
+}
+
+#endif

@@ -1,0 +1,34 @@
+#version 460
+// y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]), for many tokens, with cooperative matrices: one workgroup a tile
+// (coopmat_tile.glsl). Launch: x covers tiles of rows, y tiles of tokens.
+#extension GL_GOOGLE_include_directive : require
+#include "common/memory.glsl"
+#include "matmul/params.h"
+
+layout(push_constant) uniform Push { MatmulParams params; };
+
+uvec2 codebook() { return params.codebook; }
+
+#include "matmul/coopmat_tile.glsl"
+
+uvec2 weight_row_of(uint i) {
+    uint row = min(gl_WorkGroupID.x * TILE_ROWS + i, params.n_rows - 1u);
+    return advance(params.weights, row, row_stride(params.n_columns));
+}
+
+uvec2 token_row_of(uint i) {
+    uint token = min(gl_WorkGroupID.y * TILE_TOKENS + i, params.n_tokens - 1u);
+    return advance(params.x, token, params.x_stride);
+}
+
+void store_sum(uint i, uint t, float sum) {
+    uint row = gl_WorkGroupID.x * TILE_ROWS + i;
+    uint token = gl_WorkGroupID.y * TILE_TOKENS + t;
+    if (row >= params.n_rows || token >= params.n_tokens) return;
+    if (!is_null(params.residual)) {
+        sum += Floats(advance(params.residual, token, params.y_stride * 4u)).at[row];
+    }
+    FloatsOut(advance(params.y, token, params.y_stride * 4u)).at[row] = sum;
+}
+
+void main() { multiply_tile(params.n_columns); }

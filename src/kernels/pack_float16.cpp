@@ -1,0 +1,36 @@
+#include "kernels/pack_float16.h"
+
+#include "base/error.h"
+#include "elementwise/params.h"
+#include "kernels/activation.h"
+#include "kernels/elementwise.h"
+
+namespace vkmoe {
+
+Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
+    const Op op = Op::kPackFloat16;
+    require_address(op, "input", args.input, 16);
+    require_address(op, "output", args.output, 16);
+    require_multiple(op, "n_columns", args.n_columns, 32);
+    require_multiple(op, "n_rows", args.n_rows, 1);
+    const uint32_t stride = checked_stride(op, "input_stride", args.input_stride, args.n_columns);
+    // Shaders count the bytes of a packed row in 32 bits.
+    if (args.n_columns > (1u << 30))
+        fail(ErrorCode::kInvalidArgument, "{}: {} columns; at most 2^30 are possible", op_name(op),
+             args.n_columns);
+
+    const KernelBinary& kernel = find_kernel(context, op, args.path);
+    const bool scalar = kernel.key.path == Path::kScalar;
+    Dispatch dispatch;
+    dispatch.pipeline = context.pipeline(
+        kernel,
+        {scalar ? context.plan().workgroup_size : wide_workgroup(context.device(), args.n_columns / 8, 512)});
+    dispatch.label = "pack_float16";
+    dispatch.set_push(PackFloat16Params{args.input, args.output, args.n_rows, args.n_columns, stride, 0});
+    dispatch.groups = linear_grid(args.n_rows);
+    dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
+    dispatch.write(args.output, args.n_rows * float16_row_bytes(args.n_columns));
+    return dispatch;
+}
+
+}  // namespace vkmoe
