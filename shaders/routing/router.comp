@@ -27,8 +27,11 @@ layout(push_constant) uniform Push { RouterParams params; };
 struct Row {
     float largest;  // logit, where there is a softmax over all experts
     float total;    // of exp(logit - largest)
-    bool has_nan;
+    bool is_nan;    // so all weights are: said here, for not every driver's exp() passes a NaN on
 };
+
+/// Whether inf - inf is among a softmax's differences to its largest logit.
+bool is_infinite(float x) { return (floatBitsToUint(x) & 0x7FFFFFFFu) == 0x7F800000u; }
 
 /// The score by which an expert is chosen, before the bias; and what its weight is made of.
 float score_of(float logit, Row row) {
@@ -82,6 +85,7 @@ void store_weights(uint token, float chosen[kSlots], uint experts[kSlots], Row r
     if (kScore == kScoreSoftmaxOfChosen) {
         float largest = chosen[0];
         for (uint s = 1; s < kSlots; ++s) largest = max(largest, chosen[s]);
+        row.is_nan = row.is_nan || is_infinite(largest);
         float total = 0.0;
         for (uint s = 0; s < kSlots; ++s) {
             chosen[s] = exp(chosen[s] - largest);
@@ -95,8 +99,7 @@ void store_weights(uint token, float chosen[kSlots], uint experts[kSlots], Row r
         for (uint s = 0; s < kSlots; ++s) sum += chosen[s];
         factor /= max(sum + params.sum_offset, params.least_sum);
     }
-    // A softmax over all experts passes a NaN on by itself.
-    if (kScore != kScoreSoftmax && row.has_nan) factor = uintBitsToFloat(0x7FC00000u);
+    if (row.is_nan) factor = uintBitsToFloat(0x7FC00000u);
     FloatsOut weights = FloatsOut(params.weights);
     for (uint s = 0; s < kSlots; ++s) {
         float weight = chosen[s] * factor;
@@ -133,10 +136,11 @@ void main() {
     for (uint e = 0; e < params.n_experts; ++e) {
         uint key = order_key(logits.at[e]);
         largest_key = max(largest_key, key);
-        row.has_nan = row.has_nan || key == kNanKey;
+        row.is_nan = row.is_nan || key == kNanKey;
     }
     if (kScore == kScoreSoftmax) {
         row.largest = from_order_key(largest_key);
+        row.is_nan = row.is_nan || is_infinite(row.largest);
         for (uint e = 0; e < params.n_experts; ++e) row.total += exp(logits.at[e] - row.largest);
     }
 
@@ -191,7 +195,7 @@ void main() {
                 bool is_left = (taken[e / 32u] >> (e % 32u) & 1u) == 0u;
                 if (is_left && is_near(logits.at[e], most)) total += exp(logits.at[e] - most);
             }
-            chosen[s] = 1.0 / total;
+            chosen[s] = is_infinite(most) ? uintBitsToFloat(0x7FC00000u) : 1.0 / total;
         } else {
             chosen[s] = score_of(logits.at[expert], row);
         }
@@ -252,9 +256,9 @@ void main() {
             if (keys[i] != 0u) row.total += exp(from_order_key(keys[i]) - row.largest);
         }
         row.total = subgroupAdd(row.total);
-    } else {
-        row.has_nan = subgroupOr(has_nan) != 0u;
+        row.is_nan = is_infinite(row.largest);
     }
+    row.is_nan = row.is_nan || subgroupOr(has_nan) != 0u;
 
     float chosen[kSlots];
     uint experts[kSlots];
@@ -293,7 +297,8 @@ void main() {
                 float logit = from_order_key(keys[i]);
                 if (keys[i] != 0u && is_near(logit, most)) total += exp(logit - most);
             }
-            chosen[s] = 1.0 / subgroupAdd(total);
+            total = subgroupAdd(total);
+            chosen[s] = is_infinite(most) ? uintBitsToFloat(0x7FC00000u) : 1.0 / total;
         } else {
             chosen[s] = score_of(kByScore == 0u ? from_order_key(best) : logits.at[expert], row);
         }
