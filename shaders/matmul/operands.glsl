@@ -66,15 +66,17 @@ float dot_run(Operand weights, Activation activation) {
         first += dot4(weights.q[i], activation.q[i]);
         second += dot4(weights.q[i + 4], activation.q[i + 4]);
     }
+    // Scales are multiplied first: those of MXFP4 reach 2^127, which an activation's can bring back to size.
+    vec2 scale = activation.scale_sum.x * weights.scale;
 #if defined(VKMOE_HALF_SCALES)
-    float product = weights.scale.x * float(first) + weights.scale.y * float(second);
+    float product = scale.x * float(first) + scale.y * float(second);
 #else
-    float product = weights.scale.x * float(first + second);
+    float product = scale.x * float(first + second);
 #endif
 #if defined(VKMOE_OFFSETS)
-    return activation.scale_sum.x * product - offset_product(weights.offset, activation.scale_sum);
+    return product - offset_product(weights.offset, activation.scale_sum);
 #else
-    return activation.scale_sum.x * product;
+    return product;
 #endif
 }
 

@@ -34,11 +34,15 @@ float largest_magnitude(std::span<const float> values) {
 void fill_block(std::mt19937& random, TensorType type, Weights kind, std::span<std::byte> block,
                 std::span<float> values) {
     float largest = 0;
+    bool overflows = false;
     do {
         fill_with_bits(random, block);
         dequantize_row(type, block.data(), values.data(), values.size());
         largest = largest_magnitude(values);
-    } while (kind == Weights::kSane && !(largest >= 0.25f && largest <= 4.0f));
+        // Scales of MXFP4 reach 2^127: numbers that overflow float32 here stay finite where products are of
+        // integers.
+        overflows = type == TensorType::kMXFP4 && std::isinf(largest);
+    } while (overflows || (kind == Weights::kSane && !(largest >= 0.25f && largest <= 4.0f)));
 }
 
 /// Types with one number a block hold ordinary numbers, most of which random bits are not.
