@@ -35,15 +35,15 @@ void main() {
     [[unroll]] for (uint v = 0u; v < 8u; ++v) values[v] = vec4(0.0);
     for (uint split = 0u; split < params.n_splits; ++split) {
         float part_sum = marks.at[2u * split + 1u];
-        // A part without rows has no numbers at all: what lies there may be NaN.
-        if (part_sum > 0.0) {
+        // A part without rows has no numbers at all: what lies there may be NaN. But a sum that is NaN counts.
+        if (part_sum != 0.0) {
             float weight = exp2(marks.at[2u * split] - greatest);
             sum = fma(weight, part_sum, sum);
             Floats4 numbers = Floats4(advance(part, split, params.head_dim * 4u));
             [[unroll]] for (uint v = 0u; v < kVectorsPerLane; ++v) values[v] += weight * numbers.at[v];
         }
     }
-    float factor = sum > 0.0 ? 1.0 / sum : 0.0;
+    float factor = sum != 0.0 ? 1.0 / sum : 0.0;
     [[unroll]] for (uint v = 0u; v < kVectorsPerLane; ++v) values[v] *= factor;
 
     if (!is_null(params.result)) {

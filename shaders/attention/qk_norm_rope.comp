@@ -94,15 +94,18 @@ void store_row(uvec2 row) {
 #else
     for (uint word = lane; word < HEAD_DIM / 4u; word += LANES) {
         uint block = word / 8u;
-        float greatest = 0.0;
-        for (uint i = 0u; i < 32u; ++i) greatest = max(greatest, abs(head[block * 32u + i]));
+        // On the bits an infinity beats all numbers and a NaN beats that, whatever max() does with NaN: the scale says so.
+        uint magnitude = 0u;
+        [[dont_unroll]] for (uint i = 0u; i < 32u; ++i) magnitude = max(magnitude, floatBitsToUint(head[block * 32u + i]) & 0x7FFFFFFFu);
+        float greatest = uintBitsToFloat(magnitude);
         // Below 2^-118 the inverse would overflow: such a block is zero.
-        bool zero = greatest < 3.0092655e-36;
-        float scale = zero ? 0.0 : greatest / 127.0;
-        float inverse = zero ? 0.0 : 127.0 / greatest;
+        bool zero = magnitude < 0x04800000u;
+        bool finite = magnitude < 0x7F800000u;
+        float scale = zero ? 0.0 : finite ? greatest / 127.0 : greatest;
+        float inverse = zero || !finite ? 0.0 : 127.0 / greatest;
         uint packed = 0u;
         [[unroll]] for (uint i = 0u; i < 4u; ++i) {
-            int number = int(clamp(roundEven(head[word * 4u + i] * inverse), -127.0, 127.0));
+            int number = finite ? int(clamp(roundEven(head[word * 4u + i] * inverse), -127.0, 127.0)) : 0;
             packed |= (uint(number) & 0xFFu) << (8u * i);
         }
         WordsOut(row).at[word] = packed;

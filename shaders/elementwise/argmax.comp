@@ -38,7 +38,7 @@ Best workgroup_best(Best best) {
     partial_indices[invocation()] = best.index;
     barrier();
     if (invocation() == 0u) {
-        for (uint i = 1; i < gl_WorkGroupSize.x; ++i) consider(best, partial_keys[i], partial_indices[i]);
+        [[dont_unroll]] for (uint i = 1; i < gl_WorkGroupSize.x; ++i) consider(best, partial_keys[i], partial_indices[i]);
     }
     return best;
 #else

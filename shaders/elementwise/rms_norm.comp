@@ -23,7 +23,7 @@ float workgroup_sum(float value) {
     partial_sums[invocation()] = value;
     barrier();
     float sum = 0.0;
-    for (uint i = 0; i < gl_WorkGroupSize.x; ++i) sum += partial_sums[i];
+    [[dont_unroll]] for (uint i = 0; i < gl_WorkGroupSize.x; ++i) sum += partial_sums[i];
     return sum;
 }
 #else

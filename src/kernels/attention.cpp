@@ -64,18 +64,13 @@ Layout choose_layout(const DevicePlan& plan, Path path, const AttentionArgs& arg
     return layout;
 }
 
-void check(const AttentionArgs& args) {
-    require_address(kOp, "q", args.q, 16);
-    require_address(kOp, "k_cache", args.k_cache, 16);
-    require_address(kOp, "v_cache", args.v_cache, 16);
-    require_address(kOp, "positions", args.positions, 4);
+/// What both dispatches need.
+void check_outputs(const AttentionArgs& args) {
     require_optional_address(kOp, "out", args.out, 16);
     require_optional_address(kOp, "q8_out", args.q8_out, 16);
     require_multiple(kOp, "n_tokens", args.n_tokens, 1);
     require_multiple(kOp, "head_dim", args.head_dim, 32);
-    require_multiple(kOp, "n_kv_heads", args.n_kv_heads, 1);
-    require_multiple(kOp, "n_heads", args.n_heads, args.n_kv_heads);
-    require_multiple(kOp, "n_context", args.n_context, 1);
+    require_multiple(kOp, "n_heads", args.n_heads, 1);
     if (args.out == 0 && args.q8_out == 0)
         fail(ErrorCode::kInvalidArgument, "attention: neither out nor q8_out is given");
     if (args.head_dim > 256)
@@ -84,14 +79,24 @@ void check(const AttentionArgs& args) {
     if (args.n_splits == 0 || args.n_splits > kMaxSplits)
         fail(ErrorCode::kInvalidArgument, "attention: n_splits is {}: it must be 1 to {}", args.n_splits,
              kMaxSplits);
-    if (uint64_t{args.n_kv_heads} * args.n_context > 0xFFFFFFFFull || args.n_context > 0x7FFF0000u)
-        fail(ErrorCode::kUnsupported,
-             "attention: {} KV heads times a context of {} rows are more than 2^32 rows", args.n_kv_heads,
-             args.n_context);
     if (uint64_t{args.n_tokens} * args.n_heads * args.n_splits * 2 > 0x7FFFFFFFull)
         fail(ErrorCode::kUnsupported,
              "attention: {} tokens of {} heads in {} splits are too many for one dispatch", args.n_tokens,
              args.n_heads, args.n_splits);
+}
+
+void check_inputs(const AttentionArgs& args) {
+    require_address(kOp, "q", args.q, 16);
+    require_address(kOp, "k_cache", args.k_cache, 16);
+    require_address(kOp, "v_cache", args.v_cache, 16);
+    require_address(kOp, "positions", args.positions, 4);
+    require_multiple(kOp, "n_kv_heads", args.n_kv_heads, 1);
+    require_multiple(kOp, "n_heads", args.n_heads, args.n_kv_heads);
+    require_multiple(kOp, "n_context", args.n_context, 1);
+    if (uint64_t{args.n_kv_heads} * args.n_context > 0xFFFFFFFFull || args.n_context > 0x7FFF0000u)
+        fail(ErrorCode::kUnsupported,
+             "attention: {} KV heads times a context of {} rows are more than 2^32 rows", args.n_kv_heads,
+             args.n_context);
     // Not checked_stride: the last row may be followed by nothing, and rows of Q may lie within rows of QKV.
     if (args.q_stride % 4 != 0 || (args.q_stride != 0 && args.q_stride < args.n_heads * args.head_dim) ||
         args.q_stride >= (1u << 30))
@@ -110,7 +115,12 @@ uint32_t part_offset(const AttentionArgs& args) {
     return (args.n_tokens * args.n_heads * args.n_splits * 2 + 3) / 4 * 4;
 }
 
-Dispatch attend(KernelContext& context, const AttentionArgs& args, uint64_t scratch_bytes) {
+/// Where there are parts.
+uint64_t scratch_bytes(const AttentionArgs& args) {
+    return attention_scratch_bytes(args.n_tokens, args.n_heads, args.head_dim, args.n_splits, true);
+}
+
+Dispatch attend(KernelContext& context, const AttentionArgs& args) {
     const KernelBinary& kernel = find_kernel(context, kOp, args.path, args.kv_type);
     const Layout layout = choose_layout(context.plan(), kernel.key.path, args);
     const bool parts = needs_parts(args);
@@ -148,38 +158,9 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args, uint64_t scra
     dispatch.read(args.v_cache, cache_bytes);
     dispatch.read(args.positions, uint64_t{args.n_tokens} * 4);
     if (parts)
-        dispatch.write(args.scratch, scratch_bytes);
+        dispatch.write(args.scratch, scratch_bytes(args));
     else
         dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
-    return dispatch;
-}
-
-Dispatch reduce(KernelContext& context, const AttentionArgs& args, uint64_t scratch_bytes) {
-    const uint32_t row_floats = args.n_heads * args.head_dim;
-    AttentionReduceParams params{};
-    params.scratch = args.scratch;
-    params.result = args.out;
-    params.q8_out = args.q8_out;
-    params.n_rows = args.n_tokens * args.n_heads;
-    params.n_heads = args.n_heads;
-    params.head_dim = args.head_dim;
-    params.n_splits = args.n_splits;
-    params.part_offset = part_offset(args);
-    params.q8_row_bytes = static_cast<uint32_t>(q8_row_bytes(row_floats));
-
-    const KernelBinary& kernel = find_kernel(context, Op::kAttentionReduce, args.path);
-    const DevicePlan& plan = context.plan();
-    const bool alone = kernel.key.path == Path::kScalar || is_narrow(plan);
-    const uint32_t lanes_per_block = alone ? 1 : 8;
-    Dispatch dispatch;
-    dispatch.pipeline = context.pipeline(kernel, {plan.workgroup_size, lanes_per_block});
-    dispatch.label = "attention_reduce";
-    dispatch.set_push(params);
-    const uint64_t invocations = uint64_t{params.n_rows} * (args.head_dim / 32) * lanes_per_block;
-    dispatch.groups = linear_grid((invocations + plan.workgroup_size - 1) / plan.workgroup_size);
-    dispatch.read(args.scratch, scratch_bytes);
-    dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
-    dispatch.write(args.q8_out, args.n_tokens * q8_row_bytes(row_floats));
     return dispatch;
 }
 
@@ -205,13 +186,42 @@ uint64_t attention_scratch_bytes(uint32_t n_tokens, uint32_t n_heads, uint32_t h
 }
 
 std::vector<Dispatch> attention(KernelContext& context, const AttentionArgs& args) {
-    check(args);
-    const uint64_t scratch_bytes =
-        attention_scratch_bytes(args.n_tokens, args.n_heads, args.head_dim, args.n_splits, args.q8_out != 0);
-    if (scratch_bytes != 0) require_address(kOp, "scratch", args.scratch, 16);
-    std::vector<Dispatch> dispatches{attend(context, args, scratch_bytes)};
-    if (needs_parts(args)) dispatches.push_back(reduce(context, args, scratch_bytes));
-    return dispatches;
+    check_outputs(args);
+    check_inputs(args);
+    if (!needs_parts(args)) return {attend(context, args)};
+    require_address(kOp, "scratch", args.scratch, 16);
+    return {attend(context, args), attention_reduce(context, args)};
+}
+
+Dispatch attention_reduce(KernelContext& context, const AttentionArgs& args) {
+    check_outputs(args);
+    require_address(Op::kAttentionReduce, "scratch", args.scratch, 16);
+    const uint32_t row_floats = args.n_heads * args.head_dim;
+    AttentionReduceParams params{};
+    params.scratch = args.scratch;
+    params.result = args.out;
+    params.q8_out = args.q8_out;
+    params.n_rows = args.n_tokens * args.n_heads;
+    params.n_heads = args.n_heads;
+    params.head_dim = args.head_dim;
+    params.n_splits = args.n_splits;
+    params.part_offset = part_offset(args);
+    params.q8_row_bytes = static_cast<uint32_t>(q8_row_bytes(row_floats));
+
+    const KernelBinary& kernel = find_kernel(context, Op::kAttentionReduce, args.path);
+    const DevicePlan& plan = context.plan();
+    const bool alone = kernel.key.path == Path::kScalar || is_narrow(plan);
+    const uint32_t lanes_per_block = alone ? 1 : 8;
+    Dispatch dispatch;
+    dispatch.pipeline = context.pipeline(kernel, {plan.workgroup_size, lanes_per_block});
+    dispatch.label = "attention_reduce";
+    dispatch.set_push(params);
+    const uint64_t invocations = uint64_t{params.n_rows} * (args.head_dim / 32) * lanes_per_block;
+    dispatch.groups = linear_grid((invocations + plan.workgroup_size - 1) / plan.workgroup_size);
+    dispatch.read(args.scratch, scratch_bytes(args));
+    dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
+    dispatch.write(args.q8_out, args.n_tokens * q8_row_bytes(row_floats));
+    return dispatch;
 }
 
 }  // namespace vkmoe
