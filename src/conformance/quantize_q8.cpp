@@ -42,15 +42,17 @@ void check_rows(CaseContext& c, const KernelKey& cell, const Rows& rows) {
     std::vector<Expected> expected;
     for (uint32_t row = 0; row < rows.n_rows; ++row)
         for (uint32_t i = 0; i < rows.n_columns; ++i) expected.push_back({input[size_t{row} * stride + i]});
-    check_packed_rows(fmt::format("{} rows of {}, stride {}, lanes {} {}", rows.n_rows, rows.n_columns, stride,
-                                  rows.tuning.workgroup_size, rows.tuning.lanes_per_block),
+    check_packed_rows(fmt::format("{} rows of {}, stride {}, lanes {} {}", rows.n_rows, rows.n_columns,
+                                  stride, rows.tuning.workgroup_size, rows.tuning.lanes_per_block),
                       expected, pack(c, cell, rows, input), rows.n_columns, 0);
 }
 
-void every_layout(CaseContext& c, const KernelKey& cell) {
-    const DevicePlan& plan = c.plan();
-    for (uint32_t lanes = 1; lanes <= std::min(plan.subgroup_size, 8u); lanes *= 2)
-        check_rows(c, cell, {.n_rows = 13, .n_columns = 160, .tuning = {plan.workgroup_size, lanes}});
+/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
+void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
+    check_rows(c, cell,
+               {.n_rows = 13,
+                .n_columns = 160,
+                .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
 }
 
 void ties(CaseContext& c, const KernelKey& cell) {
@@ -115,11 +117,10 @@ std::vector<Case> quantize_q8_cases(const KernelKey& cell, Depth depth) {
         };
     };
     std::vector<Case> cases = {
-        {"rows of every length",
-         rows({{.n_rows = 1, .n_columns = 32},
-               {.n_rows = 1, .n_columns = 2048},
-               {.n_rows = 70, .n_columns = 96},
-               {.n_rows = 3, .n_columns = 8192}})},
+        {"rows of every length", rows({{.n_rows = 1, .n_columns = 32},
+                                       {.n_rows = 1, .n_columns = 2048},
+                                       {.n_rows = 70, .n_columns = 96},
+                                       {.n_rows = 3, .n_columns = 8192}})},
         {"rows apart", rows({{.n_rows = 9, .n_columns = 288, .stride = 300}})},
         {"addresses aligned to 16 bytes only", rows({{.n_rows = 3, .n_columns = 160, .lead = 16}})},
         {"ties go to even", [=](CaseContext& c) { ties(c, cell); }},
@@ -129,10 +130,16 @@ std::vector<Case> quantize_q8_cases(const KernelKey& cell, Depth depth) {
         {"nothing that is not finite becomes finite", [=](CaseContext& c) { not_finite(c, cell); }},
     };
     if (cell.path != Path::kScalar)
-        cases.push_back({"every layout of lanes", [=](CaseContext& c) { every_layout(c, cell); }});
+        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
     if (depth == Depth::kQuick) return cases;
-    // One block an invocation: more groups than a grid is wide.
-    cases.push_back({"more groups than a grid is wide", rows({{.n_rows = 132000, .n_columns = 2048}})});
+    if (cell.path != Path::kScalar) {
+        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
+        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
+    }
+    cases.push_back({"more groups than a grid is wide", [=](CaseContext& c) {
+                         const uint32_t size = c.plan().subgroup_size;
+                         check_rows(c, cell, {.n_rows = size, .n_columns = 65537 * 32, .tuning = {size, 1}});
+                     }});
     return cases;
 }
 

@@ -32,7 +32,8 @@ struct Norm {
 };
 
 /// A device may take subnormal inputs for zeros, and make such outputs so.
-std::vector<Expected> reference(const Norm& norm, std::span<const float> input, std::span<const float> weight) {
+std::vector<Expected> reference(const Norm& norm, std::span<const float> input,
+                                std::span<const float> weight) {
     const uint32_t stride = norm.stride != 0 ? norm.stride : norm.n_columns;
     std::vector<Expected> expected;
     for (uint32_t row = 0; row < norm.n_rows; ++row) {
@@ -81,30 +82,27 @@ void check_norm(CaseContext& c, const KernelKey& cell, const Norm& norm) {
     c.run({rms_norm(c.kernels(), args)});
 
     const std::vector<Expected> expected = reference(norm, input, weight);
-    const std::string what = fmt::format(
-        "{} rows of {}, stride {}, {}, lanes {} {}", norm.n_rows, norm.n_columns, stride,
-        norm.weighted ? "weighted" : "not weighted", norm.tuning.workgroup_size, norm.tuning.lanes_per_block);
+    const std::string what = fmt::format("{} rows of {}, stride {}, {}, lanes {} {}", norm.n_rows,
+                                         norm.n_columns, stride, norm.weighted ? "weighted" : "not weighted",
+                                         norm.tuning.workgroup_size, norm.tuning.lanes_per_block);
     if (norm.floats()) check_numbers(what, expected, floats.read(), kTolerance);
     if (norm.packed())
         check_packed_rows(what + ", packed", expected, packed.read(), norm.n_columns, kTolerance.relative);
 }
 
-/// Every number of lanes that share a block, and groups of one subgroup, which need no barrier.
-void every_layout(CaseContext& c, const KernelKey& cell) {
-    const DevicePlan& plan = c.plan();
-    for (const uint32_t size : {32u, 128u}) {
-        if (size % plan.subgroup_size != 0) continue;
-        check_norm(c, cell, {.n_rows = 6, .n_columns = 416, .outputs = Outputs::kBoth, .tuning = {size, 0}});
-    }
-    if (cell.path == Path::kScalar) return;
-    for (uint32_t lanes = 2; lanes <= std::min(plan.subgroup_size, 8u); lanes *= 2) {
-        check_norm(c, cell,
-                   {.n_rows = 6,
-                    .n_columns = 416,
-                    .outputs = Outputs::kBoth,
-                    .tuning = {plan.workgroup_size, lanes}});
-    }
-    check_norm(c, cell, {.n_rows = 3, .n_columns = 1024, .tuning = {plan.subgroup_size, 0}});
+/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
+void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
+    check_norm(c, cell,
+               {.n_rows = 6,
+                .n_columns = 416,
+                .outputs = Outputs::kBoth,
+                .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
+}
+
+void groups_of_every_size(CaseContext& c, const KernelKey& cell) {
+    const uint32_t subgroup = c.plan().subgroup_size;
+    for (const uint32_t size : {subgroup, 2 * subgroup, 128u})
+        check_norm(c, cell, {.n_rows = 3, .n_columns = 1056, .outputs = Outputs::kBoth, .tuning = {size, 0}});
 }
 
 void special_numbers(CaseContext& c, const KernelKey& cell, Numbers numbers) {
@@ -121,31 +119,36 @@ std::vector<Case> rms_norm_cases(const KernelKey& cell, Depth depth) {
         };
     };
     std::vector<Case> cases = {
-        {"ragged and tiny rows",
-         norms({{.n_rows = 1, .n_columns = 4},
-                {.n_rows = 7, .n_columns = 100},
-                {.n_rows = 1, .n_columns = 1028, .weighted = false},
-                {.n_rows = 70, .n_columns = 36}})},
+        {"ragged and tiny rows", norms({{.n_rows = 1, .n_columns = 4},
+                                        {.n_rows = 7, .n_columns = 100},
+                                        {.n_rows = 1, .n_columns = 1028, .weighted = false},
+                                        {.n_rows = 70, .n_columns = 36}})},
         {"float32 and packed rows",
          norms({{.n_rows = 1, .n_columns = 2048},
                 {.n_rows = 1, .n_columns = 8192, .outputs = Outputs::kPacked},
                 {.n_rows = 70, .n_columns = 32, .outputs = Outputs::kBoth},
                 {.n_rows = 5, .n_columns = 2880, .outputs = Outputs::kBoth, .weighted = false}})},
-        {"rows apart",
-         norms({{.n_rows = 9, .n_columns = 64, .outputs = Outputs::kBoth, .stride = 96},
-                {.n_rows = 4, .n_columns = 128, .stride = 132, .weighted = false}})},
+        {"rows apart", norms({{.n_rows = 9, .n_columns = 64, .outputs = Outputs::kBoth, .stride = 96},
+                              {.n_rows = 4, .n_columns = 128, .stride = 132, .weighted = false}})},
         {"addresses aligned to 16 bytes only",
          norms({{.n_rows = 3, .n_columns = 68, .lead = 16},
                 {.n_rows = 3, .n_columns = 96, .outputs = Outputs::kBoth, .lead = 48}})},
         {"over its input", norms({{.n_rows = 3, .n_columns = 260, .outputs = Outputs::kInPlace}})},
-        {"every layout of lanes", [=](CaseContext& c) { every_layout(c, cell); }},
         {"subnormal numbers", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kSubnormal); }},
         {"numbers whose squares almost overflow",
          norms({{.n_rows = 3, .n_columns = 416, .outputs = Outputs::kBoth, .factor = 0x1p50f}})},
         {"a NaN stays in its row", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kNan); }},
-        {"infinities stay in their row", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kInfinities); }},
+        {"infinities stay in their row",
+         [=](CaseContext& c) { special_numbers(c, cell, Numbers::kInfinities); }},
     };
+    if (cell.path != Path::kScalar)
+        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
     if (depth == Depth::kQuick) return cases;
+    if (cell.path != Path::kScalar) {
+        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
+        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
+    }
+    cases.push_back({"groups of every size", [=](CaseContext& c) { groups_of_every_size(c, cell); }});
     cases.push_back({"more rows than a grid is wide", norms({{.n_rows = 65537, .n_columns = 4}})});
     cases.push_back({"a long row", norms({{.n_rows = 2, .n_columns = 1u << 20, .outputs = Outputs::kBoth}})});
     return cases;

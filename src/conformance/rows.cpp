@@ -56,7 +56,8 @@ void check_block(std::string_view what, uint64_t first, uint64_t count, std::spa
     const bool must_vanish = largest + largest_error < kLeastBlock;
     const double scale = must_vanish ? 0 : largest / 127;
     const double scale_error = must_vanish ? 0 : (largest_error + kRounding * largest) / 127;
-    if (!vanishes && !(std::abs(actual.scale - scale) <= scale_error)) fail_scale(fmt::format("{:.9g}", scale));
+    if (!vanishes && !(std::abs(actual.scale - scale) <= scale_error))
+        fail_scale(fmt::format("{:.9g}", scale));
     for (size_t i = 0; i < 32; ++i) {
         const double exact = vanishes ? 0 : expected[i].value * 127 / largest;
         const double margin =

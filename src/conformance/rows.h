@@ -26,9 +26,9 @@ uint64_t upload_shifted(CaseContext& c, const std::vector<T>& values, uint64_t l
     return c.upload(bytes).address + lead;
 }
 
-/// Rows of packed int8 (kernels/activation.h) against the numbers that were packed, each of which may be off by
-/// relative times its magnitude plus its floor: a quant may differ from the expected one only where that moves
-/// it over a rounding boundary. A block with a number that is not finite must not be finite either.
+/// Rows of packed int8 (kernels/activation.h) against the numbers that were packed, each of which may be off
+/// by relative times its magnitude plus its floor: a quant may differ from the expected one only where that
+/// moves it over a rounding boundary. A block with a number that is not finite must not be finite either.
 void check_packed_rows(std::string_view what, std::span<const Expected> expected,
                        std::span<const std::byte> packed, uint32_t n_columns, double relative);
 

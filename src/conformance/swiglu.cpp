@@ -35,8 +35,8 @@ struct Rows {
     bool packed() const { return outputs == Outputs::kPacked || outputs == Outputs::kBoth; }
 };
 
-/// The language promises 3 + 2 |x| units in the last place for exp(x), and nothing for a quotient by more than
-/// 2^126.
+/// The language promises 3 + 2 |x| units in the last place for exp(x), and nothing for a quotient by more
+/// than 2^126.
 Expected expected_product(float gate, float up) {
     const double x = gate;
     const double y = x / (1 + std::exp(-x)) * up;
@@ -49,9 +49,8 @@ void check_swiglu(CaseContext& c, const KernelKey& cell, const Rows& rows) {
     const uint32_t gate_stride = rows.lie == Lie::kInterleaved ? 2 * n + 12 : n;
     const uint32_t up_stride = rows.lie == Lie::kUpApart ? n + 8 : gate_stride;
     const size_t up_at = rows.lie == Lie::kInterleaved ? n : size_t{rows.n_rows} * n;
-    // Gates of every size, so that the exponential is tried where it overflows, too; ups of the kind.
-    std::vector<float> input =
-        random_numbers(c.random(), rows.numbers, 1, static_cast<uint32_t>(up_at + size_t{rows.n_rows} * up_stride));
+    std::vector<float> input = random_numbers(c.random(), rows.numbers, 1,
+                                              static_cast<uint32_t>(up_at + size_t{rows.n_rows} * up_stride));
 
     SwigluArgs args;
     args.n_rows = rows.n_rows;
@@ -82,29 +81,26 @@ void check_swiglu(CaseContext& c, const KernelKey& cell, const Rows& rows) {
             expected.push_back(
                 expected_product(input[row * gate_stride + i], input[up_at + row * up_stride + i]));
     const std::string what =
-        fmt::format("{} rows of {}, gates {} and ups {} apart, lanes {} {}", rows.n_rows, n, gate_stride, up_stride,
-                    rows.tuning.workgroup_size, rows.tuning.lanes_per_block);
+        fmt::format("{} rows of {}, gates {} and ups {} apart, lanes {} {}", rows.n_rows, n, gate_stride,
+                    up_stride, rows.tuning.workgroup_size, rows.tuning.lanes_per_block);
     if (rows.floats()) check_numbers(what, expected, floats.read(), kTolerance);
-    if (rows.packed())
-        check_packed_rows(what + ", packed", expected, packed.read(), n, kTolerance.relative);
+    if (rows.packed()) check_packed_rows(what + ", packed", expected, packed.read(), n, kTolerance.relative);
 }
 
-void every_layout(CaseContext& c, const KernelKey& cell) {
-    const DevicePlan& plan = c.plan();
-    for (uint32_t lanes = 1; lanes <= std::min(plan.subgroup_size, 8u); lanes *= 2) {
-        check_swiglu(c, cell,
-                     {.n_rows = 11,
-                      .n_columns = 224,
-                      .outputs = Outputs::kBoth,
-                      .tuning = {plan.workgroup_size, lanes}});
-    }
+/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
+void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
+    check_swiglu(c, cell,
+                 {.n_rows = 11,
+                  .n_columns = 224,
+                  .outputs = Outputs::kBoth,
+                  .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
 }
 
 void large_gates(CaseContext& c, const KernelKey& cell) {
     constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    const std::vector<float> gate = {-1e30f, -1000, -100, -88, -20, 0,   20,         88,
-                                     100,    1000,  1e30f, 1,  1,   kNan, kInfinity, -0.0f};
+    const std::vector<float> gate = {-1e30f, -1000, -100,  -88, -20, 0,    20,        88,
+                                     100,    1000,  1e30f, 1,   1,   kNan, kInfinity, -0.0f};
     std::vector<float> up(gate.size(), 2);
     up[11] = kNan;
     up[12] = -kInfinity;
@@ -136,10 +132,9 @@ std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
         };
     };
     std::vector<Case> cases = {
-        {"ragged and tiny rows",
-         rows({{.n_rows = 1, .n_columns = 4},
-               {.n_rows = 5, .n_columns = 36, .lie = Lie::kInterleaved},
-               {.n_rows = 67, .n_columns = 100, .lie = Lie::kUpApart}})},
+        {"ragged and tiny rows", rows({{.n_rows = 1, .n_columns = 4},
+                                       {.n_rows = 5, .n_columns = 36, .lie = Lie::kInterleaved},
+                                       {.n_rows = 67, .n_columns = 100, .lie = Lie::kUpApart}})},
         {"float32 and packed rows",
          rows({{.n_rows = 1, .n_columns = 768},
                {.n_rows = 8, .n_columns = 768, .outputs = Outputs::kPacked},
@@ -147,9 +142,8 @@ std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
                {.n_rows = 3, .n_columns = 8192, .lie = Lie::kInterleaved, .outputs = Outputs::kBoth}})},
         {"addresses aligned to 16 bytes only",
          rows({{.n_rows = 3, .n_columns = 96, .outputs = Outputs::kBoth, .lead = 16}})},
-        {"over its inputs",
-         rows({{.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverGate},
-               {.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverUp}})},
+        {"over its inputs", rows({{.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverGate},
+                                  {.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverUp}})},
         {"large gates neither overflow nor vanish", [=](CaseContext& c) { large_gates(c, cell); }},
         {"subnormal numbers", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kSubnormal); }},
         {"a NaN stays in its element", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kNan); }},
@@ -157,9 +151,16 @@ std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
          [=](CaseContext& c) { special_numbers(c, cell, Numbers::kInfinities); }},
     };
     if (cell.path != Path::kScalar)
-        cases.push_back({"every layout of lanes", [=](CaseContext& c) { every_layout(c, cell); }});
+        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
     if (depth == Depth::kQuick) return cases;
-    cases.push_back({"more groups than a grid is wide", rows({{.n_rows = 132000, .n_columns = 512}})});
+    if (cell.path != Path::kScalar) {
+        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
+        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
+    }
+    cases.push_back({"more groups than a grid is wide", [=](CaseContext& c) {
+                         const uint32_t size = c.plan().subgroup_size;
+                         check_swiglu(c, cell, {.n_rows = size, .n_columns = 65537 * 4, .tuning = {size, 0}});
+                     }});
     return cases;
 }
 

@@ -1,0 +1,169 @@
+#include "kernels/group_routes.h"
+
+#include "conformance/check.h"
+#include "conformance/generators.h"
+#include "conformance/op_cases.h"
+#include "conformance/rows.h"
+
+#include <numeric>
+
+namespace vkmoe::conformance {
+namespace {
+
+constexpr uint32_t kUntouched = 0xFFFFFFFF;
+
+struct Tile {
+    uint32_t expert;
+    uint32_t first;
+    uint32_t count;
+    uint32_t zero;
+};
+
+struct Grouped {
+    std::vector<uint32_t> pairs;
+    std::vector<Tile> tiles;
+    std::vector<uint32_t> arguments;
+};
+
+/// As few tiles as can be, and each pair of each expert in one of them: so all are as full as they can be
+/// together.
+void check_tiles(std::string_view what, const std::vector<uint32_t>& ids, uint32_t n_experts,
+                 uint32_t tile_tokens, const Grouped& grouped) {
+    std::vector<uint32_t> counts(n_experts);
+    for (uint32_t id : ids)
+        if (id < n_experts) ++counts[id];
+    uint32_t n_tiles = 0;
+    for (uint32_t count : counts) n_tiles += (count + tile_tokens - 1) / tile_tokens;
+    require_equal<uint32_t>(fmt::format("{}: arguments", what),
+                            std::vector<uint32_t>{n_tiles, 3, 2, n_tiles, 7, 1}, grouped.arguments);
+
+    const uint32_t n_pairs = static_cast<uint32_t>(ids.size());
+    std::vector<bool> covered(n_pairs, false);
+    uint32_t n_covered = 0;
+    for (size_t i = 0; i < grouped.tiles.size(); ++i) {
+        const auto [expert, first, count, zero] = grouped.tiles[i];
+        const std::string shown = fmt::format("{}: tile {} is {{expert {}, first {}, count {}, {}}}", what, i,
+                                              expert, first, count, zero);
+        if (i >= n_tiles) {
+            require((expert & first & count & zero) == kUntouched, "{}, but there are {} tiles", shown,
+                    n_tiles);
+            continue;
+        }
+        require(expert < n_experts && count >= 1 && count <= tile_tokens && zero == 0 &&
+                    uint64_t{first} + count <= n_pairs,
+                "{}, with {} experts, {} pairs and {} pairs a tile", shown, n_experts, n_pairs, tile_tokens);
+        for (uint32_t entry = first; entry < first + count; ++entry) {
+            const uint32_t pair = grouped.pairs[entry];
+            require(pair < n_pairs, "{}, and its entry {} is pair {} of {}", shown, entry, pair, n_pairs);
+            require(ids[pair] == expert, "{}, and its entry {} is pair {}, of expert {}", shown, entry, pair,
+                    ids[pair]);
+            require(!covered[pair], "{}, and its entry {} is pair {}, which came before", shown, entry, pair);
+            covered[pair] = true;
+            ++n_covered;
+        }
+    }
+    const uint32_t expected = std::accumulate(counts.begin(), counts.end(), 0u);
+    require(n_covered == expected, "{}: tiles have {} pairs, not {}", what, n_covered, expected);
+    for (uint32_t entry = n_covered; entry < n_pairs; ++entry) {
+        if (grouped.pairs[entry] == kUntouched) continue;
+        fail_element(fmt::format("{}: pairs", what), entry, n_pairs, "untouched memory",
+                     fmt::format("{}", grouped.pairs[entry]));
+    }
+}
+
+void check_grouping(CaseContext& c, const std::vector<uint32_t>& ids, uint32_t n_experts,
+                    uint32_t tile_tokens) {
+    const uint32_t n_pairs = static_cast<uint32_t>(ids.size());
+    auto pairs = c.output<uint32_t>(n_pairs);
+    auto tiles = c.output<Tile>(max_route_tiles(n_pairs, n_experts, tile_tokens));
+    auto arguments = c.output<uint32_t>(6);
+    GroupRoutesArgs args;
+    args.ids = upload_shifted(c, ids, 4 * random_below(c.random(), 4));
+    args.grouped = {pairs.memory(), tiles.memory(), arguments.memory()};
+    args.n_pairs = n_pairs;
+    args.n_experts = n_experts;
+    args.tile_tokens = tile_tokens;
+    args.first_y = 3;
+    args.first_z = 2;
+    args.second_y = 7;
+    args.second_z = 1;
+    c.run({group_routes(c.kernels(), args)});
+    check_tiles(fmt::format("{} pairs, {} experts, tiles of {}", n_pairs, n_experts, tile_tokens), ids,
+                n_experts, tile_tokens, {pairs.read(), tiles.read(), arguments.read()});
+}
+
+enum class Ids {
+    kAny,       // of all experts; with few pairs most experts are empty
+    kFew,       // of three experts only
+    kOne,       // of one expert only
+    kInvalid,   // half of them name no expert
+    kNoExpert,  // all of them
+};
+
+std::vector<uint32_t> random_ids(std::mt19937& random, Ids kind, uint32_t n_pairs, uint32_t n_experts) {
+    const std::vector<uint32_t> few = {random_below(random, n_experts), random_below(random, n_experts),
+                                       random_below(random, n_experts)};
+    const std::vector<uint32_t> invalid = {n_experts, n_experts + 1, 511, 512, 0x80000000, 0xFFFFFFFF};
+    std::vector<uint32_t> ids(n_pairs);
+    for (uint32_t& id : ids) {
+        id = random_below(random, n_experts);
+        if (kind == Ids::kFew) id = pick(random, few);
+        if (kind == Ids::kOne) id = few[0];
+        if (kind == Ids::kNoExpert || (kind == Ids::kInvalid && random_bool(random))) {
+            do id = pick(random, invalid);
+            while (id < n_experts);
+        }
+    }
+    return ids;
+}
+
+void every_size(CaseContext& c, Ids kind) {
+    for (const uint32_t n_pairs : {1u, 7u, 32u, 33u, 256u, 257u, 560u, 5000u})
+        for (const uint32_t n_experts : {1u, 5u, 128u, 512u})
+            check_grouping(c, random_ids(c.random(), kind, n_pairs, n_experts), n_experts,
+                           n_pairs % 2 == 0 ? 32 : 8);
+}
+
+/// k experts for each token, all different, as a router gives them.
+void top_k(CaseContext& c, uint32_t n_tokens, uint32_t k, uint32_t n_experts) {
+    std::vector<uint32_t> ids;
+    std::vector<uint32_t> experts(n_experts);
+    std::iota(experts.begin(), experts.end(), 0u);
+    for (uint32_t token = 0; token < n_tokens; ++token) {
+        std::shuffle(experts.begin(), experts.end(), c.random());
+        ids.insert(ids.end(), experts.begin(), experts.begin() + k);
+    }
+    check_grouping(c, ids, n_experts, 32);
+}
+
+void full_tiles(CaseContext& c) {
+    std::vector<uint32_t> ids;
+    for (uint32_t i = 0; i < 96; ++i) ids.push_back(i % 3 * 2);  // 32 each for experts 0, 2 and 4
+    check_grouping(c, ids, 5, 32);
+    check_grouping(c, ids, 5, 16);
+}
+
+}  // namespace
+
+std::vector<Case> group_routes_cases(const KernelKey&, Depth depth) {
+    std::vector<Case> cases = {
+        {"any experts, most of them empty", [](CaseContext& c) { every_size(c, Ids::kAny); }},
+        {"duplicate ids", [](CaseContext& c) { every_size(c, Ids::kFew); }},
+        {"all to one expert", [](CaseContext& c) { every_size(c, Ids::kOne); }},
+        {"ids that name no expert", [](CaseContext& c) { every_size(c, Ids::kInvalid); }},
+        {"no id names an expert", [](CaseContext& c) { every_size(c, Ids::kNoExpert); }},
+        {"32 of 512 experts", [](CaseContext& c) { top_k(c, 40, 32, 512); }},
+        {"tiles of any size",
+         [](CaseContext& c) {
+             for (const uint32_t tile_tokens : {1u, 2u, 3u, 64u, 1000u})
+                 check_grouping(c, random_ids(c.random(), Ids::kInvalid, 500, 17), 17, tile_tokens);
+         }},
+        {"experts that fill their tiles exactly", full_tiles},
+    };
+    if (depth == Depth::kQuick) return cases;
+    cases.push_back({"8192 tokens, 32 of 512 experts", [](CaseContext& c) { top_k(c, 8192, 32, 512); }});
+    cases.push_back({"65537 tokens, 8 of 128 experts", [](CaseContext& c) { top_k(c, 65537, 8, 128); }});
+    return cases;
+}
+
+}  // namespace vkmoe::conformance

@@ -1,0 +1,67 @@
+#include "conformance/kv_rows.h"
+
+#include "formats/half.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace vkmoe::conformance {
+namespace {
+
+void encode_q8_block(std::span<const float> values, std::byte* quants, std::byte* scale_at) {
+    float largest = 0;
+    for (float value : values)
+        largest = std::isfinite(value) ? std::max(largest, std::abs(value))
+                                       : std::numeric_limits<float>::quiet_NaN();
+    const float scale = largest / 127;
+    for (size_t i = 0; i < values.size(); ++i)
+        quants[i] = static_cast<std::byte>(largest > 0 ? std::lround(values[i] / scale) : 0);
+    std::memcpy(scale_at, &scale, sizeof scale);
+}
+
+}  // namespace
+
+void encode_kv_row(TensorType type, std::span<const float> values, std::byte* row) {
+    const size_t n = values.size();
+    if (type == TensorType::kF32) {
+        std::memcpy(row, values.data(), n * sizeof(float));
+    } else if (type == TensorType::kF16) {
+        for (size_t i = 0; i < n; ++i) {
+            const uint16_t half = float_to_half(values[i]);
+            std::memcpy(row + 2 * i, &half, sizeof half);
+        }
+    } else {
+        for (size_t block = 0; block < n / 32; ++block)
+            encode_q8_block(values.subspan(block * 32, 32), row + block * 32, row + n + block * 4);
+    }
+}
+
+std::vector<float> decode_kv_row(TensorType type, const std::byte* row, uint32_t head_dim) {
+    std::vector<float> values(head_dim);
+    if (type == TensorType::kF32) {
+        std::memcpy(values.data(), row, head_dim * sizeof(float));
+    } else if (type == TensorType::kF16) {
+        for (uint32_t i = 0; i < head_dim; ++i) {
+            uint16_t half;
+            std::memcpy(&half, row + 2 * i, sizeof half);
+            values[i] = half_to_float(half);
+        }
+    } else {
+        for (uint32_t i = 0; i < head_dim; ++i) {
+            float scale;
+            std::memcpy(&scale, row + head_dim + i / 32 * 4, sizeof scale);
+            values[i] = scale * static_cast<float>(static_cast<int8_t>(row[i]));
+        }
+    }
+    return values;
+}
+
+double kv_least_normal(TensorType type) {
+    if (type == TensorType::kF16) return 0x1p-14;
+    // Scales of int8 are subnormal below 127 times that of float32.
+    return type == TensorType::kQ8_0 ? 0x1p-119 : 0x1p-126;
+}
+
+}  // namespace vkmoe::conformance
