@@ -121,7 +121,9 @@ typedef struct vkmoe_session_params {
     uint32_t n_context;     /* tokens; 0: 4096, or what the model was trained for where that is less */
     uint32_t n_micro_batch; /* prompt tokens computed at once; 0: 512 */
     vkmoe_kv_type kv_type;
-    bool profile; /* measure GPU time by region: vkmoe_session_profile */
+    bool profile;           /* measure GPU time by region: vkmoe_session_profile */
+    bool router_statistics; /* keep figures of load balance: vkmoe_session_router_statistics. Costs some time
+                             */
 } vkmoe_session_params;
 
 VKMOE_API void vkmoe_session_default_params(vkmoe_session_params* params, size_t struct_size);
@@ -178,6 +180,24 @@ VKMOE_API vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkm
 /* How often each expert was chosen so far: counts, [n_layers, n_experts], rows of dense layers zero.
  * capacity: of counts. */
 VKMOE_API vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* counts, size_t capacity);
+
+/* How evenly a layer's router spreads tokens over the experts. */
+typedef struct vkmoe_router_statistics {
+    size_t struct_size;
+    uint64_t n_tokens;           /* routed so far; 0 for a dense layer, whose figures are all 0 */
+    const uint64_t* counts;      /* tokens that each expert got, [n_experts] */
+    const double* probabilities; /* the mean over tokens of the router's probability of each, [n_experts] */
+    double auxiliary_loss; /* Switch Transformer's: n_experts * the sum over experts of share * probability;
+                              shares are those of all routes, so that 1 is even for any n_experts_used */
+    double coefficient_of_variation; /* standard deviation of the counts over their mean; 0 is even */
+    double max_over_mean;            /* the busiest expert's tokens over the mean; 1 is even */
+    double entropy;                  /* of the shares in bits; log2(n_experts) is even */
+} vkmoe_router_statistics;
+
+/* Set statistics->struct_size first. The arrays live until the session's next call. VKMOE_INVALID_ARGUMENT
+ * for a layer that there is not, a model without experts, and a session made without router_statistics. */
+VKMOE_API vkmoe_status vkmoe_session_router_statistics(vkmoe_session* session, uint32_t layer,
+                                                       vkmoe_router_statistics* statistics);
 /* A table of GPU time by region; empty unless the session was made with profile. Valid until the session's
  * next call. */
 VKMOE_API const char* vkmoe_session_profile(vkmoe_session* session);

@@ -48,4 +48,5 @@ struct vkmoe_session {
     vkmoe::Session session;
     std::vector<int32_t> history;  // the tokens that the session holds
     std::string profile;           // what vkmoe_session_profile gave last
+    vkmoe::LoadBalance balance;    // what vkmoe_session_router_statistics gave last
 };

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kParamsFirstVersion = sizeof(vkmoe_session_params);
 constexpr size_t kStatsFirstVersion = sizeof(vkmoe_session_stats);
+constexpr size_t kRouterStatisticsFirstVersion = sizeof(vkmoe_router_statistics);
 
 TensorType tensor_type_of(vkmoe_kv_type type) {
     // As int, for a caller may give any number.
@@ -58,6 +59,7 @@ vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params
         session_params.n_micro_batch = given.n_micro_batch;
         session_params.kv_type = tensor_type_of(given.kv_type);
         session_params.profile = given.profile;
+        session_params.router_statistics = given.router_statistics;
         *session = std::make_unique<vkmoe_session>(model->loaded, session_params).release();
     });
 }
@@ -131,6 +133,27 @@ vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* count
         if (all.empty()) return;
         require(counts, "counts");
         std::copy(all.begin(), all.end(), counts);
+    });
+}
+
+vkmoe_status vkmoe_session_router_statistics(vkmoe_session* session, uint32_t layer,
+                                             vkmoe_router_statistics* statistics) {
+    return guard([&] {
+        require(session, "session");
+        const std::vector<vkmoe::LoadBalance> layers = session->session.router_statistics();
+        if (layer >= layers.size())
+            fail(ErrorCode::kInvalidArgument, "layer is {}, of {} that have a router", layer, layers.size());
+        session->balance = layers[layer];
+        const vkmoe::LoadBalance& balance = session->balance;
+        vkmoe_router_statistics result{};
+        result.n_tokens = balance.n_tokens;
+        result.counts = balance.counts.data();
+        result.probabilities = balance.mean_probability.data();
+        result.auxiliary_loss = balance.auxiliary_loss;
+        result.coefficient_of_variation = balance.coefficient_of_variation;
+        result.max_over_mean = balance.max_over_mean;
+        result.entropy = balance.entropy;
+        vkmoe::capi::write_result(result, statistics, kRouterStatisticsFirstVersion, "statistics");
     });
 }
 

@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/likelihood.h"
 #include "cli/options.h"
+#include "cli/router_report.h"
 
 #include <fmt/format.h>
 
@@ -27,6 +28,7 @@ struct Options {
     uint32_t n_context = 512;
     SessionOptions session;
     std::string device;
+    RouterReportOption router_report;
 };
 
 /// The token that the model puts before a text, if any.
@@ -64,7 +66,9 @@ void measure(const Options& options) {
     const std::string text = read_file(options.file);
     catch_interrupts();
     const ModelHandle model = load_model(options.model, options.device);
-    const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
+    const vkmoe_model_info info = model_info(model.get());
+    const uint32_t n_vocabulary = info.n_vocabulary;
+    RouterReport router_report(options.router_report, info);
     std::vector<int32_t> tokens = tokenize(model.get(), text, VKMOE_TOKENIZE_ADD_SPECIAL);
     const size_t n_context = options.n_context;
     const size_t n_chunks = tokens.size() / n_context;
@@ -74,7 +78,9 @@ void measure(const Options& options) {
              tokens.size(), n_context);
     }
     const std::optional<int32_t> begin = begin_token(model.get());
-    const SessionHandle session = create_session(model.get(), options.session.params(options.n_context));
+    vkmoe_session_params params = options.session.params(options.n_context);
+    params.router_statistics = router_report.is_wanted();
+    const SessionHandle session = create_session(model.get(), params);
 
     const auto start = std::chrono::steady_clock::now();
     PerplexityEstimate estimate;
@@ -93,6 +99,7 @@ void measure(const Options& options) {
     StandardOutput().write(fmt::format(
         "estimate: PPL = {:.4f} +/- {:.5f} ({} tokens, {:.1f} s, {:.1f} tok/s)\n", estimate.perplexity(),
         estimate.error(), n_tokens, seconds, static_cast<double>(n_tokens) / seconds));
+    router_report.finish(session.get());
 }
 
 }  // namespace
@@ -111,6 +118,7 @@ void add_perplexity_command(CLI::App& app) {
     command->add_option("-c,--context", options->n_context, "Tokens of a context")
         ->check(whole_number(8, 1U << 20));
     add_session_options(*command, options->session);
+    add_router_report_option(*command, options->router_report);
     add_device_option(*command, options->device);
     command->callback([options] { measure(*options); });
 }

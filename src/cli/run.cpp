@@ -3,6 +3,7 @@
 #include "cli/console.h"
 #include "cli/expert_use.h"
 #include "cli/options.h"
+#include "cli/router_report.h"
 
 #include <fmt/format.h>
 
@@ -32,6 +33,7 @@ struct Options {
     std::string device;
     bool profile = false;
     bool no_prompt = false;
+    RouterReportOption router_report;
 };
 
 /// What the callback of vkmoe_session_generate works on. Exceptions may not pass through C.
@@ -100,8 +102,10 @@ void run(const Options& options) {
             "the prompt has {} tokens, more than the context of {}: shorten it or give a larger -c",
             tokens.size(), n_context));
     }
+    RouterReport router_report(options.router_report, info);
     vkmoe_session_params params = options.session.params(n_context);
     params.profile = options.profile;
+    params.router_statistics = router_report.is_wanted();
     const SessionHandle session = create_session(model.get(), params);
     feed_prompt(session.get(), tokens, options.session.n_micro_batch);
 
@@ -115,6 +119,7 @@ void run(const Options& options) {
     if (status == VKMOE_OK && vkmoe_session_position(session.get()) == n_context)
         fmt::print(stderr, "the context of {} tokens is full\n", n_context);
     print_statistics(session.get(), info);
+    router_report.finish(session.get());
 }
 
 void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
@@ -165,6 +170,7 @@ void add_run_command(CLI::App& app) {
     add_sampling_options(*command, options->sampling);
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
+    add_router_report_option(*command, options->router_report);
     command->add_flag("--profile", options->profile, "Print the device's time by region");
     command->add_flag("--no-prompt", options->no_prompt, "Do not print the prompt before the text");
     command->callback([options] { run(*options); });

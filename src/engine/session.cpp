@@ -52,8 +52,11 @@ struct Session::State {
           cache(device, model->hyper(), params.kv_type, context_of(*model, params)),
           workspace(*model, micro_batch, logit_rows_of(*model, micro_batch), cache.n_context()) {
         stats.kv_bytes = cache.bytes();
+        has_router_statistics = params.router_statistics;
+        if (has_router_statistics) clear_router_sums();
     }
 
+    void clear_router_sums();
     std::unique_ptr<CommandBuffer> record(const BatchBuilder& batch, Output output, uint32_t logit_rows);
     const CommandBuffer& batch_commands(uint32_t n_tokens, Output output);
     void set_input(std::span<const int32_t> tokens);
@@ -69,12 +72,23 @@ struct Session::State {
     Workspace workspace;
     uint32_t position = 0;
     bool has_logits = false;
+    bool has_router_statistics = false;
     std::vector<float> last_logits;
     SessionStats stats;
     /// Recorded once, replayed from then on. Decode is one of them; a long prompt's full micro-batches are
     /// another.
     std::map<std::pair<uint32_t, Output>, std::unique_ptr<CommandBuffer>> recorded;
 };
+
+void Session::State::clear_router_sums() {
+    const HyperParameters& hyper = model->hyper();
+    const std::vector<float> zeros(2 * uint64_t{hyper.n_layers} * hyper.n_experts);
+    if (zeros.empty()) return;
+    workspace.router_sums = workspace.device_arena->allocate(zeros.size() * sizeof(float));
+    Uploader uploader(device);
+    uploader.copy(workspace.router_sums, std::as_bytes(std::span(zeros)));
+    uploader.flush();
+}
 
 std::unique_ptr<CommandBuffer> Session::State::record(const BatchBuilder& batch, Output output,
                                                       uint32_t logit_rows) {
@@ -225,6 +239,29 @@ std::vector<uint64_t> Session::expert_counts() const {
         download(*state_->device, state_->workspace.expert_counts, std::as_writable_bytes(std::span(counts)));
     }
     return {counts.begin(), counts.end()};
+}
+
+std::vector<LoadBalance> Session::router_statistics() const {
+    if (!state_->has_router_statistics)
+        fail(ErrorCode::kInvalidArgument,
+             "the session keeps no router statistics: create it with router_statistics");
+    const HyperParameters& hyper = state_->model->hyper();
+    const size_t n_experts = hyper.n_experts;
+    if (n_experts == 0) return {};
+    const std::vector<uint64_t> counts = expert_counts();
+    std::vector<float> parts(2 * hyper.n_layers * n_experts);
+    download(*state_->device, state_->workspace.router_sums, std::as_writable_bytes(std::span(parts)));
+    std::vector<LoadBalance> layers;
+    for (size_t layer = 0; layer < hyper.n_layers; ++layer) {
+        std::vector<double> sums(n_experts);
+        for (size_t e = 0; e < n_experts; ++e) {
+            const float* part = &parts[2 * (layer * n_experts + e)];
+            sums[e] = double{part[0]} + part[1];
+        }
+        layers.push_back(load_balance(std::span(counts).subspan(layer * n_experts, n_experts), sums,
+                                      hyper.n_experts_used));
+    }
+    return layers;
 }
 
 std::string Session::profile() const {

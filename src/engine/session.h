@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/load_balance.h"
 #include "model/model.h"
 
 #include <cstdint>
@@ -15,6 +16,7 @@ struct SessionParams {
     uint32_t n_micro_batch = 0;  ///< prompt tokens computed at once; 0: 512
     TensorType kv_type = TensorType::kF16;  ///< kF32, kF16 or kQ8_0
     bool profile = false;
+    bool router_statistics = false;  ///< add up router probabilities, a dispatch a layer
 };
 
 struct SessionStats {
@@ -53,6 +55,9 @@ class Session {
     SessionStats stats() const;
     /// How often each expert was chosen so far, [n_layers, n_experts]; rows of dense layers zero.
     std::vector<uint64_t> expert_counts() const;
+    /// How even the routes of each layer were so far, [n_layers]; empty for a dense model.
+    /// Error(kInvalidArgument) unless params.router_statistics.
+    std::vector<LoadBalance> router_statistics() const;
     /// A table of GPU time by region; empty unless params.profile.
     std::string profile() const;
 

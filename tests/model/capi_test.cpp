@@ -362,6 +362,42 @@ TEST_F(CApi, StatisticsCountTokensAndRoutes) {
     EXPECT_STREQ(vkmoe_session_profile(session_), "");
 }
 
+TEST_F(CApi, RouterStatisticsAreForSessionsThatKeepThem) {
+    vkmoe_router_statistics statistics{};
+    statistics.struct_size = sizeof statistics;
+    EXPECT_REFUSED(vkmoe_session_router_statistics(nullptr, 0, &statistics), "session is NULL");
+    EXPECT_REFUSED(vkmoe_session_router_statistics(session_, 0, &statistics), "router_statistics");
+
+    vkmoe_session_params params;
+    vkmoe_session_default_params(&params, sizeof params);
+    params.n_context = 64;
+    params.router_statistics = true;
+    vkmoe_session* session = nullptr;
+    ASSERT_EQ(vkmoe_session_create(model_, &params, &session), VKMOE_OK);
+    const std::vector<int32_t> tokens = {5, 6, 7, 8, 9};
+    ASSERT_EQ(vkmoe_session_feed(session, tokens.data(), tokens.size(), nullptr), VKMOE_OK);
+    std::vector<uint64_t> counts(64);
+    ASSERT_EQ(vkmoe_session_expert_counts(session, counts.data(), counts.size()), VKMOE_OK);
+    for (uint32_t layer = 0; layer < 4; ++layer) {
+        ASSERT_EQ(vkmoe_session_router_statistics(session, layer, &statistics), VKMOE_OK);
+        EXPECT_EQ(statistics.n_tokens, 5U);
+        double sum = 0;
+        for (size_t expert = 0; expert < 16; ++expert) {
+            EXPECT_EQ(statistics.counts[expert], counts[layer * 16 + expert]);
+            sum += statistics.probabilities[expert];
+        }
+        EXPECT_NEAR(sum, 1, 1e-6);
+        EXPECT_GT(statistics.auxiliary_loss, 0);
+        EXPECT_GE(statistics.max_over_mean, 1);
+        EXPECT_LE(statistics.entropy, 4);
+    }
+    EXPECT_REFUSED(vkmoe_session_router_statistics(session, 4, &statistics), "layer is 4");
+    EXPECT_REFUSED(vkmoe_session_router_statistics(session, 0, nullptr), "statistics is NULL");
+    statistics.struct_size = 0;
+    EXPECT_REFUSED(vkmoe_session_router_statistics(session, 0, &statistics), "struct_size");
+    vkmoe_session_free(session);
+}
+
 TEST_F(CApi, SessionsOutliveTheHandleOfTheirModel) {
     vkmoe_model* model = nullptr;
     ASSERT_EQ(vkmoe_model_load(kModel, nullptr, &model), VKMOE_OK);

@@ -267,6 +267,26 @@ class Run(Case):
         self.assertTrue(out.startswith("The package"))
         self.assertGreater(len(errors.splitlines()), 5)
 
+    def test_router_statistics(self):
+        report = self.folder / "routers.json"
+        text = ["-p", "The package is", "-n", 4, "--temp", 0]
+        plain, _ = self.run_model(*text)
+        out, errors = self.run_model(*text, "--router-statistics", report)
+        self.assertEqual(out, plain)
+        self.assertIn("aux loss", errors)
+        layers = json.loads(report.read_text())["layers"]
+        self.assertEqual([layer["layer"] for layer in layers], [0, 1, 2, 3])
+        for layer in layers:
+            self.assertEqual(sum(layer["tokens_per_expert"]), 2 * layer["tokens"])
+            self.assertAlmostEqual(sum(layer["mean_probability"]), 1, places=5)
+            loss = sum(n * p for n, p in zip(layer["tokens_per_expert"], layer["mean_probability"]))
+            self.assertAlmostEqual(layer["auxiliary_loss"], 16 * loss / (2 * layer["tokens"]), places=6)
+        _, errors = self.run_model("--router-statistics", *text)
+        self.assertIn("aux loss", errors)
+        result = self.refused(1, ["/nonexistent/r.json"], "run", "-m", MODEL, "-p", "The", "--router-statistics",
+                              "/nonexistent/r.json")
+        self.assertEqual(result.stdout, b"")
+
     def test_prompts_that_do_not_fit(self):
         self.refused(1, ["context of 16"], "run", "-m", MODEL, "-p", "word " * 40, "-c", 16)
         self.refused(1, ["no tokens"], "run", "-m", MODEL, "-p", "")

@@ -276,6 +276,38 @@ TEST_F(SessionTest, CountsWhatItWasFed) {
     }
 }
 
+TEST_F(SessionTest, RouterStatisticsAreThoseOfTheTokensFed) {
+    const std::vector<int32_t> tokens = prompt();
+    const std::vector<float> plain = all_logits(*session(), tokens);
+    std::vector<LoadBalance> whole;
+    for (const uint32_t size : {64U, 9U, 1U}) {
+        const auto judged = session({.n_micro_batch = size, .router_statistics = true});
+        EXPECT_EQ(judged->router_statistics().at(0).n_tokens, 0U);
+        EXPECT_LE(distance(plain, all_logits(*judged, tokens)), kSameNmse);
+        const std::vector<uint64_t> counts = judged->expert_counts();
+        const std::vector<LoadBalance> layers = judged->router_statistics();
+        ASSERT_EQ(layers.size(), 2U);
+        for (size_t layer = 0; layer < 2; ++layer) {
+            const LoadBalance& balance = layers[layer];
+            EXPECT_EQ(balance.n_tokens, kPrompt);
+            EXPECT_TRUE(std::equal(balance.counts.begin(), balance.counts.end(), counts.begin() + layer * 8));
+            double sum = 0;
+            double weighted = 0;
+            for (size_t e = 0; e < 8; ++e) {
+                sum += balance.mean_probability[e];
+                weighted += balance.mean_probability[e] * static_cast<double>(balance.counts[e]);
+            }
+            EXPECT_NEAR(sum, 1, 1e-6);
+            EXPECT_NEAR(balance.auxiliary_loss, 8 * weighted / (2.0 * kPrompt), 1e-9);
+            if (whole.empty()) continue;
+            for (size_t e = 0; e < 8; ++e)
+                EXPECT_NEAR(balance.mean_probability[e], whole[layer].mean_probability[e], 1e-4);
+        }
+        if (whole.empty()) whole = layers;
+    }
+    expect_error(ErrorCode::kInvalidArgument, {"router_statistics"}, [&] { session()->router_statistics(); });
+}
+
 TEST_F(SessionTest, ProfilesByRegion) {
     if (!model_->kernels().plan().timestamps) GTEST_SKIP() << "the device writes no timestamps";
     const auto profiled = session({.profile = true});
