@@ -85,7 +85,7 @@ void shrink_sums();
 
 void multiply_staged(uint chunk) {
     if (last_shrinking == chunk + 1u) shrink_sums();
-    [[unroll]] for (uint k = 0; k < CHUNK_RUNS * 32u; k += K) {
+    for (uint k = 0; k < CHUNK_RUNS * 32u; k += K) {
         coopmat<float16_t, SCOPE, K, N, gl_MatrixUseB> tokens[TOKEN_MATRICES];
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
             coopMatLoad(tokens[t], staged_tokens, team_token(t) * STAGED_STRIDE + k / 8, STAGED_STRIDE,

@@ -16,6 +16,11 @@ constexpr uint32_t kRunColumns = 32;  // what kernels stage at least, so k must 
 constexpr uint32_t kTeamRows = 32;
 constexpr uint32_t kTeams = 4;
 
+/// Sums of a subgroup that is narrower than any GPU's, where a driver of a CPU makes one loop of all of them:
+/// larger ones took lavapipe half a minute to compile.
+constexpr uint32_t kNarrowSubgroup = 16;
+constexpr uint32_t kNarrowTeam = 16;
+
 /// What the caps must have beside a shape; empty: they have it.
 std::string missing_feature(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
     const MatrixCaps& matrices = caps.matrices;
@@ -46,14 +51,15 @@ bool fits(const MatrixShapeCaps& shape, Path path) {
 /// Tiles to try, best first, of subgroups with matrices of the device's shape.
 std::vector<MatrixTile> subgroup_tiles(const MatrixShapeCaps& shape, uint32_t subgroup_size, bool experts) {
     std::vector<MatrixTile> tiles;
-    // Narrow subgroups have fewer lanes to spread the same sums over.
+    const uint32_t rows = subgroup_size < kNarrowSubgroup ? kNarrowTeam : kTeamRows;
+    // With 16 lanes, 32 x 32 sums would take 64 registers of each.
     for (uint32_t tokens = subgroup_size >= 32 ? 32 : 16; tokens >= 16; tokens /= 2) {
         for (uint32_t teams = kTeams; teams >= 1; teams /= 2) {
             MatrixTile tile;
             tile.m = shape.m;
             tile.n = shape.n;
             tile.k = shape.k;
-            tile.row_matrices = std::max(kTeamRows / shape.m, 1u);
+            tile.row_matrices = std::max(rows / shape.m, 1u);
             tile.token_matrices = std::max(tokens / shape.n, 1u);
             tile.token_teams = experts || teams == 1 ? 1 : 2;
             tile.row_teams = teams / tile.token_teams;
@@ -71,7 +77,7 @@ std::vector<MatrixTile> flexible_subgroup_tiles(const MatrixShapeCaps& shape, ui
     for (MatrixTile& tile : tiles) {
         tile.m *= std::exchange(tile.row_matrices, 1);
         tile.n *= std::exchange(tile.token_matrices, 1);
-        tile.k = kRunColumns;
+        tile.k = subgroup_size < kNarrowSubgroup ? shape.k : kRunColumns;
     }
     return tiles;
 }
