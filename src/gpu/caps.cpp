@@ -157,6 +157,7 @@ void query_features(VkPhysicalDevice device, DeviceCaps& caps) {
     caps.float16 = v12.shaderFloat16 != VK_FALSE;
     caps.int8 = v12.shaderInt8 != VK_FALSE;
     caps.vulkan_memory_model = v12.vulkanMemoryModel != VK_FALSE;
+    caps.vulkan_memory_model_device_scope = v12.vulkanMemoryModelDeviceScope != VK_FALSE;
     caps.storage_8bit = v12.storageBuffer8BitAccess != VK_FALSE;
     caps.synchronization2 = v13.synchronization2 != VK_FALSE;
     caps.maintenance4 = v13.maintenance4 != VK_FALSE;

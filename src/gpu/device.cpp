@@ -88,6 +88,7 @@ struct Features {
         v12.shaderInt8 = caps.int8;
         v12.storageBuffer8BitAccess = caps.storage_8bit;
         v12.vulkanMemoryModel = matrices.head() != nullptr;
+        v12.vulkanMemoryModelDeviceScope = matrices.head() != nullptr;
         v13.synchronization2 = VK_TRUE;
         v13.maintenance4 = VK_TRUE;
         v13.shaderIntegerDotProduct = VK_TRUE;

@@ -27,7 +27,10 @@ std::string missing_feature(const DeviceCaps& caps, uint32_t subgroup_size, Path
     if (!caps.has_extension("VK_KHR_cooperative_matrix")) return "the extension VK_KHR_cooperative_matrix";
     if (!matrices.cooperative_matrix) return "the feature cooperativeMatrix";
     if (!matrices.in_compute) return "cooperative matrices in compute shaders";
+    // Shaders with cooperative matrices are of the Vulkan memory model. Once it is enabled, atomic operations
+    // of all other shaders want the other feature too.
     if (!caps.vulkan_memory_model) return "the feature vulkanMemoryModel";
+    if (!caps.vulkan_memory_model_device_scope) return "the feature vulkanMemoryModelDeviceScope";
     if (path == Path::kCoopmatInt8 ? !caps.int8 : !caps.float16)
         return path == Path::kCoopmatInt8 ? "the feature shaderInt8" : "the feature shaderFloat16";
     if (!caps.full_subgroups) return "the feature computeFullSubgroups";

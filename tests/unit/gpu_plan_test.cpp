@@ -204,6 +204,206 @@ TEST(GpuPlan, EnablesOnlyExtensionsThatExist) {
     EXPECT_TRUE(make_plan(caps, std::nullopt).memory_budget);
 }
 
+constexpr MatrixElement kHalf = MatrixElement::kFloat16;
+constexpr MatrixElement kFloat = MatrixElement::kFloat32;
+constexpr MatrixElement kByte = MatrixElement::kInt8;
+constexpr MatrixElement kInt = MatrixElement::kInt32;
+
+MatrixShapeCaps float16_shape(uint32_t m, uint32_t n, uint32_t k, MatrixElement sums = kFloat) {
+    return {m, n, k, kHalf, kHalf, sums, sums};
+}
+
+MatrixShapeCaps int8_shape(uint32_t m, uint32_t n, uint32_t k) {
+    return {m, n, k, kByte, kByte, kInt, kInt};
+}
+
+/// The invented GPU with VK_KHR_cooperative_matrix.
+DeviceCaps with_matrices(uint32_t subgroup_size, std::vector<MatrixShapeCaps> shapes) {
+    DeviceCaps caps = invented_gpu();
+    caps.extensions = {"VK_KHR_cooperative_matrix"};
+    caps.subgroup_size = caps.min_subgroup_size = caps.max_subgroup_size = subgroup_size;
+    caps.float16 = caps.int8 = true;
+    caps.vulkan_memory_model = caps.vulkan_memory_model_device_scope = true;
+    caps.matrices.cooperative_matrix = caps.matrices.in_compute = true;
+    caps.matrices.shapes = std::move(shapes);
+    return caps;
+}
+
+DeviceCaps nvidia() {
+    return with_matrices(32,
+                         {float16_shape(16, 16, 16, kHalf), float16_shape(16, 8, 16), float16_shape(16, 8, 8),
+                          float16_shape(16, 16, 16), int8_shape(16, 16, 32), int8_shape(16, 8, 32)});
+}
+
+/// VK_NV_cooperative_matrix2 with matrices of whole workgroups.
+DeviceCaps nvidia2() {
+    DeviceCaps caps = nvidia();
+    caps.extensions.emplace_back("VK_NV_cooperative_matrix2");
+    MatrixCaps& matrices = caps.matrices;
+    matrices.workgroup_scope = matrices.flexible_dimensions = matrices.per_element_operations = true;
+    matrices.max_workgroup_size = matrices.max_flexible_dimension = 1024;
+    matrices.reserved_shared_memory = 4096;
+    for (uint32_t invocations : {64u, 128u, 256u, 512u}) {
+        MatrixShapeCaps shape = float16_shape(32, 16, 16);
+        shape.workgroup_scope = true;
+        shape.workgroup_invocations = invocations;
+        matrices.flexible_shapes.push_back(shape);
+    }
+    return caps;
+}
+
+/// Each tile is whole and within the limits of its device.
+void expect_sane(const DeviceCaps& caps, const DevicePlan& plan, Path path) {
+    for (const MatrixTile& tile : {matrix_plan(plan, path).dense, matrix_plan(plan, path).experts}) {
+        SCOPED_TRACE(path_name(path));
+        ASSERT_GT(tile.m * tile.n * tile.k * tile.row_matrices * tile.token_matrices, 0);
+        EXPECT_EQ(32 % tile.k, 0) << "a run has 32 columns";
+        EXPECT_LE(tile.workgroup_size, caps.max_workgroup_invocations);
+        EXPECT_LE(MatrixPlan::shared_memory(path, tile), caps.max_shared_memory);
+        const uint32_t teams = tile.row_teams * tile.token_teams;
+        EXPECT_EQ(tile.workgroup_size,
+                  tile.workgroup_scope ? tile.workgroup_size : teams * plan.subgroup_size);
+        EXPECT_EQ(tile.constants().size(), 9);
+        EXPECT_EQ(tile.constants().front(), tile.workgroup_size);
+        EXPECT_EQ(tile.constants().back(), tile.workgroup_scope ? 2 : 3);
+    }
+    EXPECT_GE(matrix_plan(plan, path).dense.tile_tokens(), matrix_plan(plan, path).experts.tile_tokens());
+}
+
+struct Shape {
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+};
+
+void expect_shape(const DeviceCaps& caps, Path path, const Shape& shape) {
+    const DevicePlan plan = make_plan(caps, std::nullopt);
+    EXPECT_EQ(missing_for(plan, path), "");
+    expect_sane(caps, plan, path);
+    const MatrixTile& tile = matrix_plan(plan, path).dense;
+    EXPECT_EQ(tile.m, shape.m) << path_name(path);
+    EXPECT_EQ(tile.n, shape.n) << path_name(path);
+    EXPECT_EQ(tile.k, shape.k) << path_name(path);
+}
+
+TEST(GpuPlan, TakesMatricesAsTheDeviceListsThem) {
+    expect_shape(nvidia(), Path::kCoopmat, {16, 16, 16});
+    expect_shape(nvidia(), Path::kCoopmatInt8, {16, 16, 32});
+    const DeviceCaps amd = with_matrices(64, {float16_shape(16, 16, 16), int8_shape(16, 16, 16)});
+    expect_shape(amd, Path::kCoopmat, {16, 16, 16});
+    expect_shape(amd, Path::kCoopmatInt8, {16, 16, 16});
+    const DeviceCaps intel = with_matrices(16, {float16_shape(8, 16, 16), int8_shape(8, 16, 32)});
+    expect_shape(intel, Path::kCoopmat, {8, 16, 16});
+    expect_shape(intel, Path::kCoopmatInt8, {8, 16, 32});
+    const DeviceCaps lavapipe = with_matrices(8, {float16_shape(8, 8, 8), int8_shape(8, 8, 8)});
+    expect_shape(lavapipe, Path::kCoopmat, {8, 8, 8});
+    expect_shape(lavapipe, Path::kCoopmatInt8, {8, 8, 8});
+}
+
+TEST(GpuPlan, MatricesComeBeforeTheOthersOnAGpuAndAfterThemOnACpu) {
+    using enum Path;
+    EXPECT_EQ(make_plan(nvidia2(), std::nullopt).path_order,
+              (std::vector<Path>{kCoopmat2, kCoopmat, kCoopmatInt8, kDot4, kSubgroup, kScalar}));
+    DeviceCaps cpu = nvidia();
+    cpu.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    EXPECT_EQ(make_plan(cpu, std::nullopt).path_order,
+              (std::vector<Path>{kDot4, kSubgroup, kCoopmat, kCoopmatInt8, kScalar}));
+}
+
+TEST(GpuPlan, AForcedPathOfMatricesLeavesTheOthersInTheirOrder) {
+    using enum Path;
+    const DevicePlan plan = make_plan(nvidia2(), kCoopmat);
+    EXPECT_EQ(plan.path_order, (std::vector<Path>{kCoopmat, kDot4, kSubgroup, kScalar}));
+    EXPECT_TRUE(plan.uses("VK_KHR_cooperative_matrix"));
+    EXPECT_FALSE(plan.uses("VK_NV_cooperative_matrix2")) << "nothing that is enabled uses it";
+    EXPECT_EQ(missing_for(plan, kCoopmat2), "") << "the device could";
+    EXPECT_FALSE(make_plan(nvidia2(), kDot4).uses("VK_KHR_cooperative_matrix"));
+    expect_error(ErrorCode::kUnsupported, {"Invented GPU", "coopmat2", "VK_NV_cooperative_matrix2"},
+                 [&] { make_plan(nvidia(), kCoopmat2); });
+}
+
+TEST(GpuPlan, FlexibleMatricesAreOfAWorkgroupWhereTheDeviceCan) {
+    const DeviceCaps whole = nvidia2();
+    const DevicePlan plan = make_plan(whole, std::nullopt);
+    EXPECT_TRUE(plan.uses("VK_NV_cooperative_matrix2"));
+    expect_sane(whole, plan, Path::kCoopmat2);
+    const MatrixPlan& matrices = matrix_plan(plan, Path::kCoopmat2);
+    EXPECT_TRUE(matrices.dense.workgroup_scope);
+    EXPECT_EQ(matrices.dense.workgroup_size, 256);
+    EXPECT_EQ(matrices.dense.tile_rows(), 128);
+    EXPECT_EQ(matrices.experts.tile_tokens(), 32);
+
+    DeviceCaps parts = nvidia2();
+    parts.matrices.workgroup_scope = false;
+    parts.matrices.flexible_shapes.push_back(float16_shape(8, 8, 8));
+    const MatrixPlan& subgroups = matrix_plan(make_plan(parts, std::nullopt), Path::kCoopmat2);
+    EXPECT_FALSE(subgroups.dense.workgroup_scope);
+    EXPECT_EQ(subgroups.dense.m, 32);
+    EXPECT_EQ(subgroups.dense.row_matrices, 1);
+    expect_sane(parts, make_plan(parts, std::nullopt), Path::kCoopmat2);
+}
+
+TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
+    const MatrixTile wide = matrix_plan(make_plan(nvidia(), std::nullopt), Path::kCoopmat).dense;
+    EXPECT_EQ(wide.tile_rows(), 64);
+    EXPECT_EQ(wide.tile_tokens(), 64);
+    DeviceCaps small = nvidia();
+    small.max_shared_memory = 20000;
+    const DevicePlan plan = make_plan(small, std::nullopt);
+    EXPECT_EQ(missing_for(plan, Path::kCoopmat), "");
+    EXPECT_LT(matrix_plan(plan, Path::kCoopmat).dense.tile_rows() * wide.tile_tokens(), 64u * 64u);
+    expect_sane(small, plan, Path::kCoopmat);
+    DeviceCaps few = nvidia();
+    few.max_subgroups_per_workgroup = 2;
+    EXPECT_EQ(matrix_plan(make_plan(few, std::nullopt), Path::kCoopmat).dense.workgroup_size, 64);
+    DeviceCaps flexible = nvidia2();
+    flexible.max_shared_memory = 24576;
+    expect_sane(flexible, make_plan(flexible, std::nullopt), Path::kCoopmat2);
+    EXPECT_LT(matrix_plan(make_plan(flexible, std::nullopt), Path::kCoopmat2).dense.m, 128);
+}
+
+TEST(GpuPlan, SaysWhatAPathOfMatricesLacks) {
+    const auto lacks = [](Path path, const std::string& name, auto remove) {
+        DeviceCaps caps = nvidia2();
+        remove(caps);
+        const DevicePlan plan = make_plan(caps, std::nullopt);
+        EXPECT_NE(missing_for(plan, path).find(name), std::string::npos)
+            << path_name(path) << " lacks " << missing_for(plan, path);
+        EXPECT_EQ(std::find(plan.path_order.begin(), plan.path_order.end(), path), plan.path_order.end());
+    };
+    using enum Path;
+    lacks(kCoopmat, "VK_KHR_cooperative_matrix", [](DeviceCaps& caps) { caps.extensions.clear(); });
+    lacks(kCoopmat, "cooperativeMatrix", [](DeviceCaps& caps) { caps.matrices.cooperative_matrix = false; });
+    lacks(kCoopmat, "compute", [](DeviceCaps& caps) { caps.matrices.in_compute = false; });
+    lacks(kCoopmat, "vulkanMemoryModel", [](DeviceCaps& caps) { caps.vulkan_memory_model = false; });
+    lacks(kCoopmat, "DeviceScope", [](DeviceCaps& caps) { caps.vulkan_memory_model_device_scope = false; });
+    lacks(kCoopmat, "shaderFloat16", [](DeviceCaps& caps) { caps.float16 = false; });
+    lacks(kCoopmatInt8, "shaderInt8", [](DeviceCaps& caps) { caps.int8 = false; });
+    lacks(kCoopmat, "computeFullSubgroups", [](DeviceCaps& caps) { caps.full_subgroups = false; });
+    lacks(kCoopmat, "subgroupSizeControl", [](DeviceCaps& caps) {
+        caps.min_subgroup_size = 16;
+        caps.subgroup_size_control = false;
+    });
+    lacks(kCoopmat, "float16 operands",
+          [](DeviceCaps& caps) { caps.matrices.shapes = {int8_shape(16, 16, 32)}; });
+    lacks(kCoopmat, "float16 operands",
+          [](DeviceCaps& caps) { caps.matrices.shapes = {float16_shape(16, 16, 64)}; });
+    lacks(kCoopmatInt8, "int8 operands",
+          [](DeviceCaps& caps) { caps.matrices.shapes = {float16_shape(16, 16, 16)}; });
+    lacks(kCoopmat, "shared memory", [](DeviceCaps& caps) {
+        caps.max_shared_memory = 16384;
+        caps.matrices.shapes = {float16_shape(128, 128, 16)};
+    });
+    lacks(kCoopmat2, "VK_NV_cooperative_matrix2", [](DeviceCaps& caps) { caps.extensions.pop_back(); });
+    lacks(kCoopmat2, "FlexibleDimensions",
+          [](DeviceCaps& caps) { caps.matrices.flexible_dimensions = false; });
+    lacks(kCoopmat2, "PerElement", [](DeviceCaps& caps) { caps.matrices.per_element_operations = false; });
+    lacks(kCoopmat2, "flexible", [](DeviceCaps& caps) { caps.matrices.workgroup_scope = false; });
+    lacks(kCoopmat2, "limits", [](DeviceCaps& caps) { caps.matrices.max_flexible_dimension = 8; });
+    lacks(kSubgroup, "subgroup operations", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
+    lacks(kCoopmat, "subgroup operations", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
+}
+
 TEST(GpuPlan, PathNamesAreReadAsTheyAreWritten) {
     for (uint32_t i = 0; i < kPathCount; ++i)
         EXPECT_EQ(path_from_name(path_name(static_cast<Path>(i))), static_cast<Path>(i));
