@@ -125,8 +125,7 @@ class Peers:
             self.inside("g++", "-O2", self.folder / "llama_logits.cpp", "-o", self.logits_program,
                         "-lllama", "-lggml", "-lggml-base")
 
-    def prepare(self, model, types):
-        """Makes what is missing of a model. A file counts as made only once it bears its last name."""
+    def make_model(self, model):
         out = self.work / model.name
         if not (out / "made").exists():
             sets = [word for s in model.sets for word in ("--set", s)]
@@ -135,25 +134,40 @@ class Peers:
             if not (out / "model-f32.gguf").exists():
                 raise RuntimeError(f"{model.name}: make_model.py wrote no GGUF")
             (out / "made").touch()
+        return out
+
+    # Each makes a file unless it is there. It counts as made only once it bears its last name.
+
+    def quantize(self, source, gguf, kind, *options):
+        if not gguf.exists():
+            part = gguf.with_suffix(".part")
+            self.inside("llama-quantize", *options, source, part, kind, 1)
+            part.rename(gguf)
+
+    def llama_logits(self, gguf, tokens, out):
+        if not out.exists():
+            part = out.with_suffix(".part")
+            # No Vulkan device: llama.cpp gives large batches to one even where no layer was.
+            self.inside(self.logits_program, gguf, tokens, part, GGML_VK_VISIBLE_DEVICES="")
+            part.rename(out)
+
+    def exact_logits(self, gguf, tokens, out):
+        """Of the same weights, dequantized and run in float."""
+        if not out.exists():
+            floats = out.with_suffix(".gguf")
+            self.quantize(gguf, floats, "F32", "--allow-requantize")
+            self.llama_logits(floats, tokens, out)
+            floats.unlink()
+
+    def prepare(self, model, types):
+        """Makes what is missing of a model."""
+        out = self.make_model(model)
         for kind in types:
             gguf = out / gguf_name(kind)
-            if not gguf.exists():
-                part = gguf.with_suffix(".part")
-                self.inside("llama-quantize", out / "model-f32.gguf", part, kind, 1)
-                part.rename(gguf)
-            reference = out / reference_name(kind)
-            if not reference.exists():
-                part = reference.with_suffix(".part")
-                # No Vulkan device: llama.cpp gives large batches to one even where no layer was.
-                self.inside(self.logits_program, gguf, out / "tokens.json", part, GGML_VK_VISIBLE_DEVICES="")
-                part.rename(reference)
-            exact = out / exact_name(kind)
-            if kind not in TOP1_LIMIT and not exact.exists():
-                floats, part = out / "dequantized.gguf", exact.with_suffix(".part")
-                self.inside("llama-quantize", "--allow-requantize", gguf, floats, "F32", 1)
-                self.inside(self.logits_program, floats, out / "tokens.json", part, GGML_VK_VISIBLE_DEVICES="")
-                floats.unlink()
-                part.rename(exact)
+            self.quantize(out / "model-f32.gguf", gguf, kind)
+            self.llama_logits(gguf, out / "tokens.json", out / reference_name(kind))
+            if kind not in TOP1_LIMIT:
+                self.exact_logits(gguf, out / "tokens.json", out / exact_name(kind))
         return out
 
 
@@ -275,34 +289,50 @@ def row_of(result, kind):
     return text
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def argument_parser(description):
+    """With what every check takes."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--peers", default=os.environ.get("PEERS"), help="folder of in.sh (default: $PEERS)")
     parser.add_argument("--vkmoe", default=os.environ.get("VKMOE", str(ROOT / "build/release/vkmoe")),
                         help="the program, with a prefix if wanted, e.g. 'FOLDER/in.sh build/release/vkmoe'")
     parser.add_argument("--work", default=str(ROOT / "build/peer-models"), help="where models are kept")
-    parser.add_argument("--archs", default=",".join(SIZES))
-    parser.add_argument("--types", default=",".join(TYPES))
     parser.add_argument("--paths", default="auto", help="values of VKMOE_PATH; auto leaves it as it is")
     parser.add_argument("--drivers", default="default",
                         help="lavapipe, swiftshader or ICD files; default leaves the choice to the environment")
-    parser.add_argument("--quick", action="store_true", help="one model an architecture, three prompt lengths")
     parser.add_argument("--prepare-only", action="store_true", help="make the models and references, check nothing")
+    return parser
+
+
+def parse_arguments(parser):
     arguments = parser.parse_args()
     if not arguments.peers:
         parser.error("set PEERS to the folder of in.sh, or give --peers")
     return arguments
 
 
-def main():
-    args = parse_arguments()
-    work = pathlib.Path(args.work).resolve()
+def open_peers(arguments):
+    work = pathlib.Path(arguments.work).resolve()
     work.mkdir(parents=True, exist_ok=True)
-    scratch = work / f"scratch-{os.getpid()}"
-    peers = Peers(pathlib.Path(args.peers).resolve(), work)
+    peers = Peers(pathlib.Path(arguments.peers).resolve(), work)
     peers.build_logits_program()
+    return peers
+
+
+def settings_of(arguments):
+    """(driver, path, environment) of each run."""
+    return [(d, p, environment(p, d)) for d in arguments.drivers.split(",") for p in arguments.paths.split(",")]
+
+
+def main():
+    parser = argument_parser(__doc__.splitlines()[0])
+    parser.add_argument("--archs", default=",".join(SIZES))
+    parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--quick", action="store_true", help="one model an architecture, three prompt lengths")
+    args = parse_arguments(parser)
+    peers = open_peers(args)
+    scratch = peers.work / f"scratch-{os.getpid()}"
     types = args.types.split(",")
-    settings = [(d, p, environment(p, d)) for d in args.drivers.split(",") for p in args.paths.split(",")]
+    settings = settings_of(args)
     program = shlex.split(args.vkmoe)
     worst, missed, strayed, done = {}, 0, 0, 0
 
