@@ -13,5 +13,6 @@ void add_run_command(CLI::App& app);
 void add_logits_command(CLI::App& app);
 void add_perplexity_command(CLI::App& app);
 void add_synth_command(CLI::App& app);
+void add_conformance_command(CLI::App& app);
 
 }  // namespace vkmoe::cli

@@ -4,7 +4,9 @@
 #include "kernels/kernel_table.h"
 #include "sched/scheduler.h"
 
+#include <array>
 #include <initializer_list>
+#include <memory>
 #include <random>
 #include <span>
 #include <string_view>
@@ -98,6 +100,14 @@ class CaseContext {
     void run(std::initializer_list<Dispatch> dispatches) {
         run(std::span<const Dispatch>(dispatches.begin(), dispatches.size()));
     }
+    /// Uninitialized device memory without guard bands, until the end of the case: for what is too large to
+    /// be filled. CaseSkipped where the device cannot give it.
+    Allocation reserve(uint64_t bytes);
+    /// Two such pieces of a size, the second more than 4 GiB behind the first.
+    std::array<Allocation, 2> reserve_distant(uint64_t bytes);
+    /// Writes the first bytes of a reserved piece.
+    void fill(const Allocation& reserved, std::span<const std::byte> bytes);
+
     /// Checks guard bands and inputs.
     void check_buffers() { bench_.memory.check(); }
     /// Brings inputs and poison to the device now: for what does not go through run().
@@ -106,6 +116,7 @@ class CaseContext {
   private:
     Bench& bench_;
     std::mt19937 random_;
+    std::unique_ptr<Arena> reserved_;
 };
 
 }  // namespace vkmoe::conformance

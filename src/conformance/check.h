@@ -21,6 +21,11 @@ struct CheckFailure : std::runtime_error {
     std::string got;
 };
 
+/// A case asks for more than the device has (memory, say): not a failure; the report says so.
+struct CaseSkipped : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 /// Throws a CheckFailure with a formatted message.
 template <typename... Args>
 [[noreturn]] void fail_check(fmt::format_string<Args...> format, Args&&... args) {

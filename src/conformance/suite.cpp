@@ -10,34 +10,54 @@
 
 namespace vkmoe::conformance {
 
-std::string cell_name(const KernelKey& cell) {
-    return fmt::format("{}/{}/{}", op_name(cell.op), tensor_type_info(cell.type).name, path_name(cell.path));
-}
-
 std::vector<Case> cases_of(const KernelKey& cell, Depth depth) {
     switch (cell.op) {
         case Op::kMatvec:
             return matvec_cases(cell, depth);
         case Op::kEmbedRows:
-        case Op::kRmsNorm:
-        case Op::kQuantizeQ8:
+            return embed_rows_cases(cell, depth);
         case Op::kMatmul:
+            return matmul_cases(cell, depth);
         case Op::kExpertMatvec:
+            return expert_matvec_cases(cell, depth);
         case Op::kExpertMatvecSum:
+            return expert_matvec_sum_cases(cell, depth);
         case Op::kExpertMatmul:
-        case Op::kRouter:
-        case Op::kRouterStatistics:
-        case Op::kWeighRows:
-        case Op::kGroupRoutes:
-        case Op::kQkNormRope:
-        case Op::kAttention:
-        case Op::kAttentionReduce:
+            return expert_matmul_cases(cell, depth);
+        case Op::kRmsNorm:
+            return rms_norm_cases(cell, depth);
+        case Op::kQuantizeQ8:
+            return quantize_q8_cases(cell, depth);
+        case Op::kPackFloat16:
+            return pack_float16_cases(cell, depth);
         case Op::kSwiglu:
-        case Op::kCombine:
+            return swiglu_cases(cell, depth);
         case Op::kArgmax:
-            return {};
+            return argmax_cases(cell, depth);
+        case Op::kQkNormRope:
+            return qk_norm_rope_cases(cell, depth);
+        case Op::kAttention:
+            return attention_cases(cell, depth);
+        case Op::kAttentionReduce:
+            return attention_reduce_cases(cell, depth);
+        case Op::kGroupRoutes:
+            return group_routes_cases(cell, depth);
+        case Op::kRouter:
+            return router_cases(cell, depth);
+        case Op::kRouterStatistics:
+            return router_statistics_cases(cell, depth);
+        case Op::kWeighRows:
+            return weigh_rows_cases(cell, depth);
+        case Op::kCombine:
+            return combine_cases(cell, depth);
     }
     return {};
+}
+
+Outcome outcome(const CellResult& result) {
+    if (!result.failures.empty()) return Outcome::kFailed;
+    if (!result.ran) return Outcome::kNotRun;
+    return result.missing.empty() ? Outcome::kOk : Outcome::kUnsupported;
 }
 
 uint32_t case_seed(uint32_t seed, std::string_view cell, std::string_view name) {
@@ -46,13 +66,16 @@ uint32_t case_seed(uint32_t seed, std::string_view cell, std::string_view name) 
 }
 
 CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed,
-                    const std::function<void(std::string_view)>& on_case) {
+                    const std::function<void(std::string_view)>& on_case, FindCases find_cases) {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point start = Clock::now();
     const std::string name = cell_name(cell);
     CellResult result;
     result.cell = cell;
-    for (const Case& one : cases_of(cell, depth)) {
+    result.missing = missing_for_kernels(bench.kernels.plan(), cell.path);
+    result.ran = true;
+    if (!result.missing.empty()) return result;
+    for (const Case& one : find_cases(cell, depth)) {
         if (on_case) on_case(one.name);
         ++result.n_cases;
         try {
@@ -62,6 +85,8 @@ CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t s
         } catch (const CheckFailure& failure) {
             result.failures.push_back(
                 {one.name, failure.what(), failure.nmse, failure.first_wrong, failure.expected, failure.got});
+        } catch (const CaseSkipped& skipped) {
+            result.skipped.push_back({one.name, skipped.what()});
         } catch (const Error& error) {
             if (error.code() == ErrorCode::kDeviceLost) throw;
             result.failures.push_back({one.name, error.what(), std::nullopt, std::nullopt, {}, {}});

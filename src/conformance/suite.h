@@ -2,6 +2,7 @@
 
 #include "conformance/case.h"
 #include "conformance/case_context.h"
+#include "conformance/cells.h"
 #include "kernels/kernel_table.h"
 
 #include <cstdint>
@@ -13,11 +14,9 @@
 
 namespace vkmoe::conformance {
 
-/// "matvec/Q4_K/dot4"
-std::string cell_name(const KernelKey& cell);
-
 /// What there is to try of a cell. One function an op: a new op does not compile without.
 std::vector<Case> cases_of(const KernelKey& cell, Depth depth);
+using FindCases = std::vector<Case> (*)(const KernelKey& cell, Depth depth);
 
 /// The seed of one case's generator: by the run's seed and the two names, so that it repeats alone.
 uint32_t case_seed(uint32_t seed, std::string_view cell, std::string_view name);
@@ -31,17 +30,29 @@ struct CaseFailure {
     std::string got;
 };
 
+struct CaseSkip {
+    std::string case_name;
+    std::string reason;
+};
+
 struct CellResult {
     KernelKey cell{};
     std::string missing;   ///< the feature without which the device cannot run it; empty where it can
     uint32_t n_cases = 0;  ///< that ran
     std::vector<CaseFailure> failures;
+    std::vector<CaseSkip> skipped;  ///< cases that ask for more than the device has
     double seconds = 0;
+    bool ran = false;  ///< to its end, or found missing
 };
 
-/// Runs all cases of a cell. on_case hears the name of each before it starts. Failures of a case are in the
-/// result; a lost or hung device is thrown, as Error(kDeviceLost).
+enum class Outcome { kOk, kUnsupported, kFailed, kNotRun };
+Outcome outcome(const CellResult& result);
+
+/// Runs all cases of a cell, unless the device lacks something for it. on_case hears the name of each before
+/// it starts. Failures of a case are in the result; a lost or hung device is thrown, as Error(kDeviceLost).
+/// find_cases: for tests of the suite.
 CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed,
-                    const std::function<void(std::string_view)>& on_case = {});
+                    const std::function<void(std::string_view)>& on_case = {},
+                    FindCases find_cases = cases_of);
 
 }  // namespace vkmoe::conformance

@@ -1,50 +1,27 @@
 #include "kernels/matmul.h"
 
 #include "base/error.h"
-#include "kernels/matrix_product_test.h"
+#include "conformance/matrix_product.h"
+#include "kernels/kernel_fixture.h"
 
 namespace vkmoe {
 namespace {
 
-class MatmulTest : public MatrixProductTest {};
+const bool registered = register_cells(Op::kMatmul);
 
-TEST_F(MatmulTest, EveryShape) {
-    constexpr std::array<uint32_t, 6> kRows = {1, 3, 31, 33, 100, 257};
-    constexpr std::array<uint32_t, 6> kTokens = {1, 7, 9, 31, 33, 70};
-    for (const KernelKey& cell : cells(Op::kMatmul)) {
-        const std::vector<uint32_t> columns = test_columns(cell.type);
-        const size_t turn = random()();  // which of the shapes meet
-        for (size_t i = 0; i < 8; ++i) {
-            check(matmul, cell,
-                  {kRows[i % 6], columns[i % columns.size()], kTokens[(i + turn) % 6], pick_residual()});
-        }
-    }
-}
-
-TEST_F(MatmulTest, EveryResidual) {
-    for (const KernelKey& cell : cells(Op::kMatmul))
-        for (Residual residual : {Residual::kNone, Residual::kApart, Residual::kInPlace})
-            check(matmul, cell, {37, 256, 41, residual});
-}
-
-TEST_F(MatmulTest, NanStaysInItsToken) {
-    for (const KernelKey& cell : cells(Op::kMatmul)) check_nan(matmul, cell, 33, 35);
-}
+using MatmulTest = KernelTest;
 
 TEST_F(MatmulTest, LinearTakesAnyNumberOfTokens) {
-    const KernelKey cell = context().kernel(Op::kMatvec, TensorType::kQ8_0).key;
-    ASSERT_EQ(cell.path, context().kernel(Op::kMatmul, TensorType::kQ8_0).key.path)
-        << "activations would have to be stored in two ways";
+    const KernelKey cell{Op::kMatmul, TensorType::kQ8_0, Path::kScalar};
     for (uint32_t n_tokens : {1u, kMaxMatvecTokens, kMaxMatvecTokens + 1})
-        check(linear, cell, {5, 96, n_tokens, Residual::kNone});
+        conformance::check_product(test_case(), linear, cell, {5, 96, n_tokens});
 }
 
 TEST_F(MatmulTest, RefusesWhatDoesNotFit) {
-    for (const KernelKey& cell : cells(Op::kMatmul)) {
-        if (cell.type != TensorType::kQ6_K) continue;
+    for (Path path : paths(Op::kMatmul, TensorType::kQ4_K)) {
         MatmulArgs good;
-        good.type = cell.type;
-        good.path = cell.path;
+        good.type = TensorType::kQ4_K;
+        good.path = path;
         good.weights = 0x10000;
         good.x = 0x20000;
         good.y = 0x30000;
@@ -55,7 +32,7 @@ TEST_F(MatmulTest, RefusesWhatDoesNotFit) {
         auto refused = [&](auto change) {
             MatmulArgs args = good;
             change(args);
-            EXPECT_THROW(matmul(context(), args), Error) << path_name(cell.path);
+            EXPECT_THROW(matmul(context(), args), Error) << path_name(path);
         };
         refused([](MatmulArgs& args) { args.n_tokens = 0; });
         refused([](MatmulArgs& args) { args.n_rows = 0; });

@@ -17,7 +17,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
-COMMANDS = ["run", "devices", "inspect", "tokenize", "logits", "perplexity", "synth"]
+COMMANDS = ["run", "devices", "inspect", "tokenize", "logits", "perplexity", "synth", "conformance"]
 PROGRAM = ""
 NO_DRIVER = {"VK_DRIVER_FILES": "/nonexistent.json", "VK_ICD_FILENAMES": "/nonexistent.json"}
 

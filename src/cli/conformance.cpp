@@ -1,0 +1,173 @@
+#include "conformance/report.h"
+
+#include "base/error.h"
+#include "base/output_file.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/options.h"
+#include "gpu/validation.h"
+#include "vkmoe/vkmoe.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+using namespace vkmoe::conformance;
+
+// A submission of a quick case takes milliseconds on a GPU and at most seconds on a CPU driver; those of full
+// ones read gigabytes.
+constexpr double kQuickLimit = 60;
+constexpr double kFullLimit = 600;
+
+struct ConformanceOptions {
+    std::string device;
+    std::vector<std::string> ops;
+    std::vector<std::string> types;
+    std::vector<std::string> paths;
+    bool quick = false;
+    bool full = false;
+    bool list = false;
+    bool perf = false;
+    std::optional<uint32_t> seed;
+    std::string json;
+    std::string junit;
+};
+
+/// A file for a report, opened before the run: an error in its path comes before all the work.
+class ReportFile {
+  public:
+    explicit ReportFile(const std::string& path) {
+        if (!path.empty()) file_.emplace(path);
+    }
+    template <typename MakeText>
+    void write(const MakeText& make_text) {
+        if (!file_) return;
+        file_->write(make_text());
+        file_->commit();
+    }
+
+  private:
+    std::optional<OutputFile> file_;
+};
+
+std::vector<KernelKey> wanted_cells(const ConformanceOptions& options) {
+    try {
+        return find_cells(parse_filter(options.ops, options.types, options.paths));
+    } catch (const Error& error) {
+        throw CLI::ValidationError(error.what());
+    }
+}
+
+void list_cells(const std::vector<KernelKey>& cells) {
+    std::string text;
+    for (const KernelKey& cell : cells) text += cell_name(cell) + '\n';
+    StandardOutput().write(text);
+}
+
+RunOptions run_options(const ConformanceOptions& options) {
+    RunOptions run;
+    run.depth = options.full ? Depth::kFull : Depth::kQuick;
+    run.seed = options.seed ? *options.seed : std::random_device{}();
+    run.time_limit = options.full ? kFullLimit : kQuickLimit;
+    if (std::getenv("VKMOE_GPU_TIMEOUT") != nullptr) run.time_limit = 0;  // that of every wait
+    return run;
+}
+
+void print_header(const RunFacts& facts) {
+    std::string text;
+    for (const auto& [key, value] : header(facts)) text += fmt::format("{:<18} {}\n", key, value);
+    StandardOutput().write(text + '\n');
+}
+
+void run_conformance(const ConformanceOptions& options) {
+    const std::vector<KernelKey> cells = wanted_cells(options);
+    if (options.list) return list_cells(cells);
+    ReportFile json(options.json);
+    ReportFile junit(options.junit);
+
+    KernelContext kernels(Device::create(options.device));
+    Report report;
+    report.facts = {vkmoe_version(), date_now(), options.device, kernels.device().caps(),
+                    run_options(options)};
+    print_header(report.facts);
+    catch_interrupts();
+    const auto write_reports = [&] {
+        StandardOutput().write(text_report(report));
+        json.write([&] { return json_report(report); });
+        junit.write([&] { return junit_report(report); });
+    };
+    try {
+        Progress progress("conformance");
+        run_cells(
+            kernels, cells, report.facts.options,
+            [&](size_t done, size_t total, std::string_view running) {
+                progress.update(static_cast<double>(done) / static_cast<double>(total),
+                                fmt::format("{} of {}  {}", done, total, running));
+            },
+            report.result);
+        if (options.perf && report.result.ended.empty()) {
+            Progress measuring("speeds");
+            report.speeds =
+                measure_speeds(kernels, cells, [&](size_t done, size_t total, std::string_view cell) {
+                    measuring.update(static_cast<double>(done) / static_cast<double>(total), cell);
+                });
+        }
+    } catch (const Interrupted& interrupted) {
+        report.result.ended = interrupted.what();
+        write_reports();
+        throw;
+    }
+    write_reports();
+    if (report.result.device_lost) {
+        // What holds the device cannot be destroyed: some of that waits for it.
+        fmt::print(stderr, "vkmoe: {}\n", report.result.ended);
+        std::fflush(nullptr);
+        std::_Exit(1);
+    }
+    if (!report.result.ended.empty()) throw std::runtime_error(report.result.ended);
+    if (const uint64_t errors = validation_error_count(); errors != 0) {
+        throw std::runtime_error(
+            fmt::format("the validation layer reported {} errors (lines with 'validation: ')", errors));
+    }
+    size_t failed = 0;
+    for (const CellResult& cell : report.result.cells) failed += outcome(cell) == Outcome::kFailed ? 1 : 0;
+    if (failed != 0) throw std::runtime_error(fmt::format("{} of {} cells failed", failed, cells.size()));
+}
+
+}  // namespace
+
+void add_conformance_command(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "conformance",
+        "Proves that kernels compute right on a device, against references in double precision");
+    const auto options = std::make_shared<ConformanceOptions>();
+    add_device_option(*command, options->device);
+    const auto add_names = [&](const char* flag, std::vector<std::string>& names, const char* what) {
+        command->add_option(flag, names, what)->delimiter(',')->type_name("NAME,...");
+    };
+    add_names("--op", options->ops, "Only these operations");
+    add_names("--type", options->types, "Only these types of weights (or of the KV cache)");
+    add_names("--path", options->paths, "Only these ways of computing");
+    CLI::Option* quick =
+        command->add_flag("--quick", options->quick, "What finds most mistakes (the default)");
+    command->add_flag("--full", options->full, "More shapes, and memory beyond 4 GiB")->excludes(quick);
+    command->add_option("--json", options->json, "Write the report there, for programs")->type_name("FILE");
+    command->add_option("--junit", options->junit, "Write the report there, for JUnit viewers")
+        ->type_name("FILE");
+    command->add_flag("--perf", options->perf, "Measure the speed of matrix kernels too, on larger shapes");
+    command->add_option("--seed", options->seed, "Of all inputs; default: another one each time")
+        ->check(whole_number(0, UINT32_MAX))
+        ->type_name("N");
+    command->add_flag("--list", options->list, "List the cells (operation/type/path) and run none");
+    command->callback([options] { run_conformance(*options); });
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,146 @@
+#include "conformance/experts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace vkmoe::conformance {
+namespace {
+
+uint64_t round_up(uint64_t bytes, uint64_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+uint64_t random_gap(CaseContext& c, uint64_t unit) {
+    return (1 + random_below(c.random(), 5)) * unit;
+}
+
+/// Where a record's two matrices are, in random order.
+std::array<uint64_t, 2> random_offsets(CaseContext& c, uint64_t matrix_bytes, uint64_t unit) {
+    std::array<uint64_t, 2> offsets;
+    offsets[0] = random_gap(c, unit);
+    offsets[1] = offsets[0] + round_up(matrix_bytes, unit) + random_gap(c, unit);
+    if (random_bool(c.random())) std::swap(offsets[0], offsets[1]);
+    return offsets;
+}
+
+void put(std::vector<std::byte>& memory, uint64_t at, const std::vector<std::byte>& bytes) {
+    memory.resize(std::max(memory.size(), at + bytes.size()), std::byte{0xFF});
+    std::copy(bytes.begin(), bytes.end(), memory.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+}  // namespace
+
+std::vector<uint32_t> random_ids(std::mt19937& random, uint32_t n_pairs, uint32_t n_experts,
+                                 Routing routing) {
+    const uint32_t one = random_below(random, n_experts);
+    const std::vector<uint32_t> invalid = {n_experts, n_experts + 1, UINT32_MAX};
+    std::vector<uint32_t> ids(n_pairs);
+    for (uint32_t& id : ids) {
+        id = routing == Routing::kOne ? one : random_below(random, n_experts);
+        if (routing == Routing::kNobody || (routing == Routing::kInvalid && random_below(random, 3) == 0))
+            id = pick(random, invalid);
+    }
+    return ids;
+}
+
+std::string_view routing_name(Routing routing) {
+    switch (routing) {
+        case Routing::kAny:
+            return "any experts";
+        case Routing::kOne:
+            return "all to one expert";
+        case Routing::kInvalid:
+            return "some to no expert";
+        case Routing::kNobody:
+            return "none to an expert";
+    }
+    return {};
+}
+
+Expected StoredExperts::product(uint32_t expert, size_t which, uint32_t row, const StoredActivations& x,
+                                uint32_t x_row) const {
+    if (expert >= matrices.size()) return {0, 0, 0, false};
+    return dot(matrices[expert][which], row, x, x_row);
+}
+
+StoredExperts upload_experts(CaseContext& c, TensorType type, uint32_t n_experts, uint32_t n_rows,
+                             uint32_t n_columns, Weights kind) {
+    const uint64_t unit = row_alignment(type);
+    StoredExperts experts;
+    experts.offsets = random_offsets(c, row_bytes(type, n_columns) * n_rows, unit);
+    std::vector<uint32_t> order(n_experts);
+    std::iota(order.begin(), order.end(), 0u);
+    std::shuffle(order.begin(), order.end(), c.random());
+    std::vector<std::byte> memory;
+    std::vector<uint64_t> records(n_experts);
+    experts.matrices.resize(n_experts);
+    for (uint32_t expert : order) {
+        records[expert] = round_up(memory.size(), unit) + random_gap(c, unit);
+        for (size_t m = 0; m < 2; ++m) {
+            experts.matrices[expert][m] = random_matrix(c.random(), type, n_rows, n_columns, kind);
+            put(memory, records[expert] + experts.offsets[m], experts.matrices[expert][m].bytes);
+        }
+    }
+    const Allocation uploaded = c.upload(memory);
+    for (uint64_t& record : records) record += uploaded.address;
+    experts.table = {
+        c.upload(records).address, n_experts, {uploaded.address, uploaded.address + uploaded.size}};
+    return experts;
+}
+
+StoredExperts upload_distant_experts(CaseContext& c, TensorType type, uint32_t n_rows, uint32_t n_columns) {
+    const uint64_t unit = row_alignment(type);
+    StoredExperts experts;
+    experts.offsets = random_offsets(c, row_bytes(type, n_columns) * n_rows, unit);
+    experts.matrices.resize(2);
+    const std::array<Allocation, 2> ends = c.reserve_distant(1ull << 20);
+    std::vector<uint64_t> records;
+    for (size_t expert = 0; expert < 2; ++expert) {
+        std::vector<std::byte> memory;
+        const uint64_t lead = random_gap(c, unit);
+        for (size_t m = 0; m < 2; ++m) {
+            experts.matrices[expert][m] = random_matrix(c.random(), type, n_rows, n_columns);
+            put(memory, lead + experts.offsets[m], experts.matrices[expert][m].bytes);
+        }
+        c.fill(ends[expert], memory);
+        records.push_back(ends[expert].address + lead);
+        experts.table.memory.end = ends[expert].address + ends[expert].size;
+    }
+    experts.table.memory.begin = ends[0].address;
+    experts.table.records = c.upload(records).address;
+    experts.table.n_experts = 2;
+    return experts;
+}
+
+StoredExperts upload_experts(CaseContext& c, TensorType type, const ExpertShape& shape) {
+    if (shape.distant) return upload_distant_experts(c, type, shape.n_rows, shape.n_columns);
+    return upload_experts(c, type, shape.n_experts, shape.n_rows, shape.n_columns, shape.weights);
+}
+
+GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,
+                          uint32_t n_experts) {
+    const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path});
+    GroupRoutesArgs args;
+    args.ids = ids;
+    args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();
+    args.grouped.tiles =
+        c.output<std::array<uint32_t, 4>>(max_route_tiles(shape.n_pairs(), n_experts, tile_tokens)).memory();
+    args.grouped.arguments = c.output<uint32_t>(6).memory();
+    args.n_pairs = shape.n_pairs();
+    args.n_experts = n_experts;
+    args.tile_tokens = tile_tokens;
+    args.first_y = args.second_y = expert_tile_rows(c.plan(), path, shape.n_rows);
+    args.first_z = 2;
+    args.second_z = 1;
+    c.run({group_routes(c.kernels(), args)});
+    return args.grouped;
+}
+
+std::string ExpertShape::describe() const {
+    return fmt::format("{} experts, {} tokens of {} slots, {} rows, {} columns, {}", n_experts, n_tokens,
+                       n_slots, n_rows, n_columns, routing_name(routing));
+}
+
+}  // namespace vkmoe::conformance

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "conformance/activations.h"
+#include "conformance/case_context.h"
+#include "conformance/stored_matrix.h"
+#include "kernels/expert_matmul.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vkmoe::conformance {
+
+/// How pairs (token, slot) choose experts.
+enum class Routing {
+    kAny,      ///< several times one expert for a token, and experts that nobody chose, do occur
+    kOne,      ///< all by one expert
+    kInvalid,  ///< some ids name no expert
+    kNobody,   ///< none names an expert
+};
+std::vector<uint32_t> random_ids(std::mt19937& random, uint32_t n_pairs, uint32_t n_experts, Routing routing);
+std::string_view routing_name(Routing routing);
+
+/// Experts of two matrices each, in device memory.
+struct StoredExperts {
+    ExpertTable table;
+    std::array<uint64_t, 2> offsets{};
+    std::vector<std::array<StoredMatrix, 2>> matrices;  // [n_experts]
+
+    /// W[row, :] . x[x_row, :] of an expert's first or second matrix; of none: nothing is written.
+    Expected product(uint32_t expert, size_t which, uint32_t row, const StoredActivations& x,
+                     uint32_t x_row) const;
+};
+
+/// Records in random order with gaps of NaN, aligned no better than the type demands.
+StoredExperts upload_experts(CaseContext& c, TensorType type, uint32_t n_experts, uint32_t n_rows,
+                             uint32_t n_columns, Weights kind = Weights::kSane);
+
+/// As upload_experts, for two experts whose records lie further apart than 4 GiB. CaseSkipped where the
+/// device has not the memory for it.
+StoredExperts upload_distant_experts(CaseContext& c, TensorType type, uint32_t n_rows, uint32_t n_columns);
+
+/// What a case of an expert kernel is about.
+struct ExpertShape {
+    uint32_t n_experts = 1;
+    uint32_t n_tokens = 1;
+    uint32_t n_slots = 1;
+    uint32_t n_rows = 1;
+    uint32_t n_columns = 0;
+    Routing routing = Routing::kAny;
+    Numbers numbers = Numbers::kPlain;  ///< of the activations
+    Weights weights = Weights::kSane;
+    bool distant = false;  ///< as upload_distant_experts does it; there are two experts then
+
+    uint32_t n_pairs() const { return n_tokens * n_slots; }
+    std::string describe() const;
+};
+StoredExperts upload_experts(CaseContext& c, TensorType type, const ExpertShape& shape);
+
+/// Pairs as group_routes sorts them on the device for expert_matmul on a path: for a first dispatch over two
+/// matrices and a second one over one.
+GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,
+                          uint32_t n_experts);
+
+}  // namespace vkmoe::conformance

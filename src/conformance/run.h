@@ -1,0 +1,40 @@
+#pragma once
+
+#include "conformance/cells.h"
+#include "conformance/suite.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vkmoe::conformance {
+
+struct RunOptions {
+    Depth depth = Depth::kQuick;
+    uint32_t seed = 0;
+    double time_limit = 60;           ///< seconds that one submission may take
+    uint32_t n_threads = 0;           ///< cells at once; 0: as many as there are processors, at most four
+    FindCases find_cases = cases_of;  ///< another one in tests of the suite
+};
+
+struct RunResult {
+    std::vector<CellResult> cells;  ///< all, in the order asked for
+    std::string ended;  ///< why the run ended before its end, and what was running then; else empty
+    bool device_lost = false;
+    double seconds = 0;
+};
+
+/// Heard every tenth of a second on the calling thread: how many cells are done of how many, and one that
+/// runs. What it throws stops the run; the result so far is complete by then.
+using RunProgress = std::function<void(size_t done, size_t total, std::string_view running)>;
+
+/// Runs cells on several threads, in any order: each case has its own generator, so that nothing depends on
+/// it. Cells that the device cannot run are not, and say what it lacks. A lost or hung device ends the run:
+/// then nothing that holds the device can be destroyed in peace, and the caller had better leave by
+/// std::_Exit.
+void run_cells(KernelContext& kernels, const std::vector<KernelKey>& cells, const RunOptions& options,
+               const RunProgress& progress, RunResult& result);
+
+}  // namespace vkmoe::conformance
