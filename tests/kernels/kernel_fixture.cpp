@@ -44,19 +44,15 @@ GpuEnvironment::Gpu& gpu() {
     return environment->gpu();
 }
 
-bool runs_on(Path path) {
-    return std::find(gpu().paths.begin(), gpu().paths.end(), path) != gpu().paths.end();
-}
-
 class CellTest : public testing::Test {
   public:
     explicit CellTest(const KernelKey& cell) : cell_(cell) {}
 
     void TestBody() override {
-        if (!runs_on(cell_.path)) GTEST_SKIP() << "the device has no path " << path_name(cell_.path);
         const uint32_t seed = make_seed();
         const conformance::CellResult result =
             conformance::run_cell(gpu().bench, cell_, conformance::Depth::kQuick, seed);
+        if (!result.missing.empty()) GTEST_SKIP() << "the device lacks " << result.missing;
         EXPECT_GT(result.n_cases, 0u) << "nothing is tried of this cell";
         for (const conformance::CaseFailure& failure : result.failures)
             ADD_FAILURE() << failure.case_name << " (VKMOE_TEST_SEED=" << seed << "): " << failure.message;
@@ -83,6 +79,27 @@ std::vector<Path> KernelTest::paths(Op op, TensorType type) {
     EXPECT_FALSE(found.empty()) << "no kernel was built for " << op_name(op) << " of "
                                 << tensor_type_info(type).name;
     return found;
+}
+
+void KernelTest::run_a_deep_case(Op op) {
+    std::vector<KernelKey> cells;
+    for (const KernelBinary& binary : kernel_table())
+        if (binary.key.op == op && missing_for_kernels(context().plan(), binary.key.path).empty())
+            cells.push_back(binary.key);
+    ASSERT_FALSE(cells.empty()) << "no kernel was built for " << op_name(op);
+    const KernelKey cell = cells[random()() % cells.size()];
+    const size_t n_quick = conformance::cases_of(cell, conformance::Depth::kQuick).size();
+    const std::vector<conformance::Case> cases = conformance::cases_of(cell, conformance::Depth::kFull);
+    ASSERT_GT(cases.size(), n_quick) << conformance::cell_name(cell) << " has no deep cases";
+    const conformance::Case& one = cases[n_quick + random()() % (cases.size() - n_quick)];
+    SCOPED_TRACE(fmt::format("{}: {}", conformance::cell_name(cell), one.name));
+    try {
+        one.run(case_);
+    } catch (const conformance::CheckFailure& failure) {
+        FAIL() << failure.what();
+    } catch (const conformance::CaseSkipped& skipped) {
+        GTEST_SKIP() << skipped.what();
+    }
 }
 
 bool register_cells(Op op) {
