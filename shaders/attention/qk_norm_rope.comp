@@ -89,7 +89,10 @@ void store_row(uvec2 row) {
     for (uint i = lane; i < HEAD_DIM; i += LANES) FloatsOut(row).at[i] = head[i];
 #elif defined(VKMOE_TYPE_F16)
     for (uint i = lane; i < HEAD_DIM / 2u; i += LANES) {
-        WordsOut(row).at[i] = packHalf2x16(vec2(head[2u * i], head[2u * i + 1u]));
+        // One by one: SwiftShader's bits of an infinity or a NaN in the lower half run over into the upper one.
+        uint lower = packHalf2x16(vec2(head[2u * i], 0.0)) & 0xFFFFu;
+        uint upper = packHalf2x16(vec2(head[2u * i + 1u], 0.0)) & 0xFFFFu;
+        WordsOut(row).at[i] = lower | (upper << 16);
     }
 #else
     for (uint word = lane; word < HEAD_DIM / 4u; word += LANES) {

@@ -158,7 +158,8 @@ std::vector<Case> attention_reduce_cases(const KernelKey& cell, Depth depth) {
     };
     if (depth == Depth::kQuick) return cases;
     cases.push_back(
-        {"4096 parts", shapes({{.n_tokens = 1, .n_heads = 8, .head_dim = 256, .n_splits = 4096}})});
+        {"4096 parts",
+         shapes({{.n_tokens = 1, .n_heads = 8, .head_dim = 256, .n_splits = 4096, .spread = 1000}})});
     cases.push_back(
         {"many rows", shapes({{.n_tokens = 4096, .n_heads = 32, .head_dim = 128, .n_splits = 2}})});
     return cases;

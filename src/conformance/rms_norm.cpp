@@ -12,7 +12,7 @@ namespace vkmoe::conformance {
 namespace {
 
 constexpr float kEpsilon = 1e-5f;
-constexpr Tolerance kTolerance = {.relative = 3e-6, .nmse = 1e-11};
+constexpr double kRelative = 3e-6;
 
 enum class Outputs { kFloats, kPacked, kBoth, kInPlace };
 
@@ -27,6 +27,10 @@ struct Norm {
     uint64_t lead = 0;  // bytes by which addresses miss a larger alignment
     RowTuning tuning = {};
 
+    Tolerance tolerance() const {
+        // Flushed to zero, subnormal numbers are off by as much as they are large.
+        return {.relative = kRelative, .nmse = numbers == Numbers::kSubnormal ? INFINITY : 1e-11};
+    }
     bool floats() const { return outputs != Outputs::kPacked; }
     bool packed() const { return outputs == Outputs::kPacked || outputs == Outputs::kBoth; }
 };
@@ -85,9 +89,9 @@ void check_norm(CaseContext& c, const KernelKey& cell, const Norm& norm) {
     const std::string what = fmt::format("{} rows of {}, stride {}, {}, lanes {} {}", norm.n_rows,
                                          norm.n_columns, stride, norm.weighted ? "weighted" : "not weighted",
                                          norm.tuning.workgroup_size, norm.tuning.lanes_per_block);
-    if (norm.floats()) check_numbers(what, expected, floats.read(), kTolerance);
+    if (norm.floats()) check_numbers(what, expected, floats.read(), norm.tolerance());
     if (norm.packed())
-        check_packed_rows(what + ", packed", expected, packed.read(), norm.n_columns, kTolerance.relative);
+        check_packed_rows(what + ", packed", expected, packed.read(), norm.n_columns, kRelative);
 }
 
 /// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
@@ -150,7 +154,7 @@ std::vector<Case> rms_norm_cases(const KernelKey& cell, Depth depth) {
     }
     cases.push_back({"groups of every size", [=](CaseContext& c) { groups_of_every_size(c, cell); }});
     cases.push_back({"more rows than a grid is wide", norms({{.n_rows = 65537, .n_columns = 4}})});
-    cases.push_back({"a long row", norms({{.n_rows = 2, .n_columns = 1u << 20, .outputs = Outputs::kBoth}})});
+    cases.push_back({"a long row", norms({{.n_rows = 2, .n_columns = 1u << 16, .outputs = Outputs::kBoth}})});
     return cases;
 }
 
