@@ -48,7 +48,7 @@ Allocation CaseContext::reserve(uint64_t bytes) {
 
 std::array<Allocation, 2> CaseContext::reserve_distant(uint64_t bytes) {
     constexpr uint64_t kDistance = 1ull << 32;
-    constexpr uint64_t kStep = 1ull << 30;
+    constexpr uint64_t kStep = 1ull << 29;
     // Drivers give addresses as they like, mostly neighbouring ones to neighbouring allocations.
     std::vector<Allocation> pieces;
     for (uint64_t total = 0; total < 2 * kDistance; total += kStep) {

@@ -94,7 +94,8 @@ class Bencher {
         args.n_tokens = n_tokens;
         args.path = cell.path;
         Work work;
-        work.shape = fmt::format("{} x {}, {} tokens", args.n_rows, args.n_columns, n_tokens);
+        work.shape = fmt::format("{} x {}, {} token{}", args.n_rows, args.n_columns, n_tokens,
+                                 n_tokens == 1 ? "" : "s");
         work.dispatches = {kernel(kernels_, args)};
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
@@ -183,8 +184,9 @@ class Bencher {
         const uint32_t n_read = std::min(shape.n_pairs(), shape.n_experts);
         const double matrix = static_cast<double>(row_bytes(cell.type, shape.n_columns) * shape.n_rows);
         Work work;
-        work.shape = fmt::format("{} x {}, {} of {} experts, {} tokens", shape.n_rows, shape.n_columns,
-                                 shape.n_slots, shape.n_experts, shape.n_tokens);
+        work.shape =
+            fmt::format("{} x {}, {} of {} experts, {} token{}", shape.n_rows, shape.n_columns, shape.n_slots,
+                        shape.n_experts, shape.n_tokens, shape.n_tokens == 1 ? "" : "s");
         work.dispatches = std::move(dispatches);
         work.bytes = matrix * n_matrices * n_read + static_cast<double>(activation_bytes) +
                      4.0 * n_matrices * shape.n_pairs() * shape.n_rows;

@@ -295,7 +295,7 @@ std::vector<Case> router_cases(const KernelKey& cell, Depth depth) {
     cases.insert(
         cases.end(),
         {{"one expert, all experts, 32 groups", [=](CaseContext& c) { extreme_shapes(c, cell); }},
-         {"any options together", [=](CaseContext& c) { random_gatings(c, cell, quick ? 12 : 300); }},
+         {"any options together", [=](CaseContext& c) { random_gatings(c, cell, quick ? 4 : 300); }},
          {"ties go to the lower index", [=](CaseContext& c) { ties(c, cell); }},
          {"large logits", [=](CaseContext& c) { large_logits(c, cell); }},
          {"subnormal logits",
