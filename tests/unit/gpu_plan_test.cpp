@@ -336,11 +336,12 @@ TEST(GpuPlan, FlexibleMatricesAreOfAWorkgroupWhereTheDeviceCan) {
     DeviceCaps parts = nvidia2();
     parts.matrices.workgroup_scope = false;
     parts.matrices.flexible_shapes.push_back(float16_shape(8, 8, 8));
-    const MatrixPlan& subgroups = matrix_plan(make_plan(parts, std::nullopt), Path::kCoopmat2);
+    const DevicePlan parts_plan = make_plan(parts, std::nullopt);
+    const MatrixPlan& subgroups = matrix_plan(parts_plan, Path::kCoopmat2);
     EXPECT_FALSE(subgroups.dense.workgroup_scope);
     EXPECT_EQ(subgroups.dense.m, 32);
     EXPECT_EQ(subgroups.dense.row_matrices, 1);
-    expect_sane(parts, make_plan(parts, std::nullopt), Path::kCoopmat2);
+    expect_sane(parts, parts_plan, Path::kCoopmat2);
 }
 
 TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
