@@ -127,7 +127,8 @@ void multiply_part(uint run, uint part) {
             [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
                 products = coopMatMulAdd(weights[s], tokens[t * PART_STEPS + s], products);
             }
-            sums[r * TOKEN_MATRICES + t] += Sums(products) * row_scales * scales[t];
+            // The scales first: large ones of rows are met by small ones of tokens, before products can overflow.
+            sums[r * TOKEN_MATRICES + t] += Sums(products) * (row_scales * scales[t]);
         }
     }
 }
