@@ -39,8 +39,9 @@ void query_queues(VkPhysicalDevice device, DeviceCaps& caps) {
         queue.graphics = (family.queueFlags & VK_QUEUE_GRAPHICS_BIT) != 0;
         queue.compute = (family.queueFlags & VK_QUEUE_COMPUTE_BIT) != 0;
         // Video queues can copy too, but through an engine that is not made for it.
-        const bool video =
-            (family.queueFlags & (VK_QUEUE_VIDEO_DECODE_BIT_KHR | VK_QUEUE_VIDEO_ENCODE_BIT_KHR)) != 0;
+        // VK_QUEUE_VIDEO_ENCODE_BIT_KHR was provisional, and hidden, in headers before 1.3.274.
+        constexpr VkQueueFlags kVideoEncode = 0x40;
+        const bool video = (family.queueFlags & (VK_QUEUE_VIDEO_DECODE_BIT_KHR | kVideoEncode)) != 0;
         queue.transfer =
             queue.graphics || queue.compute || ((family.queueFlags & VK_QUEUE_TRANSFER_BIT) != 0 && !video);
         queue.timestamp_bits = family.timestampValidBits;

@@ -118,7 +118,8 @@ std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
     // GPU.
     const std::vector<Path> matrices{Path::kCoopmat2, Path::kCoopmat, Path::kCoopmatInt8};
     const std::vector<Path> others{Path::kDot4, Path::kSubgroup};
-    // A CPU's drivers emulate cooperative matrices.
+    // A CPU's drivers emulate cooperative matrices. lavapipe 26.2.6, Q4_K, 2048 x 2048 by 64 tokens: dot4 97
+    // ms, coopmat_int8 169, subgroup 193, coopmat and coopmat2 262.
     const bool emulated = caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
     std::vector<Path> order = emulated ? others : matrices;
     const std::vector<Path>& rest = emulated ? matrices : others;
