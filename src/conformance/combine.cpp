@@ -67,7 +67,11 @@ void check_sum(CaseContext& c, const KernelKey& cell, const Sum& sum) {
             if (sum.residual != Residual::kNone) add(element, residual[t * n + d]);
             for (size_t s = 0; s < sum.n_slots; ++s) {
                 const size_t pair = t * sum.n_slots + s;
-                add(element, (sum.weighted ? double{weights[pair]} : 1) * experts[pair * n + d]);
+                const double weight = sum.weighted ? weights[pair] : 1;
+                const double expert = experts[pair * n + d];
+                add(element, weight * expert);
+                // Either may be flushed before they are multiplied.
+                element.floor += kLeastNormal * (std::abs(weight) + std::abs(expert));
             }
             const double gate = sum.shared == Shared::kGated ? 1 / (1 + std::exp(-double{gates[t]})) : 1;
             const double steep = sum.shared == Shared::kGated ? std::abs(gates[t]) / 8 : 0;
