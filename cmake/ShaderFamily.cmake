@@ -13,6 +13,9 @@ set_property(GLOBAL PROPERTY VKMOE_CELLS "")
 
 function(vkmoe_shader_family)
     cmake_parse_arguments(ARG "" "OP;SOURCE" "TYPES;PATHS" ${ARGN})
+    if("TYPES" IN_LIST ARG_KEYWORDS_MISSING_VALUES)
+        return()  # the build wants none of the family's types
+    endif()
     if(NOT ARG_TYPES)
         set(ARG_TYPES F32)
     endif()

@@ -9,6 +9,7 @@ namespace vkmoe {
 
 /// The grids of types whose numbers are looked up (src/formats/codebooks.h), in device memory. Each is
 /// uploaded when it is first asked for, so that a model pays for its own types only (at most 16 KiB a type).
+/// Not thread-safe.
 class Codebooks {
   public:
     explicit Codebooks(std::shared_ptr<Device> device);

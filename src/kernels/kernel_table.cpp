@@ -24,6 +24,13 @@ uint64_t hash_table() {
     return XXH3_64bits(hashes.data(), hashes.size() * sizeof(uint64_t));
 }
 
+/// Weights that a path would round more than their file does.
+bool loses_precision(Path path, TensorType type) {
+    // Files keep in F32 what must not be rounded, routers above all: where two experts are nearly tied,
+    // float16 products choose the other one.
+    return type == TensorType::kF32 && (path == Path::kCoopmat || path == Path::kCoopmat2);
+}
+
 }  // namespace
 
 std::string missing_for_kernels(const DevicePlan& plan, Path path) {
@@ -41,6 +48,7 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
     Selection selection;
     std::vector<std::string_view> tried;
     for (Path path : plan.path_order) {
+        if (loses_precision(path, type)) continue;
         selection.kernel = find_cell({op, type, path});
         if (selection.kernel != nullptr) return selection;
         tried.push_back(path_name(path));

@@ -52,7 +52,8 @@ struct Selection {
 };
 
 /// The first cell of (op, type) in the plan's path order. A forced path falls through to the others of that
-/// order only for ops and types that do not have it at all.
+/// order only for ops and types that do not have it at all, and for F32 weights where it would round them to
+/// float16.
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
 
 /// Device, plan and pipelines: what a kernel's host function needs to make a Dispatch.
