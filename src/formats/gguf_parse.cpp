@@ -30,36 +30,10 @@ constexpr uint64_t kMinArrayBytes = 4 + 8;
 /// Name of a tensor type that the format defines and TensorType does not have (ids: ggml.h), else empty.
 std::string_view unread_type_name(uint32_t id) {
     switch (id) {
-        case 3:
-            return "Q4_1";
-        case 6:
-            return "Q5_0";
-        case 7:
-            return "Q5_1";
         case 9:
             return "Q8_1";
-        case 10:
-            return "Q2_K";
-        case 11:
-            return "Q3_K";
         case 15:
             return "Q8_K";
-        case 16:
-            return "IQ2_XXS";
-        case 17:
-            return "IQ2_XS";
-        case 18:
-            return "IQ3_XXS";
-        case 19:
-            return "IQ1_S";
-        case 20:
-            return "IQ4_NL";
-        case 21:
-            return "IQ3_S";
-        case 22:
-            return "IQ2_S";
-        case 23:
-            return "IQ4_XS";
         case 24:
             return "I8";
         case 25:
@@ -70,32 +44,18 @@ std::string_view unread_type_name(uint32_t id) {
             return "I64";
         case 28:
             return "F64";
-        case 29:
-            return "IQ1_M";
         case 31:
             return "Q4_0_4_4";
         case 32:
             return "Q4_0_4_8";
         case 33:
             return "Q4_0_8_8";
-        case 34:
-            return "TQ1_0";
-        case 35:
-            return "TQ2_0";
         case 36:
             return "IQ4_NL_4_4";
         case 37:
             return "IQ4_NL_4_8";
         case 38:
             return "IQ4_NL_8_8";
-        case 39:
-            return "MXFP4";
-        case 40:
-            return "NVFP4";
-        case 41:
-            return "Q1_0";
-        case 42:
-            return "Q2_0";
         default:
             return {};
     }

@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "gpu/device.h"
+#include "gpu/validation.h"
 #include "gpu/validation_messenger.h"
 #include "gpu/vk_struct.h"
 
@@ -8,23 +9,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <string_view>
 
 namespace vkmoe {
 namespace {
 
 constexpr const char* kValidationLayer = "VK_LAYER_KHRONOS_validation";
-
-enum class Validation { kOff, kCore, kSynchronization };
-
-Validation wanted_validation() {
-    const char* value = std::getenv("VKMOE_VALIDATION");
-    const std::string_view wish = value != nullptr ? value : "";
-    if (wish.empty() || wish == "0") return Validation::kOff;
-    if (wish == "1") return Validation::kCore;
-    if (wish == "sync") return Validation::kSynchronization;
-    fail(ErrorCode::kInvalidArgument, "VKMOE_VALIDATION={} is not known; use 0, 1 or sync", wish);
-}
 
 void load_vulkan() {
     static std::once_flag once;

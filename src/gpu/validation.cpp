@@ -1,10 +1,13 @@
 #include "gpu/validation.h"
 
+#include "base/error.h"
 #include "gpu/validation_messenger.h"
 #include "gpu/vk_struct.h"
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace vkmoe {
 namespace {
@@ -21,6 +24,15 @@ VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT
 }
 
 }  // namespace
+
+Validation wanted_validation() {
+    const char* value = std::getenv("VKMOE_VALIDATION");
+    const std::string_view wish = value != nullptr ? value : "";
+    if (wish.empty() || wish == "0") return Validation::kOff;
+    if (wish == "1") return Validation::kCore;
+    if (wish == "sync") return Validation::kSynchronization;
+    fail(ErrorCode::kInvalidArgument, "VKMOE_VALIDATION={} is not known; use 0, 1 or sync", wish);
+}
 
 uint64_t validation_error_count() {
     return error_count;
