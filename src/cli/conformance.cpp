@@ -78,7 +78,8 @@ RunOptions run_options(const ConformanceOptions& options) {
     run.seed = options.seed ? *options.seed : std::random_device{}();
     run.time_limit = options.full ? kFullLimit : kQuickLimit;
     if (std::getenv("VKMOE_GPU_TIMEOUT") != nullptr) run.time_limit = 0;  // that of every wait
-    // Layers of 2023 crash when one thread frees commands while another submits (seen with 1.3.239 of the layer).
+    // Layers of 2023 crash when one thread frees commands while another submits (seen with 1.3.239 of the
+    // layer).
     if (wanted_validation() == Validation::kSynchronization) run.n_threads = 1;
     return run;
 }

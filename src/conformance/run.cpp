@@ -44,8 +44,9 @@ class Run {
     void watch(const RunProgress& progress) {
         std::exception_ptr stopped;
         std::unique_lock lock(mutex_);
-        while (n_working_ != 0) {
-            changed_.wait_for(lock, kTick);
+        for (bool working = true; working;) {
+            changed_.wait_for(lock, kTick, [this] { return n_working_ == 0; });
+            working = n_working_ != 0;
             const std::string running = running_names();
             const size_t done = n_done_;
             lock.unlock();

@@ -26,8 +26,8 @@ struct RunResult {
     double seconds = 0;
 };
 
-/// Heard every tenth of a second on the calling thread: how many cells are done of how many, and one that
-/// runs. What it throws stops the run; the result so far is complete by then.
+/// Heard every tenth of a second and at the end, on the calling thread: how many cells are done of how many,
+/// and one that runs. What it throws stops the run; the result so far is complete by then.
 using RunProgress = std::function<void(size_t done, size_t total, std::string_view running)>;
 
 /// Runs cells on several threads, in any order: each case has its own generator, so that nothing depends on
