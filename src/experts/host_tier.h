@@ -1,0 +1,109 @@
+#pragma once
+
+#include "base/file_reader.h"
+#include "gpu/arena.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vkmoe {
+
+/// A part of every record of a layer: one of the stacks of matrices that a file has.
+struct RecordPiece {
+    std::string path;
+    uint64_t file_offset = 0;    ///< bytes: of expert 0's
+    uint64_t bytes = 0;          ///< of one expert's; the next expert's follow at once
+    uint64_t record_offset = 0;  ///< bytes from the record's start
+};
+
+/// The records of a layer: its experts, each one piece of memory.
+struct RecordLayer {
+    uint32_t block = 0;         ///< the layer's number in the model, for messages
+    uint64_t record_bytes = 0;  ///< bytes between pieces and after them are zero
+    std::vector<RecordPiece> pieces;
+};
+
+struct HostTierOptions {
+    uint64_t budget_bytes = UINT64_MAX;   ///< the most host memory, what reads pass through included
+    bool pin = true;                      ///< take memory that the device sees
+    uint32_t least_records = 4;           ///< of each size that must find place at once
+    FileReaderOptions reader;             ///< a small budget makes its buffers smaller
+    std::function<bool(float)> progress;  ///< of reading everything, 0 ... 1; false cancels (kCancelled)
+};
+
+struct HostTierStatistics {
+    uint64_t n_hits = 0;       ///< acquire() found the record
+    uint64_t n_waits = 0;      ///< it was being read already
+    uint64_t n_misses = 0;     ///< it had to be read from the start
+    uint64_t n_requested = 0;  ///< reads that request() started
+    uint64_t n_evictions = 0;
+    uint64_t n_failed_reads = 0;
+    uint64_t bytes_read = 0;    ///< from files
+    double seconds_waited = 0;  ///< in acquire()
+};
+
+/// A record in host memory.
+struct HostRecord {
+    const std::byte* data = nullptr;
+    Allocation memory;  ///< the same as the device sees it; empty where it is not pinned
+};
+
+/// The records of all experts as the host has them: all of them in its memory where the budget allows, else a
+/// bounded cache over the files. Records may be read up to the next multiple of 16 bytes. Thread-safe.
+class HostTier {
+  public:
+    /// Reads all records, or in the other shape none. Throws kOutOfMemory, with the least budget that works,
+    /// where it does not hold least_records of each size; kIo where a record cannot be read.
+    HostTier(std::shared_ptr<Device> device, std::vector<RecordLayer> layers, uint32_t n_experts,
+             const HostTierOptions& options = {});
+    ~HostTier();
+    HostTier(const HostTier&) = delete;
+    HostTier& operator=(const HostTier&) = delete;
+
+    /// The least budget_bytes for these layers.
+    static uint64_t least_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                                 const HostTierOptions& options);
+    /// The budget from which on everything is resident.
+    static uint64_t full_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                                const HostTierOptions& options);
+
+    /// Everything is in memory: no acquire() waits for a disk.
+    bool all_resident() const;
+    /// ... and the device sees all of it: device_address() holds for every record for good.
+    bool all_pinned() const;
+    /// Where the device reads a record; 0 unless all_resident() and it lies in pinned memory.
+    uint64_t device_address(uint32_t layer, uint32_t expert) const;
+
+    /// Starts to read a record that will be wanted, where there is room that nobody holds. Returns whether it
+    /// is there or on its way.
+    bool request(uint32_t layer, uint32_t expert);
+    /// The record, which stays until release(); may be acquired several times. Waits for its read. Throws kIo
+    /// that names the expert where the read fails (a later acquire tries anew), kOutOfMemory where all memory
+    /// for records of this size is held.
+    HostRecord acquire(uint32_t layer, uint32_t expert);
+    void release(uint32_t layer, uint32_t expert);
+
+    /// What leaves first when room is needed: of records that nobody holds the one with the largest key, of
+    /// equals the one longest unused. Without it all are equal. Called under the tier's lock, with layer and
+    /// expert: it must not call back.
+    void set_eviction_key(std::function<uint32_t(uint32_t, uint32_t)> key);
+
+    /// Host memory taken, read buffers included; at no time was it more than the budget.
+    uint64_t committed_bytes() const;
+    uint64_t pinned_bytes() const;
+    /// Part of committed_bytes that no record can use.
+    uint64_t wasted_bytes() const;
+    /// Records that have place at once.
+    uint64_t n_places() const;
+    HostTierStatistics statistics() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vkmoe
