@@ -10,6 +10,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(URING IMPORTED_TARGET liburing)  # without it, threads read experts from disk
 
 # Looked for anew each time, so that a toolchain that was fetched meanwhile is taken.
 find_path(VKMOE_VULKAN_INCLUDE_DIR vulkan/vulkan.h HINTS "${VKMOE_TOOLCHAIN_DIR}/include" NO_CACHE)

@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config ccache libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-    libpcre2-dev libutf8proc-dev libxxhash-dev libvulkan1)
+    libpcre2-dev libutf8proc-dev libxxhash-dev liburing-dev libvulkan1)
 TEST_PACKAGES=(libgtest-dev vulkan-validationlayers spirv-tools python3)
 
 # The first Mesa whose lavapipe has all that the tests use; Debian 12's own is 22.3.

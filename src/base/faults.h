@@ -14,10 +14,9 @@ enum class FaultPoint : uint32_t {
     kDeviceLost,        ///< device_lost: waiting for the device finds it lost
 };
 
-#ifdef VKMOE_FAULT_INJECTION
-
 /// Whether the fault is to happen this time. Counts the call; safe from any thread. Until set_faults is
 /// called, the environment's VKMOE_FAULTS is the plan; throws Error(kInvalidArgument) where that is none.
+/// Always false, and nothing read, where the build has VKMOE_FAULT_INJECTION off.
 bool fault(FaultPoint point);
 
 /// Replaces the plan and starts counting anew; an empty one ends all faults. A plan names points, each with
@@ -27,18 +26,10 @@ bool fault(FaultPoint point);
 ///
 /// every=N: each N-th call; at=N: the N-th; after=N: those after the N-th; chance=P: with that probability,
 /// by a generator that `seed` starts (0 without it); times=N: N times at most. Throws
-/// Error(kInvalidArgument).
+/// Error(kInvalidArgument), also where the build has no faults.
 void set_faults(std::string_view plan);
 
 /// How often the point has fired since the plan was set.
 uint64_t fault_count(FaultPoint point);
-
-#else
-
-constexpr bool fault(FaultPoint) {
-    return false;
-}
-
-#endif
 
 }  // namespace vkmoe

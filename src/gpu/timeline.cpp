@@ -2,6 +2,7 @@
 #include "gpu/vk_struct.h"
 
 #include "base/error.h"
+#include "base/faults.h"
 
 #include <charconv>
 #include <cstdlib>
@@ -60,7 +61,8 @@ void Timeline::wait(uint64_t value, double timeout_seconds) const {
              "device '{}' did not finish its work within {} s; if it is only slow, set VKMOE_GPU_TIMEOUT to "
              "more seconds",
              device_->caps().name, seconds);
-    check_vk(result, "wait for the device");
+    // After the wait, so that nothing is under way when the caller cleans up.
+    check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
 }
 
 }  // namespace vkmoe
