@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/faults.h"
 
+#include <array>
+#include <cassert>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
@@ -63,6 +65,32 @@ void Timeline::wait(uint64_t value, double timeout_seconds) const {
              device_->caps().name, seconds);
     // After the wait, so that nothing is under way when the caller cleans up.
     check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
+}
+
+uint64_t submit_commands(Device& device, VkQueue queue, VkCommandBuffer commands, Timeline& timeline,
+                         std::span<const TimelinePoint> waits) {
+    assert(waits.size() <= kMaxTimelineWaits);
+    const auto semaphore = [](const TimelinePoint& point) {
+        auto info = vk_struct<VkSemaphoreSubmitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO);
+        info.semaphore = point.semaphore;
+        info.value = point.value;
+        info.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
+        return info;
+    };
+    std::array<VkSemaphoreSubmitInfo, kMaxTimelineWaits> reached;
+    for (size_t i = 0; i < waits.size(); ++i) reached[i] = semaphore(waits[i]);
+    auto buffer = vk_struct<VkCommandBufferSubmitInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO);
+    buffer.commandBuffer = commands;
+    const VkSemaphoreSubmitInfo signal = semaphore(timeline.point(timeline.next()));
+    auto info = vk_struct<VkSubmitInfo2>(VK_STRUCTURE_TYPE_SUBMIT_INFO_2);
+    info.waitSemaphoreInfoCount = static_cast<uint32_t>(waits.size());
+    info.pWaitSemaphoreInfos = reached.data();
+    info.commandBufferInfoCount = 1;
+    info.pCommandBufferInfos = &buffer;
+    info.signalSemaphoreInfoCount = 1;
+    info.pSignalSemaphoreInfos = &signal;
+    device.submit(queue, info);
+    return signal.value;
 }
 
 }  // namespace vkmoe

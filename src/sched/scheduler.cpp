@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "gpu/vk_struct.h"
 
 namespace vkmoe {
 
@@ -17,20 +16,8 @@ Scheduler::~Scheduler() {
     }
 }
 
-uint64_t Scheduler::submit(const CommandBuffer& commands) {
-    auto buffer = vk_struct<VkCommandBufferSubmitInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO);
-    buffer.commandBuffer = commands.handle();
-    auto signal = vk_struct<VkSemaphoreSubmitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO);
-    signal.semaphore = timeline_.handle();
-    signal.value = timeline_.next();
-    signal.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
-    auto info = vk_struct<VkSubmitInfo2>(VK_STRUCTURE_TYPE_SUBMIT_INFO_2);
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &buffer;
-    info.signalSemaphoreInfoCount = 1;
-    info.pSignalSemaphoreInfos = &signal;
-    device_->submit(device_->compute_queue(), info);
-    submitted_ = signal.value;
+uint64_t Scheduler::submit(const CommandBuffer& commands, std::span<const TimelinePoint> waits) {
+    submitted_ = submit_commands(*device_, device_->compute_queue(), commands.handle(), timeline_, waits);
     return submitted_;
 }
 

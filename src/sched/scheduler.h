@@ -11,8 +11,11 @@ class Scheduler {
     explicit Scheduler(std::shared_ptr<Device> device, Profiler* profiler = nullptr);
     ~Scheduler();
 
-    /// Returns the timeline value that tells when it is done.
-    uint64_t submit(const CommandBuffer& commands);
+    /// Begins when all of `waits` (at most kMaxTimelineWaits) are reached. Returns the timeline value that
+    /// tells when it is done.
+    uint64_t submit(const CommandBuffer& commands, std::span<const TimelinePoint> waits = {});
+    /// Of a value that submit returned: for other queues to wait for.
+    TimelinePoint point(uint64_t value) const { return timeline_.point(value); }
     /// timeout_seconds as for Timeline::wait.
     void wait(uint64_t value, double timeout_seconds = 0);
     /// submit, wait, and collect the profile.
