@@ -25,6 +25,10 @@ class MappedFile {
     std::span<const std::byte> bytes() const { return bytes_; }
     const std::string& path() const { return path_; }
 
+    /// Lets go of the pages that were read, so that they no longer count as this process's memory. bytes()
+    /// stay valid: what is read again is mapped again.
+    void forget() const;
+
   private:
     std::string path_;
     std::span<const std::byte> bytes_;

@@ -49,7 +49,8 @@ GgufFile::GgufFile(const std::string& path) : path_(path) {
     if (split.count > 1) open_split(split);
 }
 
-GgufFile::GgufFile(std::string name, std::span<const std::byte> bytes) : path_(std::move(name)) {
+GgufFile::GgufFile(std::string name, std::span<const std::byte> bytes)
+    : path_(std::move(name)), in_files_(false) {
     parts_.push_back({path_, MappedFile(), bytes.size()});
     if (add_part(bytes).count > 1) {
         fail(ErrorCode::kUnsupported,
@@ -139,6 +140,19 @@ uint64_t GgufFile::file_bytes() const {
     uint64_t sum = 0;
     for (const Part& part : parts_) sum += part.bytes;
     return sum;
+}
+
+GgufLocation GgufFile::location(const GgufTensor& tensor) const {
+    if (!in_files_) {
+        fail(ErrorCode::kUnsupported,
+             "{}: tensor '{}' lies in memory and cannot be read from a file; save the model to one", path_,
+             tensor.name);
+    }
+    return {part_path(tensor.part), tensor.file_offset};
+}
+
+void GgufFile::forget_pages() const {
+    for (const Part& part : parts_) part.file.forget();
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {

@@ -36,6 +36,12 @@ struct GgufTensor {
 /// "[2048 x 768 x 128]", the fastest dimension first.
 std::string shape_string(std::span<const uint64_t> shape);
 
+/// Where a tensor's bytes lie, to read them without the mapping.
+struct GgufLocation {
+    std::string path;
+    uint64_t offset = 0;  ///< bytes from the file's start
+};
+
 struct GgufEntry {
     std::string_view key;
     GgufValue value;
@@ -68,6 +74,12 @@ class GgufFile {
     const std::string& part_path(size_t part) const { return parts_[part].path; }
     /// Bytes of all parts together.
     uint64_t file_bytes() const;
+    /// Whether it lies in files, and not in memory that the caller gave.
+    bool in_files() const { return in_files_; }
+    /// Throws kUnsupported when the model lies in memory.
+    GgufLocation location(const GgufTensor& tensor) const;
+    /// Lets go of the mapped pages that were read: they no longer count as this process's memory.
+    void forget_pages() const;
 
     /// Metadata of the first part (the others have only their place in the split), in file order.
     std::span<const GgufEntry> entries() const { return entries_; }
@@ -112,6 +124,7 @@ class GgufFile {
     static constexpr std::string_view words_for();
 
     std::string path_;
+    bool in_files_ = true;
     uint32_t version_ = 0;
     uint32_t alignment_ = 0;
     std::vector<Part> parts_;

@@ -1,0 +1,115 @@
+#include "base/file_reader.h"
+
+#include <unistd.h>
+
+#include <cassert>
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/read_queue.h"
+
+namespace vkmoe {
+namespace {
+
+/// A thread for each read in flight.
+class ThreadWorkers : public ReadWorkers {
+  public:
+    ThreadWorkers(ReadQueue& queue, const FileReaderOptions& options) {
+        for (uint32_t i = 0; i < options.n_in_flight; ++i)
+            threads_.emplace_back([&queue, bytes = options.piece_bytes] { work(queue, PageBuffer(bytes)); });
+    }
+
+    ~ThreadWorkers() override {
+        for (std::thread& thread : threads_) thread.join();
+    }
+
+    void wake() override {}  // threads wait for the queue itself
+
+  private:
+    static void work(ReadQueue& queue, const PageBuffer& buffer) {
+        ReadPiece piece;
+        while (queue.next(piece, true)) {
+            ReadTransfer transfer(piece, buffer.data());
+            ssize_t result = 0;
+            do {
+                const ReadTransfer::Request request = transfer.request();
+                result = ::pread(request.fd, request.to, request.bytes, static_cast<off_t>(request.offset));
+                if (result < 0) result = -errno;
+            } while (!transfer.take(result));
+            queue.finish(transfer);
+        }
+    }
+
+    std::vector<std::thread> threads_;
+};
+
+/// Null where io_uring is not wanted or, unless nothing else will do, not to be had.
+std::unique_ptr<ReadWorkers> try_uring(ReadQueue& queue, const FileReaderOptions& options) {
+    if (options.backend == ReadBackend::kThreads) return nullptr;
+    std::string reason;
+    std::unique_ptr<ReadWorkers> workers = make_uring_workers(queue, options, reason);
+    if (workers != nullptr) return workers;
+    if (options.backend)
+        fail(ErrorCode::kUnsupported, "files cannot be read by io_uring: {}; let threads read them", reason);
+    log_debug("files are read by {} threads; io_uring cannot be had: {}", options.n_in_flight, reason);
+    return nullptr;
+}
+
+}  // namespace
+
+class FileReader::Impl {
+  public:
+    explicit Impl(const FileReaderOptions& options) : direct(options.direct), queue(options.piece_bytes) {
+        assert(options.n_in_flight > 0 && options.piece_bytes > 0 && options.piece_bytes % 4096 == 0);
+        workers = try_uring(queue, options);
+        backend = workers != nullptr ? ReadBackend::kIoUring : ReadBackend::kThreads;
+        if (workers == nullptr) workers = std::make_unique<ThreadWorkers>(queue, options);
+    }
+    ~Impl() { queue.stop(); }  // then the workers end
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    const bool direct;
+    ReadQueue queue;
+    std::unique_ptr<ReadWorkers> workers;
+    ReadBackend backend;
+};
+
+FileReader::FileReader(const FileReaderOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+
+FileReader::~FileReader() = default;
+
+uint32_t FileReader::add_file(const std::string& path) {
+    return impl_->queue.add_file(path, impl_->direct);
+}
+
+FileReader::Ticket FileReader::submit(std::span<const FileRead> reads) {
+    const Ticket ticket = impl_->queue.submit(reads);
+    impl_->workers->wake();
+    return ticket;
+}
+
+bool FileReader::done(Ticket ticket) const {
+    return impl_->queue.done(ticket);
+}
+
+void FileReader::wait(Ticket ticket) {
+    impl_->queue.wait(ticket);
+}
+
+ReadBackend FileReader::backend() const {
+    return impl_->backend;
+}
+
+uint64_t FileReader::bytes_read() const {
+    return impl_->queue.bytes_read();
+}
+
+uint64_t FileReader::buffer_bytes(const FileReaderOptions& options) {
+    return options.n_in_flight * uint64_t{options.piece_bytes};
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,212 @@
+#include "base/read_queue.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/faults.h"
+
+namespace vkmoe {
+namespace {
+
+// Of offsets, sizes and memory in reads past the page cache: at least what any disk's blocks need.
+constexpr uint64_t kBlock = 4096;
+
+constexpr uint64_t down_to_block(uint64_t value) {
+    return value / kBlock * kBlock;
+}
+
+std::string error_text(int error) {
+    return std::generic_category().message(error);
+}
+
+}  // namespace
+
+PageBuffer::PageBuffer(size_t bytes)
+    : bytes_(static_cast<std::byte*>(std::aligned_alloc(kBlock, (bytes + kBlock - 1) / kBlock * kBlock))) {
+    if (bytes_ == nullptr) throw std::bad_alloc();
+}
+
+void PageBuffer::Free::operator()(std::byte* bytes) const {
+    std::free(bytes);
+}
+
+OpenFile::OpenFile(const std::string& path, bool direct) : path_(path) {
+    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd_ < 0) {
+        const int error = errno;
+        fail(ErrorCode::kIo, "cannot open '{}': {}; check the path", path, error_text(error));
+    }
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+        ::close(fd_);
+        fail(ErrorCode::kIo, "'{}' is not a regular file; give the path of one", path);
+    }
+    // Pages around a piece are other pieces' business.
+    ::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
+    if (direct) direct_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+    direct_ = direct_fd_ >= 0;
+}
+
+OpenFile::~OpenFile() {
+    ::close(fd_);
+    if (direct_fd_ >= 0) ::close(direct_fd_);
+}
+
+ReadTransfer::ReadTransfer(const ReadPiece& piece, std::byte* bounce) : piece_(piece), bounce_(bounce) {
+    begin(piece.file->direct());
+}
+
+void ReadTransfer::begin(bool direct) {
+    direct_ = direct;
+    begin_ = direct ? down_to_block(piece_.offset) : piece_.offset;
+    end_ = piece_.offset + piece_.to.size();
+    if (direct) end_ = down_to_block(end_ + kBlock - 1);
+    buffer_ = direct ? bounce_ : piece_.to.data();
+    got_ = 0;
+}
+
+ReadTransfer::Request ReadTransfer::request() const {
+    uint64_t bytes = end_ - begin_ - got_;
+    if (piece_.shorten && got_ == 0 && bytes > kBlock) bytes = down_to_block(bytes / 2 + kBlock - 1);
+    return {piece_.file->descriptor(direct_), buffer_ + got_, bytes, begin_ + got_};
+}
+
+bool ReadTransfer::take(ssize_t result) {
+    if (piece_.fail) result = -EIO;
+    if (result == -EINTR || result == -EAGAIN) return false;
+    if (result == -EINVAL && direct_) {
+        // The file system opens files so, but cannot read this one past the page cache.
+        piece_.file->give_up_direct();
+        begin(false);
+        return false;
+    }
+    if (result < 0) return end_with(error_text(static_cast<int>(-result)));
+
+    const uint64_t before = got_;
+    got_ += static_cast<uint64_t>(result);
+    const uint64_t end_wanted = piece_.offset + piece_.to.size();
+    if (begin_ + got_ < end_wanted) {
+        const uint64_t file_end = begin_ + got_;
+        // A read past the page cache goes on at a whole block; where that is no progress the file has ended.
+        if (direct_) got_ = down_to_block(got_);
+        if (got_ > before) return false;
+        return end_with(
+            fmt::format("the file ends at {}; it was cut short while it was in use, put it back", file_end));
+    }
+    if (direct_) {
+        std::memcpy(piece_.to.data(), buffer_ + (piece_.offset - begin_), piece_.to.size());
+    } else {
+        ::posix_fadvise(piece_.file->descriptor(false), static_cast<off_t>(begin_),
+                        static_cast<off_t>(end_ - begin_), POSIX_FADV_DONTNEED);
+    }
+    return true;
+}
+
+bool ReadTransfer::end_with(std::string reason) {
+    error_ = fmt::format("cannot read {} bytes of '{}' at offset {}: {}", piece_.to.size(),
+                         piece_.file->path(), piece_.offset, reason);
+    return true;
+}
+
+uint32_t ReadQueue::add_file(const std::string& path, bool direct) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(files_, path, [](const auto& file) { return file->path(); });
+    if (found == files_.end()) {
+        files_.push_back(std::make_unique<OpenFile>(path, direct));
+        return static_cast<uint32_t>(files_.size() - 1);
+    }
+    return static_cast<uint32_t>(found - files_.begin());
+}
+
+FileReader::Ticket ReadQueue::submit(std::span<const FileRead> reads) {
+    std::vector<ReadPiece> pieces;
+    const std::lock_guard lock(mutex_);
+    for (const FileRead& read : reads) {
+        assert(read.file < files_.size());
+        size_t done = 0;
+        while (done < read.to.size()) {
+            const uint64_t offset = read.offset + done;
+            const size_t bytes =
+                std::min<uint64_t>(read.to.size() - done, down_to_block(offset) + piece_bytes_ - offset);
+            pieces.push_back({.file = files_[read.file].get(),
+                              .offset = offset,
+                              .to = read.to.subspan(done, bytes),
+                              .fail = fault(FaultPoint::kDiskRead),
+                              .shorten = fault(FaultPoint::kShortRead)});
+            done += bytes;
+        }
+    }
+    const FileReader::Ticket ticket = ++last_ticket_;
+    ReadJob& job = jobs_[ticket];
+    job.n_left = pieces.size();
+    for (ReadPiece& piece : pieces) {
+        piece.job = &job;
+        queue_.push_back(piece);
+    }
+    if (pieces.size() == 1) {
+        work_.notify_one();
+    } else {
+        work_.notify_all();
+    }
+    return ticket;
+}
+
+bool ReadQueue::done(FileReader::Ticket ticket) const {
+    const std::lock_guard lock(mutex_);
+    return jobs_.at(ticket).n_left == 0;
+}
+
+void ReadQueue::wait(FileReader::Ticket ticket) {
+    std::unique_lock lock(mutex_);
+    const auto found = jobs_.find(ticket);
+    assert(found != jobs_.end());
+    ReadJob& job = found->second;
+    if (job.n_left != 0)
+        std::ranges::stable_partition(queue_, [&](const ReadPiece& piece) { return piece.job == &job; });
+    done_.wait(lock, [&] { return job.n_left == 0; });
+    const std::string error = std::move(job.error);
+    jobs_.erase(ticket);
+    if (!error.empty()) fail(ErrorCode::kIo, "{}", error);
+}
+
+bool ReadQueue::next(ReadPiece& piece, bool wait) {
+    std::unique_lock lock(mutex_);
+    if (wait) work_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    if (queue_.empty()) return false;
+    piece = queue_.front();
+    queue_.pop_front();
+    return true;
+}
+
+void ReadQueue::finish(const ReadTransfer& transfer) {
+    const std::lock_guard lock(mutex_);
+    ReadJob& job = *transfer.piece().job;
+    --job.n_left;
+    if (transfer.error().empty()) {
+        bytes_read_ += transfer.piece().to.size();
+    } else if (job.error.empty()) {
+        job.error = transfer.error();
+        job.n_left -= std::erase_if(queue_, [&](const ReadPiece& piece) { return piece.job == &job; });
+    }
+    if (job.n_left == 0) done_.notify_all();
+}
+
+void ReadQueue::stop() {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    queue_.clear();
+    work_.notify_all();
+}
+
+}  // namespace vkmoe

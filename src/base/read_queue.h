@@ -1,0 +1,147 @@
+#pragma once
+
+#include <sys/types.h>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/file_reader.h"
+
+namespace vkmoe {
+
+/// Memory that starts on a page boundary, as reads past the page cache need it.
+class PageBuffer {
+  public:
+    explicit PageBuffer(size_t bytes);
+    std::byte* data() const { return bytes_.get(); }
+
+  private:
+    struct Free {
+        void operator()(std::byte* bytes) const;
+    };
+    std::unique_ptr<std::byte, Free> bytes_;
+};
+
+/// A file that is open for reads.
+class OpenFile {
+  public:
+    OpenFile(const std::string& path, bool direct);
+    ~OpenFile();
+    OpenFile(const OpenFile&) = delete;
+    OpenFile& operator=(const OpenFile&) = delete;
+
+    const std::string& path() const { return path_; }
+    bool direct() const { return direct_; }
+    void give_up_direct() { direct_ = false; }
+    int descriptor(bool direct) const { return direct ? direct_fd_ : fd_; }
+
+  private:
+    std::string path_;
+    int fd_ = -1;
+    int direct_fd_ = -1;  // past the page cache; -1 where the file system cannot
+    std::atomic<bool> direct_ = false;
+};
+
+/// A ticket's reads.
+struct ReadJob {
+    size_t n_left = 0;  // pieces
+    std::string error;  // of the first that failed
+};
+
+/// What one call reads at most. Its pages, from the one that holds `offset` on, fit a reader's piece_bytes.
+struct ReadPiece {
+    ReadJob* job = nullptr;
+    OpenFile* file = nullptr;
+    uint64_t offset = 0;
+    std::span<std::byte> to;
+    bool fail = false;  // faults that are to be injected
+    bool shorten = false;
+};
+
+/// A piece on its way: request() says what to ask the system for, take() what came of it, until that returns
+/// true.
+class ReadTransfer {
+  public:
+    struct Request {
+        int fd;
+        std::byte* to;
+        size_t bytes;
+        uint64_t offset;
+    };
+
+    ReadTransfer() = default;
+    /// bounce: piece_bytes on a page boundary, for reads past the page cache.
+    ReadTransfer(const ReadPiece& piece, std::byte* bounce);
+
+    Request request() const;
+    /// result: bytes, or a negative errno.
+    bool take(ssize_t result);
+
+    const ReadPiece& piece() const { return piece_; }
+    const std::string& error() const { return error_; }
+
+  private:
+    void begin(bool direct);
+    bool end_with(std::string reason);
+
+    ReadPiece piece_;
+    std::byte* bounce_ = nullptr;
+    bool direct_ = false;
+    std::byte* buffer_ = nullptr;  // bytes of the file from begin_ to end_
+    uint64_t begin_ = 0;
+    uint64_t end_ = 0;
+    uint64_t got_ = 0;  // bytes from begin_ on
+    std::string error_;
+};
+
+/// The pieces that wait for their turn and the tickets that they belong to. Thread-safe.
+class ReadQueue {
+  public:
+    explicit ReadQueue(size_t piece_bytes) : piece_bytes_(piece_bytes) {}
+
+    uint32_t add_file(const std::string& path, bool direct);
+    FileReader::Ticket submit(std::span<const FileRead> reads);
+    bool done(FileReader::Ticket ticket) const;
+    void wait(FileReader::Ticket ticket);
+    uint64_t bytes_read() const { return bytes_read_; }
+
+    /// The next piece; false when there is none now. wait: blocks until there is one or stop() is called.
+    bool next(ReadPiece& piece, bool wait);
+    void finish(const ReadTransfer& transfer);
+    /// Forgets the pieces that have not begun.
+    void stop();
+
+  private:
+    const size_t piece_bytes_;
+    mutable std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable done_;
+    std::deque<ReadPiece> queue_;
+    std::vector<std::unique_ptr<OpenFile>> files_;
+    std::unordered_map<FileReader::Ticket, ReadJob> jobs_;
+    FileReader::Ticket last_ticket_ = 0;
+    std::atomic<uint64_t> bytes_read_ = 0;
+    bool stop_ = false;
+};
+
+/// Carries a queue's pieces out until it is destroyed; the queue must have been stopped before.
+class ReadWorkers {
+  public:
+    virtual ~ReadWorkers() = default;
+    /// Pieces were added to the queue.
+    virtual void wake() = 0;
+};
+
+/// Through io_uring. Null, with the reason, where the build or the system has none.
+std::unique_ptr<ReadWorkers> make_uring_workers(ReadQueue& queue, const FileReaderOptions& options,
+                                                std::string& reason);
+
+}  // namespace vkmoe

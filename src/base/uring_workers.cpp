@@ -1,0 +1,169 @@
+#include "base/read_queue.h"
+
+#ifdef VKMOE_IO_URING
+
+#include <liburing.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace vkmoe {
+namespace {
+
+std::string error_text(int error) {
+    return std::generic_category().message(error);
+}
+
+/// A ring, with the means to interrupt a wait for it.
+class Ring {
+  public:
+    Ring() = default;
+    ~Ring() {
+        if (made_) io_uring_queue_exit(&ring_);
+        if (wake_fd_ >= 0) ::close(wake_fd_);
+    }
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+
+    /// Empty, or why there is no ring that works. Sandboxes refuse some of the calls or all of them.
+    std::string make(uint32_t n_in_flight) {
+        const int made = io_uring_queue_init(n_in_flight + 1, &ring_, 0);
+        if (made < 0) return error_text(-made);
+        made_ = true;
+        io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+        const bool reads = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_READ) != 0;
+        io_uring_free_probe(probe);
+        if (!reads) return "the kernel is too old for reads by it";
+        io_uring_prep_nop(io_uring_get_sqe(&ring_));
+        io_uring_cqe* completion = nullptr;
+        int result = io_uring_submit(&ring_);
+        if (result >= 0) result = io_uring_wait_cqe(&ring_, &completion);
+        if (result < 0) return error_text(-result);
+        io_uring_cqe_seen(&ring_, completion);
+        wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
+        return wake_fd_ >= 0 ? std::string() : error_text(errno);
+    }
+
+    void wake() { ::eventfd_write(wake_fd_, 1); }
+
+    io_uring& get() { return ring_; }
+    /// Lets the next wake() complete as a request without user data.
+    void listen() {
+        io_uring_sqe* request = io_uring_get_sqe(&ring_);
+        io_uring_prep_read(request, wake_fd_, &wakes_, sizeof wakes_, 0);
+        io_uring_sqe_set_data(request, nullptr);
+    }
+
+  private:
+    io_uring ring_{};
+    bool made_ = false;
+    int wake_fd_ = -1;
+    uint64_t wakes_ = 0;
+};
+
+/// One thread, which keeps as many pieces in flight as there are buffers.
+class UringWorkers : public ReadWorkers {
+  public:
+    UringWorkers(ReadQueue& queue, std::unique_ptr<Ring> ring, const FileReaderOptions& options)
+        : queue_(queue), ring_(std::move(ring)) {
+        for (uint32_t i = 0; i < options.n_in_flight; ++i) places_.emplace_back(options.piece_bytes);
+        thread_ = std::thread([this] { work(); });
+    }
+
+    ~UringWorkers() override {
+        stop_ = true;
+        ring_->wake();
+        thread_.join();
+    }
+
+    void wake() override { ring_->wake(); }
+
+  private:
+    struct Place {
+        explicit Place(size_t bytes) : buffer(bytes) {}
+        PageBuffer buffer;
+        ReadTransfer transfer;
+        bool busy = false;
+    };
+
+    void work() {
+        ring_->listen();
+        size_t n_busy = 0;
+        while (!stop_ || n_busy > 0) {
+            for (Place& place : places_) {
+                ReadPiece piece;
+                if (place.busy || stop_) continue;
+                if (!queue_.next(piece, false)) break;
+                place.transfer = ReadTransfer(piece, place.buffer.data());
+                place.busy = true;
+                ++n_busy;
+                ask(place);
+            }
+            // EINTR, or memory that the kernel lacks for the moment: what was not taken goes with the next
+            // call.
+            if (io_uring_submit_and_wait(&ring_->get(), 1) < 0)
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            io_uring_cqe* completion = nullptr;
+            while (io_uring_peek_cqe(&ring_->get(), &completion) == 0) {
+                Place* place = static_cast<Place*>(io_uring_cqe_get_data(completion));
+                const int result = completion->res;
+                io_uring_cqe_seen(&ring_->get(), completion);
+                if (place == nullptr) {
+                    ring_->listen();
+                } else if (place->transfer.take(result)) {
+                    place->busy = false;
+                    --n_busy;
+                    queue_.finish(place->transfer);
+                } else {
+                    ask(*place);
+                }
+            }
+        }
+    }
+
+    void ask(Place& place) {
+        const ReadTransfer::Request request = place.transfer.request();
+        // There are as many entries as places, and one to listen.
+        io_uring_sqe* entry = io_uring_get_sqe(&ring_->get());
+        io_uring_prep_read(entry, request.fd, request.to, static_cast<unsigned>(request.bytes),
+                           request.offset);
+        io_uring_sqe_set_data(entry, &place);
+    }
+
+    ReadQueue& queue_;
+    std::unique_ptr<Ring> ring_;
+    std::vector<Place> places_;
+    std::atomic<bool> stop_ = false;
+    std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<ReadWorkers> make_uring_workers(ReadQueue& queue, const FileReaderOptions& options,
+                                                std::string& reason) {
+    auto ring = std::make_unique<Ring>();
+    reason = ring->make(options.n_in_flight);
+    if (!reason.empty()) return nullptr;
+    return std::make_unique<UringWorkers>(queue, std::move(ring), options);
+}
+
+}  // namespace vkmoe
+
+#else
+
+namespace vkmoe {
+
+std::unique_ptr<ReadWorkers> make_uring_workers(ReadQueue&, const FileReaderOptions&, std::string& reason) {
+    reason = "the build had no liburing";
+    return nullptr;
+}
+
+}  // namespace vkmoe
+
+#endif
