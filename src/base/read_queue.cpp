@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -31,15 +29,6 @@ std::string error_text(int error) {
 }
 
 }  // namespace
-
-PageBuffer::PageBuffer(size_t bytes)
-    : bytes_(static_cast<std::byte*>(std::aligned_alloc(kBlock, (bytes + kBlock - 1) / kBlock * kBlock))) {
-    if (bytes_ == nullptr) throw std::bad_alloc();
-}
-
-void PageBuffer::Free::operator()(std::byte* bytes) const {
-    std::free(bytes);
-}
 
 OpenFile::OpenFile(const std::string& path, bool direct) : path_(path) {
     fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -91,7 +80,7 @@ bool ReadTransfer::take(ssize_t result) {
         begin(false);
         return false;
     }
-    if (result < 0) return end_with(error_text(static_cast<int>(-result)));
+    if (result < 0) return end_with(error_text(static_cast<int>(-result)) + "; check the disk that it is on");
 
     const uint64_t before = got_;
     got_ += static_cast<uint64_t>(result);

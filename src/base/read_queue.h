@@ -14,21 +14,9 @@
 #include <vector>
 
 #include "base/file_reader.h"
+#include "base/page_buffer.h"
 
 namespace vkmoe {
-
-/// Memory that starts on a page boundary, as reads past the page cache need it.
-class PageBuffer {
-  public:
-    explicit PageBuffer(size_t bytes);
-    std::byte* data() const { return bytes_.get(); }
-
-  private:
-    struct Free {
-        void operator()(std::byte* bytes) const;
-    };
-    std::unique_ptr<std::byte, Free> bytes_;
-};
 
 /// A file that is open for reads.
 class OpenFile {

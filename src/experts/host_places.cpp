@@ -1,0 +1,132 @@
+#include "experts/host_places.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <algorithm>
+#include <new>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint64_t kBlockBytes = 64 * kMiB;  // pinned at once, where records are not larger
+/// Drivers hand memory out in pieces of this size at most.
+constexpr uint64_t kGranularity = 64ull << 10;
+constexpr uint64_t kRecordAlignment = Arena::kAlignment;
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+uint64_t places_a_block(uint64_t stride) {
+    return std::max<uint64_t>(kBlockBytes / stride, 1);
+}
+
+/// A block's places with what an arena adds to them.
+uint64_t block_cost(uint64_t n, uint64_t stride) {
+    return n == 0 ? 0 : round_up(n * stride + Arena::kTailPadding + kRecordAlignment, kGranularity);
+}
+
+}  // namespace
+
+std::vector<RecordClass> record_classes(const std::vector<RecordLayer>& layers, uint32_t n_experts) {
+    std::vector<RecordClass> classes;
+    for (uint32_t i = 0; i < layers.size(); ++i) {
+        const uint64_t stride = round_up(layers[i].record_bytes, kRecordAlignment);
+        auto found = std::ranges::find(classes, stride, &RecordClass::stride);
+        if (found == classes.end()) found = classes.insert(classes.end(), RecordClass{.stride = stride});
+        found->layers.push_back(i);
+        found->n_records += n_experts;
+    }
+    return classes;
+}
+
+uint64_t places_cost(uint64_t n, uint64_t stride) {
+    const uint64_t a_block = places_a_block(stride);
+    return n / a_block * block_cost(a_block, stride) + block_cost(n % a_block, stride);
+}
+
+std::vector<uint64_t> share_places(const std::vector<RecordClass>& classes, uint64_t bytes,
+                                   uint64_t least_records) {
+    auto cost = [&](const std::vector<uint64_t>& places) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < classes.size(); ++i) sum += places_cost(places[i], classes[i].stride);
+        return sum;
+    };
+    auto places_for = [&](double share) {
+        std::vector<uint64_t> places;
+        for (const RecordClass& size : classes) {
+            const uint64_t least = std::min(least_records, size.n_records);
+            const auto n = static_cast<uint64_t>(share * static_cast<double>(size.n_records));
+            places.push_back(std::clamp(n, least, size.n_records));
+        }
+        return places;
+    };
+    double fits = 0;
+    double too_much = 1;
+    for (int i = 0; i < 48; ++i) {
+        const double middle = (fits + too_much) / 2;
+        (cost(places_for(middle)) <= bytes ? fits : too_much) = middle;
+    }
+    std::vector<uint64_t> places = places_for(fits);
+    // What the last places of the others did not need may do for one more.
+    for (size_t i = 0; i < classes.size(); ++i) {
+        if (places[i] == classes[i].n_records) continue;
+        ++places[i];
+        if (cost(places) > bytes) --places[i];
+    }
+    return places;
+}
+
+std::vector<HostPlaces::Place> HostPlaces::take(uint64_t n, uint64_t stride) {
+    std::vector<Place> places;
+    while (places.size() < n) {
+        const uint64_t count = std::min(n - places.size(), places_a_block(stride));
+        Block block;
+        if (!take_pinned(block, count * stride)) {
+            try {
+                block.pageable = PageBuffer(count * stride + Arena::kTailPadding);
+            } catch (const std::bad_alloc&) {
+                fail(
+                    ErrorCode::kOutOfMemory,
+                    "host tier: {} MiB of memory for experts were refused after {} MiB; lower the RAM budget",
+                    count * stride / kMiB, committed_ / kMiB);
+            }
+            committed_ += count * stride + Arena::kTailPadding;
+        }
+        for (uint64_t i = 0; i < count; ++i) {
+            const uint64_t at = i * stride;
+            if (block.pinned)
+                places.push_back({block.pinned.mapped + at, block.pinned.slice(at, stride)});
+            else
+                places.push_back({block.pageable.data() + at, {}});
+        }
+        blocks_.push_back(std::move(block));
+    }
+    return places;
+}
+
+bool HostPlaces::take_pinned(Block& block, uint64_t bytes) {
+    if (!pin_ || refused_) return false;
+    auto arena = std::make_unique<Arena>(device_, MemoryKind::kUpload, "experts in host memory");
+    arena->expect({{{bytes + Arena::kTailPadding, kRecordAlignment}}});
+    try {
+        block.pinned = arena->allocate(bytes, kRecordAlignment);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::kOutOfMemory) throw;
+        refused_ = true;
+        log_warn(
+            "host tier: pinned memory was refused after {} MiB; the other experts go to pageable memory, "
+            "which "
+            "the device cannot read by itself ({})",
+            pinned_ / kMiB, error.what());
+        return false;
+    }
+    block.arena = std::move(arena);
+    committed_ += block.arena->committed_bytes();
+    pinned_ += block.arena->committed_bytes();
+    return true;
+}
+
+}  // namespace vkmoe

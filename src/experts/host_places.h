@@ -1,0 +1,65 @@
+#pragma once
+
+#include "base/page_buffer.h"
+#include "experts/host_tier.h"
+#include "gpu/arena.h"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace vkmoe {
+
+/// Records of one size.
+struct RecordClass {
+    uint64_t stride = 0;           ///< bytes from one place to the next
+    std::vector<uint32_t> layers;  ///< whose records have this size
+    uint64_t n_records = 0;        ///< of all these layers
+};
+
+/// The sizes of the layers' records, in the order in which they first come.
+std::vector<RecordClass> record_classes(const std::vector<RecordLayer>& layers, uint32_t n_experts);
+
+/// At most this much host memory that n places so far apart take.
+uint64_t places_cost(uint64_t n, uint64_t stride);
+
+/// How many places each class gets so that all of them take at most `bytes`: each the same share of its
+/// records, but at least least_records of them (or all), for which `bytes` must do.
+std::vector<uint64_t> share_places(const std::vector<RecordClass>& classes, uint64_t bytes,
+                                   uint64_t least_records);
+
+/// Host memory for records, in blocks: pinned while the driver gives such memory, pageable from then on.
+class HostPlaces {
+  public:
+    HostPlaces(std::shared_ptr<Device> device, bool pin) : device_(std::move(device)), pin_(pin) {}
+
+    struct Place {
+        std::byte* data = nullptr;
+        Allocation memory;  // empty in pageable memory
+    };
+
+    /// Takes memory for n places more, which hold zeros or garbage. Throws kOutOfMemory.
+    std::vector<Place> take(uint64_t n, uint64_t stride);
+
+    uint64_t committed_bytes() const { return committed_; }
+    uint64_t pinned_bytes() const { return pinned_; }
+    /// Pinned memory was wanted and refused.
+    bool refused() const { return refused_; }
+
+  private:
+    struct Block {
+        std::unique_ptr<Arena> arena;
+        Allocation pinned;
+        PageBuffer pageable;
+    };
+    bool take_pinned(Block& block, uint64_t bytes);
+
+    std::shared_ptr<Device> device_;
+    bool pin_;
+    bool refused_ = false;
+    std::vector<Block> blocks_;
+    uint64_t committed_ = 0;
+    uint64_t pinned_ = 0;
+};
+
+}  // namespace vkmoe
