@@ -165,8 +165,7 @@ void Residency::find_victims(uint32_t now, const PageLayer& range, size_t n) {
 
 void Residency::empty(uint32_t slot) {
     if (slots_[slot] == kNowhere) return;
-    experts_[slots_[slot] & ~kPrefetchedBit].slot = kNowhere;
-    slots_[slot] = kNowhere;
+    forget(slot);
     ++header_.n_evictions;
 }
 
@@ -217,6 +216,12 @@ void Residency::place(uint32_t expert, uint32_t slot) {
     assert(slots_[slot] == kNowhere && experts_[expert].slot == kNowhere);
     slots_[slot] = expert;
     experts_[expert].slot = slot;
+}
+
+void Residency::forget(uint32_t slot) {
+    if (slots_[slot] == kNowhere) return;
+    experts_[slots_[slot] & ~kPrefetchedBit].slot = kNowhere;
+    slots_[slot] = kNowhere;
 }
 
 void Residency::shrink(uint32_t n_slots) {

@@ -67,6 +67,8 @@ class Residency {
 
     /// Says that an expert that has no slot is in this empty one now.
     void place(uint32_t expert, uint32_t slot);
+    /// Says that what a slot was to hold has not come after all.
+    void forget(uint32_t slot);
     /// Empties the slots from n_slots on, which no layer uses from now on.
     void shrink(uint32_t n_slots);
 
