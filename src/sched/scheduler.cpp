@@ -25,9 +25,13 @@ void Scheduler::wait(uint64_t value, double timeout_seconds) {
     timeline_.wait(value, timeout_seconds);
 }
 
+void Scheduler::collect(const CommandBuffer& commands) {
+    if (profiler_ != nullptr && commands.queries() != nullptr) profiler_->collect(*commands.queries());
+}
+
 void Scheduler::run(const CommandBuffer& commands) {
     wait(submit(commands));
-    if (profiler_ != nullptr && commands.queries() != nullptr) profiler_->collect(*commands.queries());
+    collect(commands);
 }
 
 void Scheduler::run(std::span<const Dispatch> dispatches) {

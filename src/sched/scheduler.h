@@ -18,6 +18,8 @@ class Scheduler {
     TimelinePoint point(uint64_t value) const { return timeline_.point(value); }
     /// timeout_seconds as for Timeline::wait.
     void wait(uint64_t value, double timeout_seconds = 0);
+    /// Takes what was measured of commands that are done.
+    void collect(const CommandBuffer& commands);
     /// submit, wait, and collect the profile.
     void run(const CommandBuffer& commands);
     /// Records and runs: for tests and one-off work.
