@@ -1,6 +1,7 @@
 #include "gpu/arena.h"
 
 #include "base/error.h"
+#include "base/faults.h"
 #include "gpu/debug_names.h"
 #include "gpu/vk_struct.h"
 
@@ -13,7 +14,9 @@ namespace vkmoe {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFirstChunk = 4 * kMiB;  // an arena of a few small buffers takes no more
+constexpr uint64_t kFirstSparingChunk = 64ull << 10;
 
 uint64_t round_up(uint64_t value, uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -73,16 +76,65 @@ uint32_t pick_memory_type(const Device& device, MemoryKind kind, uint32_t allowe
     return best;
 }
 
+/// Of a chunk's buffer. families: storage that the result points to.
+VkBufferCreateInfo chunk_info(const DevicePlan& plan, uint64_t size, std::array<uint32_t, 2>& families) {
+    VkBufferCreateInfo info = vk_struct<VkBufferCreateInfo>(VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
+    info.size = size;
+    info.usage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT | VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+                 VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
+    if (plan.transfer_family) {
+        families = {plan.compute_family, *plan.transfer_family};
+        info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+        info.queueFamilyIndexCount = static_cast<uint32_t>(families.size());
+        info.pQueueFamilyIndices = families.data();
+    }
+    return info;
+}
+
+/// What a chunk of so many bytes takes from the driver.
+uint64_t memory_of_chunk(const Device& device, uint64_t size) {
+    std::array<uint32_t, 2> families{};
+    const VkBufferCreateInfo info = chunk_info(device.plan(), size, families);
+    VkDeviceBufferMemoryRequirements question =
+        vk_struct<VkDeviceBufferMemoryRequirements>(VK_STRUCTURE_TYPE_DEVICE_BUFFER_MEMORY_REQUIREMENTS);
+    question.pCreateInfo = &info;
+    VkMemoryRequirements2 needs = vk_struct<VkMemoryRequirements2>(VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2);
+    device.vk().vkGetDeviceBufferMemoryRequirements(device.handle(), &question, &needs);
+    return needs.memoryRequirements.size;
+}
+
+/// The size of a chunk for `bytes` from an aligned address on: chunks may begin at less.
+uint64_t chunk_size(const DevicePlan& plan, uint64_t bytes, uint64_t alignment) {
+    return std::min(round_up(bytes + alignment, kPage), plan.max_allocation_size);
+}
+
 }  // namespace
 
-Arena::Arena(std::shared_ptr<Device> device, MemoryKind kind, std::string name)
-    : device_(std::move(device)), kind_(kind), name_(std::move(name)) {}
+Arena::Arena(std::shared_ptr<Device> device, MemoryKind kind, std::string name, ArenaMode mode)
+    : device_(std::move(device)), kind_(kind), name_(std::move(name)), mode_(mode) {}
 
 Arena::~Arena() {
-    for (const Chunk& chunk : chunks_) {
-        free_chunk(chunk);
-        if (chunk.device_local) device_->note_device_memory(-static_cast<int64_t>(chunk.size));
-    }
+    for (const Chunk& chunk : chunks_) free_chunk(chunk);
+}
+
+uint64_t Arena::committed_bytes() const {
+    if (!measures()) return committed_;
+    uint64_t bytes = 0;
+    for (const Chunk& chunk : chunks_)
+        bytes += memory_of_chunk(*device_, chunk_size(device_->plan(), chunk.used, chunk.alignment));
+    return bytes;
+}
+
+ArenaLayout Arena::layout() const {
+    ArenaLayout layout;
+    for (const Chunk& chunk : chunks_) layout.chunks.push_back({chunk.used, chunk.alignment});
+    return layout;
+}
+
+void Arena::expect(ArenaLayout layout) {
+    expected_ = std::move(layout);
+    next_expected_ = 0;
 }
 
 Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
@@ -107,10 +159,11 @@ Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
         place = &chunk;
         break;
     }
-    if (place == nullptr) place = &add_chunk(bytes + alignment + kTailPadding);
+    if (place == nullptr) place = &add_chunk(bytes + kTailPadding, alignment);
 
     const uint64_t offset = start(*place);
     place->used = offset + bytes + kTailPadding;
+    place->alignment = std::max(place->alignment, alignment);
     Allocation piece;
     piece.address = place->address + offset;
     piece.size = bytes;
@@ -120,54 +173,87 @@ Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
     return piece;
 }
 
-Arena::Chunk& Arena::add_chunk(uint64_t bytes) {
+/// A chunk that has room for `bytes` from an aligned address on.
+Arena::Chunk& Arena::add_chunk(uint64_t bytes, uint64_t alignment) {
+    if (measures()) return add_measured_chunk(bytes);
     const DevicePlan& plan = device_->plan();
-    // Chunks grow with the arena, up to the plan's size. What is larger than half of one stands alone, so
-    // that no large tail is lost; so does what fits no other way.
-    const uint64_t usual = std::min(plan.arena_chunk_size, std::max(kFirstChunk, committed_));
-    const uint64_t exact = std::min(round_up(bytes, 4096), plan.max_allocation_size);
-    std::vector<uint64_t> sizes{exact};
-    if (bytes <= usual / 2) sizes.insert(sizes.begin(), usual);
-
-    VkResult result = VK_SUCCESS;
-    for (uint64_t size : sizes) {
-        Chunk chunk;
-        chunk.size = size;
-        result = fill_chunk(chunk);
-        if (result == VK_SUCCESS) {
-            committed_ += size;
-            if (chunk.device_local) device_->note_device_memory(static_cast<int64_t>(size));
-            chunks_.push_back(chunk);
-            return chunks_.back();
-        }
-        free_chunk(chunk);
-        if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY)
-            check_vk(result, "allocate memory");
+    if (next_expected_ < expected_.chunks.size() && bytes <= expected_.chunks[next_expected_].bytes) {
+        const ArenaLayout::Chunk& expected = expected_.chunks[next_expected_++];
+        make_chunk_or_fail(chunk_size(plan, expected.bytes, expected.alignment));
+        // To the byte: a piece that did not fit when it was measured must not fit now, or others would not.
+        Chunk& chunk = chunks_.back();
+        chunk.used = round_up(chunk.address, expected.alignment) - chunk.address;
+        chunk.size = chunk.used + expected.bytes;
+        return chunk;
     }
+    // What is larger than half of a usual chunk stands alone, so that no large tail is lost; so does what
+    // fits no other way.
+    const uint64_t usual = usual_chunk_size();
+    if (bytes + alignment > usual / 2 || !make_chunk(usual))
+        make_chunk_or_fail(chunk_size(plan, bytes, alignment));
+    return chunks_.back();
+}
+
+/// Large enough that what is used of it tells the size that is needed.
+Arena::Chunk& Arena::add_measured_chunk(uint64_t bytes) {
+    const DevicePlan& plan = device_->plan();
+    Chunk chunk;
+    chunk.address = (chunks_.size() + 1) << 40u;  // apart from each other, and aligned to anything
+    chunk.size = std::max(bytes, std::min(plan.arena_chunk_size, plan.max_allocation_size / 2));
+    chunks_.push_back(chunk);
+    return chunks_.back();
+}
+
+/// Chunks grow with the arena, up to the plan's size: fast where memory is plenty, by little within a budget.
+uint64_t Arena::usual_chunk_size() const {
+    const bool sparing = kind_ == MemoryKind::kDevice && device_->memory_budget() != 0;
+    const uint64_t size = sparing ? std::max(kFirstSparingChunk, round_up(committed_ / 16, kPage))
+                                  : std::max(kFirstChunk, committed_);
+    return std::min(device_->plan().arena_chunk_size, size);
+}
+
+/// False where there is no memory for it.
+bool Arena::make_chunk(uint64_t size) {
+    Chunk chunk;
+    chunk.size = size;
+    const VkResult result = fill_chunk(chunk);
+    if (result == VK_SUCCESS) {
+        committed_ += chunk.taken;
+        chunks_.push_back(chunk);
+        return true;
+    }
+    free_chunk(chunk);
+    if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY)
+        check_vk(result, "allocate memory");
+    return false;
+}
+
+void Arena::make_chunk_or_fail(uint64_t size) {
+    if (make_chunk(size)) return;
+    if (kind_ == MemoryKind::kDevice) {
+        const uint64_t needs = memory_of_chunk(*device_, size);
+        // The figures allow it, the driver does not.
+        if (device_->available_device_memory() >= needs) device_->shrink_memory_budget();
+        while (reclaims_ && device_->reclaim_device_memory(needs) != 0)
+            if (make_chunk(size)) return;
+    }
+    const uint64_t budget = kind_ == MemoryKind::kDevice ? device_->memory_budget() : 0;
     fail(ErrorCode::kOutOfMemory,
-         "{}: device '{}' has no {:.1f} MiB of {} memory left ({} MiB of device memory available, {} MiB "
-         "taken here); "
-         "close other programs, or use a smaller model or context",
-         name_, device_->caps().name, static_cast<double>(exact) / static_cast<double>(kMiB),
-         kind_name(kind_), device_->available_device_memory() / kMiB, committed_ / kMiB);
+         "{}: device '{}' has no {:.1f} MiB of {} memory left ({} MiB of device memory available{}, {} MiB "
+         "taken here); {}",
+         name_, device_->caps().name, static_cast<double>(size) / static_cast<double>(kMiB), kind_name(kind_),
+         device_->available_device_memory() / kMiB,
+         budget != 0 ? fmt::format(" within the budget of {} MiB", budget / kMiB) : "", committed_ / kMiB,
+         budget != 0 ? "raise the VRAM budget, or use a smaller model or context"
+                     : "close other programs, or use a smaller model or context");
 }
 
 /// Makes the buffer and memory of chunk.size bytes. On failure the chunk holds what was made until then.
 VkResult Arena::fill_chunk(Chunk& chunk) const {
     const DevicePlan& plan = device_->plan();
     const VolkDeviceTable& vk = device_->vk();
-    const std::array<uint32_t, 2> families{plan.compute_family,
-                                           plan.transfer_family.value_or(plan.compute_family)};
-    VkBufferCreateInfo info = vk_struct<VkBufferCreateInfo>(VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
-    info.size = chunk.size;
-    info.usage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT | VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
-                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
-                 VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
-    if (plan.transfer_family) {
-        info.sharingMode = VK_SHARING_MODE_CONCURRENT;
-        info.queueFamilyIndexCount = families.size();
-        info.pQueueFamilyIndices = families.data();
-    }
+    std::array<uint32_t, 2> families{};
+    const VkBufferCreateInfo info = chunk_info(plan, chunk.size, families);
     VkResult result = vk.vkCreateBuffer(device_->handle(), &info, nullptr, &chunk.buffer);
     if (result != VK_SUCCESS) return result;
     VkMemoryRequirements needs{};
@@ -175,11 +261,16 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
 
     const uint32_t type = pick_memory_type(*device_, kind_, needs.memoryTypeBits);
     const MemoryTypeCaps& memory = device_->caps().memory_types[type];
-    chunk.device_local = memory.device_local;
     // Drivers let a process take more than there is, and then page, or kill it when the memory is touched.
-    const uint64_t available = kind_ == MemoryKind::kDevice ? device_->available_device_memory()
-                                                            : device_->caps().heaps[memory.heap].size;
-    if (needs.size > available) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    if (kind_ == MemoryKind::kDevice) {
+        if (fault(FaultPoint::kDeviceAllocation)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        if (!device_->take_device_memory(needs.size)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    } else {
+        if (needs.size > device_->caps().heaps[memory.heap].size) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        chunk.shared = memory.device_local;
+        if (chunk.shared) device_->note_shared_memory(static_cast<int64_t>(needs.size));
+    }
+    chunk.taken = needs.size;
 
     VkMemoryAllocateFlagsInfo flags =
         vk_struct<VkMemoryAllocateFlagsInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO);
@@ -212,6 +303,11 @@ void Arena::free_chunk(const Chunk& chunk) const {
     const VolkDeviceTable& vk = device_->vk();
     vk.vkDestroyBuffer(device_->handle(), chunk.buffer, nullptr);
     vk.vkFreeMemory(device_->handle(), chunk.memory, nullptr);
+    if (kind_ == MemoryKind::kDevice) {
+        device_->give_back_device_memory(chunk.taken);
+    } else if (chunk.shared) {
+        device_->note_shared_memory(-static_cast<int64_t>(chunk.taken));
+    }
 }
 
 }  // namespace vkmoe

@@ -235,31 +235,4 @@ void Device::wait_idle() {
     check_vk(vk_.vkDeviceWaitIdle(device_), "wait for the device");
 }
 
-uint64_t Device::available_device_memory() const {
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = vk_struct<VkPhysicalDeviceMemoryBudgetPropertiesEXT>(
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT);
-    VkPhysicalDeviceMemoryProperties2 memory =
-        vk_struct<VkPhysicalDeviceMemoryProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2);
-    if (plan_.memory_budget) memory.pNext = &budget;
-    vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
-
-    // Without a resizable BAR there is a second, small device-local heap that the host sees; weights go to
-    // the large one.
-    uint32_t heap = 0;
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < caps_.heaps.size(); ++i) {
-        if (!caps_.heaps[i].device_local || caps_.heaps[i].size <= size) continue;
-        heap = i;
-        size = caps_.heaps[i].size;
-    }
-    // Drivers that commit pages on first use count only those; what arenas took is as good as used.
-    uint64_t used = static_cast<uint64_t>(std::max<int64_t>(device_memory_taken_, 0));
-    uint64_t limit = size;
-    if (plan_.memory_budget) {
-        limit = budget.heapBudget[heap];
-        used = std::max(used, budget.heapUsage[heap]);
-    }
-    return limit > used ? limit - used : 0;
-}
-
 }  // namespace vkmoe

@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace vkmoe {
@@ -58,11 +60,38 @@ class Device : public std::enable_shared_from_this<Device> {
     void submit(VkQueue queue, const VkSubmitInfo2& info);
     void wait_idle();
 
-    /// Bytes that this process may still take from the largest device-local heap: its budget
-    /// (VK_EXT_memory_budget), else its size, less what is in use.
+    /// Bytes that may still be taken for arenas of MemoryKind::kDevice: from the largest device-local heap
+    /// what its budget for this process (VK_EXT_memory_budget), else its size, leaves; and no more than
+    /// set_memory_budget leaves.
     uint64_t available_device_memory() const;
-    /// Arenas tell what device-local memory they took (or, negative, gave back).
-    void note_device_memory(int64_t bytes) { device_memory_taken_ += bytes; }
+    /// The most that arenas of MemoryKind::kDevice may hold together, bytes; 0: what the driver gives. Arenas
+    /// of other kinds never count, though on unified memory they lie in the same heap: a budget means there
+    /// what it would on a card with memory of its own.
+    void set_memory_budget(uint64_t bytes);
+    uint64_t memory_budget() const;
+    uint64_t device_memory_taken() const;  ///< bytes that arenas of MemoryKind::kDevice hold now
+    uint64_t device_memory_peak() const;   ///< the most that they ever held
+
+    /// Gives device memory back when an arena is short of it: told how many bytes are missing, it frees what
+    /// it can and returns how many bytes those were, 0 when nothing is left to free.
+    using Reclaimer = std::function<uint64_t(uint64_t missing_bytes)>;
+    /// One at a time; an empty one ends it, and returns once a running call is over. The reclaimer is called
+    /// by the thread that allocates, never by two at once, and never for what it allocates itself. It must
+    /// not call set_reclaimer.
+    void set_reclaimer(Reclaimer reclaimer);
+
+    // For arenas:
+    /// Sets aside what a kDevice arena is about to allocate; false, with nothing taken, where it is not
+    /// available.
+    bool take_device_memory(uint64_t bytes);
+    void give_back_device_memory(uint64_t bytes);
+    /// What other arenas took of device-local memory (or, negative, gave back): unified memory is one heap.
+    void note_shared_memory(int64_t bytes);
+    /// Asks the reclaimer for `bytes` to become available. Returns the bytes freed; 0 where nothing was.
+    uint64_t reclaim_device_memory(uint64_t bytes);
+    /// The driver refused memory within the budget: from now on no more than what is taken is counted on, so
+    /// that a pool that gives some back is not asked in vain. Without a budget nothing changes.
+    void shrink_memory_budget();
 
   private:
     Device() = default;
@@ -75,7 +104,17 @@ class Device : public std::enable_shared_from_this<Device> {
     DeviceCaps caps_;
     DevicePlan plan_;
     std::mutex submit_mutex_;
-    std::atomic<int64_t> device_memory_taken_ = 0;
+    uint64_t heap_leaves(int64_t taken) const;
+    uint64_t available_locked() const;
+
+    mutable std::mutex memory_mutex_;  // guards the figures
+    uint64_t memory_budget_ = 0;
+    uint64_t device_memory_taken_ = 0;
+    uint64_t device_memory_peak_ = 0;
+    int64_t shared_memory_taken_ = 0;
+    std::mutex reclaimer_mutex_;  // held while it runs
+    Reclaimer reclaimer_;
+    std::atomic<std::thread::id> reclaiming_{};
 };
 
 /// Throws an Error that fits the result: kOutOfMemory, kDeviceLost or kInternal. `doing`: "create a compute

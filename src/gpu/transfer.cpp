@@ -145,6 +145,7 @@ void Uploader::copy(const Allocation& to, std::span<const std::byte> from) {
         std::memcpy(to.mapped, from.data(), from.size());
         return;
     }
+    if (to.buffer == VK_NULL_HANDLE) return;  // measured only
     State& state = *state_;
     state.prepare();
     uint64_t copied = 0;
