@@ -19,7 +19,12 @@ KernelContext& BatchBuilder::kernels() const {
 }
 
 void BatchBuilder::add(std::vector<Dispatch> dispatches) {
-    std::move(dispatches.begin(), dispatches.end(), std::back_inserter(dispatches_));
+    std::ranges::move(dispatches, std::back_inserter(parts_.back().dispatches));
+}
+
+void BatchBuilder::add_host_step(HostStepWith<std::vector<Dispatch>> step) {
+    parts_.back().step = std::move(step);
+    parts_.emplace_back();
 }
 
 ActivationLayout BatchBuilder::layout(TensorType type, uint32_t n_tokens) const {
@@ -38,10 +43,14 @@ Rows BatchBuilder::rows_for(const RowBuffers& buffers, uint32_t n_tokens,
     return rows;
 }
 
+std::optional<Dispatch> BatchBuilder::packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns) const {
+    if (rows.f16 == 0) return std::nullopt;
+    return pack_float16(kernels(),
+                        {.input = rows.f32, .output = rows.f16, .n_rows = n_rows, .n_columns = n_columns});
+}
+
 void BatchBuilder::pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns) {
-    if (rows.f16 == 0) return;
-    add(pack_float16(kernels(),
-                     {.input = rows.f32, .output = rows.f16, .n_rows = n_rows, .n_columns = n_columns}));
+    if (std::optional<Dispatch> dispatch = packed(rows, n_rows, n_columns)) add(*std::move(dispatch));
 }
 
 void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y,

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "experts/host_step.h"
 #include "kernels/matmul.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
 #include "model/workspace.h"
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -23,9 +25,16 @@ class BatchBuilder {
     KvCache& cache() const { return cache_; }
     uint32_t n_tokens() const { return n_tokens_; }
 
-    void add(Dispatch dispatch) { dispatches_.push_back(std::move(dispatch)); }
+    void add(Dispatch dispatch) { parts_.back().dispatches.push_back(std::move(dispatch)); }
     void add(std::vector<Dispatch> dispatches);
-    const std::vector<Dispatch>& dispatches() const { return dispatches_; }
+    /// Copies between two pieces of memory when all that was added is done. Nothing but a host step may
+    /// follow in this part.
+    void copy(const Allocation& from, const Allocation& to) { parts_.back().copies.emplace_back(from, to); }
+    /// Ends this part: the host works before the next begins.
+    void add_host_step(HostStepWith<std::vector<Dispatch>> step);
+    const std::vector<Dispatch>& dispatches() const { return parts_.back().dispatches; }
+    /// The batch, which is thereby given away.
+    std::vector<ProgramPart> take_parts() { return std::move(parts_); }
 
     /// How matrix kernels for so many tokens read activations where the weights are of this type.
     ActivationLayout layout(TensorType type, uint32_t n_tokens) const;
@@ -33,7 +42,8 @@ class BatchBuilder {
     /// by pack().
     Rows rows_for(const RowBuffers& buffers, uint32_t n_tokens,
                   std::initializer_list<TensorType> readers) const;
-    /// Completes rows with what is made from their float32 form.
+    /// What completes rows with what is made from their float32 form, where any reader wants that.
+    std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns) const;
     void pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns);
     /// y = matrix . x (+ residual) for n_rows rows of x.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,
@@ -46,7 +56,7 @@ class BatchBuilder {
     Workspace& workspace_;
     KvCache& cache_;
     uint32_t n_tokens_;
-    std::vector<Dispatch> dispatches_;
+    std::vector<ProgramPart> parts_{1};
 };
 
 }  // namespace vkmoe

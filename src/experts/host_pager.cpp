@@ -1,0 +1,249 @@
+#include "experts/host_pager.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <cstring>
+
+namespace vkmoe {
+
+namespace {
+
+/// Records that wait in staging memory at once, where the device does not see the host tier's.
+constexpr size_t kStagedRecords = 8;
+
+ResidencyShape residency_shape(const PagerShape& shape, const SlotPlan& plan) {
+    return {.n_layers = shape.n_layers(),
+            .n_experts = shape.n_experts,
+            .n_slots = plan.n_slots(),
+            .layers = plan.layers};
+}
+
+std::span<const uint32_t> words(const Allocation& memory, uint32_t n) {
+    return {reinterpret_cast<const uint32_t*>(memory.mapped), n};
+}
+
+std::span<const float> floats(const Allocation& memory, uint32_t n) {
+    return {reinterpret_cast<const float*>(memory.mapped), n};
+}
+
+void write_words(const Allocation& to, const std::vector<uint32_t>& values) {
+    assert(values.size() * sizeof(uint32_t) <= to.size);
+    std::memcpy(to.mapped, values.data(), values.size() * sizeof(uint32_t));
+}
+
+/// Adds the time until it goes to a sum.
+class Stopwatch {
+  public:
+    explicit Stopwatch(double& sum) : sum_(sum) {}
+    ~Stopwatch() { sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+    Stopwatch(const Stopwatch&) = delete;
+    Stopwatch& operator=(const Stopwatch&) = delete;
+
+  private:
+    double& sum_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+HostPager::HostPager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan,
+                     const SlotPool& pool, HostTier& host_tier)
+    : kernels_(kernels),
+      shape_(shape),
+      plan_(plan),
+      pool_(pool),
+      host_tier_(host_tier),
+      residency_(residency_shape(shape, plan)),
+      copies_(kernels.shared_device()),
+      arena_(kernels.shared_device(), MemoryKind::kUpload, "pager tables") {
+    records_ = arena_.allocate(uint64_t{shape.n_layers()} * shape.n_experts * sizeof(uint64_t));
+    // Half of the host tier's places may be held by copies under way, so that reads can go on into the rest.
+    most_held_ = host_tier.all_resident() ? SIZE_MAX : std::max<size_t>(host_tier.n_places() / 2, 1);
+    if (!host_tier.all_pinned()) most_held_ = std::min(most_held_, kStagedRecords);
+    if (!host_tier.all_resident()) {
+        host_tier.set_eviction_key([this](uint32_t layer, uint32_t expert) {
+            // What lies in a slot is not asked for while it is there.
+            const uint32_t index = layer * shape_.n_experts + expert;
+            return residency_.experts()[index].slot == kNowhere ? 0u : 1u;
+        });
+    }
+}
+
+HostPager::~HostPager() {
+    if (!host_tier_.all_resident()) host_tier_.set_eviction_key({});
+    while (!held_.empty()) {
+        host_tier_.release(layer_of(held_.front().expert), held_.front().expert % shape_.n_experts);
+        held_.pop_front();
+    }
+}
+
+void HostPager::fill(const std::vector<uint32_t>& experts) {
+    for (uint32_t slot = 0; slot < experts.size(); ++slot) {
+        if (experts[slot] == kNowhere) continue;
+        residency_.place(experts[slot], slot);
+        write_record({.expert = experts[slot], .slot = slot});
+    }
+}
+
+std::vector<TimelinePoint> HostPager::run(const RecordedHostStep& recorded, uint64_t value,
+                                          Scheduler& scheduler) {
+    scheduler.wait(value);
+    release_copied();
+    if (recorded.step.kind == HostStep::Kind::kResolve) return resolve(recorded, scheduler);
+    batch(recorded, scheduler);
+    return {};
+}
+
+std::vector<TimelinePoint> HostPager::resolve(const RecordedHostStep& recorded, Scheduler& scheduler) {
+    const HostStep& step = recorded.step;
+    const ResidencyStep& found =
+        residency_.resolve(step.layer, words(step.ids, step.n_pairs), words(step.predicted, step.n_predicted),
+                           floats(step.probabilities, step.n_predicted));
+    write_words(step.hit_ids, found.hit_ids);
+    write_words(step.miss_ids, found.miss_ids);
+    for (const RecordCopy& copy : found.misses) write_record(copy);
+    for (const RecordCopy& copy : found.prefetches) write_record(copy);
+
+    // A hit may be on a record that is still on its way ahead.
+    const std::vector<TimelinePoint> prefetched{copies_.point(prefetched_at_)};
+    if (recorded.hits) scheduler.submit(*recorded.hits, prefetched);
+    std::vector<TimelinePoint> waits;
+    size_t arrived = 0;
+    try {
+        if (!found.misses.empty()) waits.push_back(copies_.point(copy(found.misses, {}, arrived)));
+    } catch (...) {
+        for (const RecordCopy& lost : std::span(found.misses).subspan(arrived)) residency_.forget(lost.slot);
+        for (const RecordCopy& lost : found.prefetches) residency_.forget(lost.slot);
+        throw;
+    }
+    arrived = 0;
+    try {
+        if (!found.prefetches.empty()) prefetched_at_ = copy(found.prefetches, {}, arrived);
+    } catch (...) {
+        for (const RecordCopy& lost : std::span(found.prefetches).subspan(arrived))
+            residency_.forget(lost.slot);
+        throw;
+    }
+    // Slots are not filled ahead from a disk, which would hold up what is wanted now: it reads ahead.
+    if (!host_tier_.all_resident()) {
+        for (uint32_t expert : words(step.predicted, step.n_predicted)) {
+            const uint32_t index = (step.layer + 1) * shape_.n_experts + expert;
+            if (expert < shape_.n_experts && residency_.experts()[index].slot == kNowhere)
+                host_tier_.request(step.layer + 1, expert);
+        }
+    }
+    return waits;
+}
+
+void HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
+    const HostStep& step = recorded.step;
+    const std::span<const uint32_t> ids = words(step.ids, step.n_pairs);
+    const ResidencyBatch& plan =
+        residency_.batch(step.layer, ids, plan_.ring_first, plan_.ring_slots, plan_.wave_slots);
+    for (const RecordCopy& copy : plan.copies) write_record(copy);
+
+    const auto n_waves = static_cast<uint32_t>(1 + (plan.copies.size() + plan_.wave_slots - 1) /
+                                                       std::max(plan_.wave_slots, 1u));
+    const auto copies_of = [&](uint32_t wave) {
+        const size_t first = size_t{wave - 1} * plan_.wave_slots;
+        return std::span(plan.copies)
+            .subspan(first, std::min<size_t>(plan_.wave_slots, plan.copies.size() - first));
+    };
+    const bool overlaps = plan_.ring_slots > plan_.wave_slots;
+    std::vector<uint32_t> wave_ids(step.n_pairs);
+    std::array<uint64_t, 2> computed{};  // by parity: when the last wave of it is done
+    uint64_t copied = 0;
+    size_t arrived = 0;
+    if (n_waves > 1) copied = copy(copies_of(1), {}, arrived);
+    for (uint32_t wave = 0; wave < n_waves; ++wave) {
+        // The ids' memory is the last but one wave's.
+        if (computed[wave % 2] != 0) scheduler.wait(computed[wave % 2]);
+        bool any = false;
+        for (size_t i = 0; i < wave_ids.size(); ++i) {
+            const bool here = ids[i] < shape_.n_experts && plan.waves[ids[i]] == wave;
+            wave_ids[i] = here ? ids[i] : kNowhere;
+            any = any || here;
+        }
+        if (any) {
+            write_words(step.wave_ids[wave % 2], wave_ids);
+            std::vector<TimelinePoint> waits;
+            if (wave > 0) waits.push_back(copies_.point(copied));
+            computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2], waits);
+        }
+        if (wave == 0 || wave + 1 >= n_waves) continue;
+        // The next wave's records take the places of the wave before this one; without a second half of the
+        // ring, of this one.
+        const uint64_t free_at = computed[overlaps ? (wave + 1) % 2 : wave % 2];
+        std::vector<TimelinePoint> waits;
+        if (free_at != 0) waits.push_back(scheduler.point(free_at));
+        copied = copy(copies_of(wave + 1), waits, arrived);
+    }
+}
+
+uint64_t HostPager::copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits,
+                         size_t& arrived) {
+    const Stopwatch stopwatch(seconds_stalled_);
+    for (const RecordCopy& wanted : copies)
+        host_tier_.request(layer_of(wanted.expert), wanted.expert % shape_.n_experts);
+    batch_.clear();
+    uint64_t value = 0;
+    size_t in_batch = 0;
+    const auto submit = [&] {
+        value = copies_.submit(batch_, waits);
+        for (size_t i = 0; i < in_batch; ++i) held_[held_.size() - 1 - i].copied_at = value;
+        arrived += in_batch;
+        batch_.clear();
+        in_batch = 0;
+    };
+    for (const RecordCopy& wanted : copies) {
+        if (held_.size() >= most_held_) {
+            if (in_batch > 0) submit();
+            wait_for_oldest();
+        }
+        const uint32_t layer = layer_of(wanted.expert);
+        const uint64_t bytes = 16ull * plan_.layers[layer].record_units;
+        const HostRecord record = host_tier_.acquire(layer, wanted.expert % shape_.n_experts);
+        held_.push_back({.copied_at = 0, .expert = wanted.expert});
+        ++in_batch;
+        batch_.push_back(
+            {.from = source_of(record, bytes), .to = pool_.places()[wanted.slot].slice(0, bytes)});
+    }
+    if (in_batch > 0) submit();
+    return value;
+}
+
+Allocation HostPager::source_of(const HostRecord& record, uint64_t bytes) {
+    if (record.memory) return record.memory.slice(0, bytes);
+    if (staging_.empty()) {
+        const uint64_t largest = *std::max_element(shape_.record_bytes.begin(), shape_.record_bytes.end());
+        for (size_t i = 0; i < kStagedRecords; ++i)
+            staging_.push_back(arena_.allocate(slot_bytes_of(largest)));
+    }
+    // Whoever had this piece last has been copied: no more than kStagedRecords are held.
+    const Allocation staging = staging_[next_staging_].slice(0, bytes);
+    next_staging_ = (next_staging_ + 1) % staging_.size();
+    std::memcpy(staging.mapped, record.data, bytes);
+    return staging;
+}
+
+void HostPager::release_copied() {
+    const uint64_t reached = copies_.timeline().reached();
+    while (!held_.empty() && held_.front().copied_at <= reached) {
+        host_tier_.release(layer_of(held_.front().expert), held_.front().expert % shape_.n_experts);
+        held_.pop_front();
+    }
+}
+
+void HostPager::wait_for_oldest() {
+    if (held_.empty()) return;
+    copies_.wait(held_.front().copied_at);
+    release_copied();
+}
+
+void HostPager::write_record(const RecordCopy& copy) {
+    const uint64_t address = pool_.places()[copy.slot].address;
+    std::memcpy(records_.mapped + uint64_t{copy.expert} * sizeof(address), &address, sizeof(address));
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "experts/host_step.h"
+#include "experts/pager.h"
+#include "experts/residency.h"
+#include "gpu/copy_queue.h"
+#include "sched/scheduler.h"
+
+#include <deque>
+#include <vector>
+
+namespace vkmoe {
+
+/// The pager whose decisions fall on the host: between two parts of a batch it learns which experts a layer's
+/// tokens chose, decides by Residency, and has records copied by a queue while what is there is computed.
+class HostPager {
+  public:
+    HostPager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan, const SlotPool& pool,
+              HostTier& host_tier);
+    ~HostPager();
+    HostPager(const HostPager&) = delete;
+    HostPager& operator=(const HostPager&) = delete;
+
+    /// Says which experts the first slots hold: [n_slots], expert or kNowhere.
+    void fill(const std::vector<uint32_t>& experts);
+
+    /// uint64 [n_layers, n_experts]: what matrix kernels find records by.
+    const Allocation& records() const { return records_; }
+    const Residency& residency() const { return residency_; }
+    void set_link_records(uint32_t records) {
+        residency_.set_link_records(host_tier_.all_resident() ? records : 0);
+    }
+
+    /// Does a step when the part before it, which reaches `value` of the scheduler's timeline, is done.
+    /// Returns what the next part must wait for. Throws what the host tier throws; then the experts that did
+    /// not come are in no slot.
+    std::vector<TimelinePoint> run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
+
+    /// Seconds that the device had nothing to do because records were on their way from the host's memory or
+    /// disk, as far as the host saw.
+    double seconds_stalled() const { return seconds_stalled_; }
+
+  private:
+    struct Held {
+        uint64_t copied_at;  // value of the copy queue's timeline
+        uint32_t expert;
+    };
+
+    std::vector<TimelinePoint> resolve(const RecordedHostStep& recorded, Scheduler& scheduler);
+    void batch(const RecordedHostStep& recorded, Scheduler& scheduler);
+    /// Has records copied when all of `waits` is reached; the value of the copy queue that tells that they
+    /// are there. arrived: how many of them are sure to be, also when it throws.
+    uint64_t copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits, size_t& arrived);
+    Allocation source_of(const HostRecord& record, uint64_t bytes);
+    void release_copied();
+    void wait_for_oldest();
+    void write_record(const RecordCopy& copy);
+    uint32_t layer_of(uint32_t expert) const { return expert / shape_.n_experts; }
+
+    KernelContext& kernels_;
+    const PagerShape& shape_;
+    const SlotPlan& plan_;
+    const SlotPool& pool_;
+    HostTier& host_tier_;
+    Residency residency_;
+    CopyQueue copies_;
+    Arena arena_;
+    Allocation records_;
+    std::deque<Held> held_;
+    size_t most_held_;
+    std::vector<Allocation> staging_;  // for records that the device does not see; empty where it sees all
+    size_t next_staging_ = 0;
+    std::vector<BufferCopy> batch_;
+    uint64_t prefetched_at_ = 0;  // of the copy queue: prefetches under way
+    double seconds_stalled_ = 0;
+};
+
+}  // namespace vkmoe

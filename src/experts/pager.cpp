@@ -1,0 +1,192 @@
+#include "experts/pager.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "experts/device_pager.h"
+#include "experts/host_pager.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+namespace {
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+double mib(uint64_t bytes) {
+    return static_cast<double>(bytes) / kMiB;
+}
+
+/// Which expert each slot holds at first: the layers in turn, as many of each as find slots.
+std::vector<uint32_t> first_experts(const PagerShape& shape, const SlotPlan& plan) {
+    std::vector<uint32_t> slots(plan.n_slots(), kNowhere);
+    std::vector<uint32_t> next;  // free slot of each layer's range, all before it being taken
+    for (const PageLayer& layer : plan.layers) next.push_back(layer.first_slot);
+    for (uint32_t expert = 0; expert < shape.n_experts; ++expert) {
+        for (uint32_t layer = 0; layer < shape.n_layers(); ++layer) {
+            uint32_t& slot = next[layer];
+            while (slot < plan.layers[layer].end_slot && slots[slot] != kNowhere) ++slot;
+            if (slot < plan.layers[layer].end_slot) slots[slot] = layer * shape.n_experts + expert;
+        }
+    }
+    return slots;
+}
+
+}  // namespace
+
+void PagerCounters::add(const PageHeader& header) {
+    hits += header.n_hits;
+    misses += header.n_misses;
+    evictions += header.n_evictions;
+    prefetched += header.n_prefetched;
+    prefetched_used += header.n_prefetched_used;
+    batch_hits += header.n_batch_hits;
+    streamed += header.n_streamed;
+    bytes_copied += 16 * (header.units_low + (uint64_t{header.units_high} << 32));
+}
+
+Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier)
+    : kernels_(kernels), mode_(mode), shape_(std::move(shape)), host_tier_(std::move(host_tier)) {
+    kernels_.device().set_reclaimer([this](uint64_t) {
+        const std::lock_guard lock(mutex_);
+        return in_use_ ? 0 : drop_slots();
+    });
+}
+
+Pager::~Pager() {
+    kernels_.device().set_reclaimer({});
+}
+
+Pager::Use::Use(Pager* pager) : pager_(pager) {
+    if (pager_ == nullptr) return;
+    lock_ = std::unique_lock(pager_->mutex_);
+    pager_->in_use_ = true;
+    try {
+        pager_->ensure_slots();
+    } catch (...) {
+        pager_->in_use_ = false;
+        throw;
+    }
+}
+
+Pager::Use::~Use() {
+    if (pager_ != nullptr) pager_->in_use_ = false;
+}
+
+uint64_t Pager::table_bytes(uint64_t n_places) const {
+    return mode_ == PagerMode::kDevice ? DevicePager::table_bytes(shape_, n_places) : 0;
+}
+
+uint64_t Pager::least_bytes() const {
+    const uint64_t slots = least_slot_bytes(shape_.record_bytes, shape_.n_used);
+    return slots + SlotPool::overhead(kernels_.device(), slots) + table_bytes(shape_.n_used);
+}
+
+void Pager::ensure_slots() {
+    if (pool_ != nullptr) return;
+    Device& device = kernels_.device();
+    const uint64_t free = device.available_device_memory();
+    if (free < least_bytes()) {
+        fail(ErrorCode::kOutOfMemory,
+             "{:.1f} MiB of device memory are left for experts, and one token's {} of a layer need {:.1f} "
+             "MiB; the "
+             "least --vram-budget that works here is {} MiB",
+             mib(free), shape_.n_used, mib(least_bytes()),
+             (device.device_memory_taken() + least_bytes() + (1u << 20) - 1) >> 20);
+    }
+    const uint64_t smallest =
+        slot_bytes_of(*std::min_element(shape_.record_bytes.begin(), shape_.record_bytes.end()));
+    const uint64_t most_places =
+        std::min<uint64_t>(free / smallest, uint64_t{shape_.n_layers()} * shape_.n_experts) + 32;
+    const uint64_t least = least_slot_bytes(shape_.record_bytes, shape_.n_used);
+    uint64_t bytes = free - std::min(free, table_bytes(most_places) + SlotPool::overhead(device, free));
+    bytes = std::max(bytes, least);
+    for (;;) {
+        plan_ = plan_slots(bytes, shape_.record_bytes, shape_.n_experts, shape_.n_used);
+        pool_ = std::make_unique<SlotPool>(kernels_.shared_device(), plan_);
+        if (pool_->places().size() == plan_.n_places()) break;
+        uint64_t given = 0;
+        for (const Allocation& place : pool_->places()) given += place.size;
+        pool_.reset();
+        if (given < least) {
+            fail(ErrorCode::kOutOfMemory,
+                 "device '{}' gave {:.1f} MiB for experts, and one token's {} of a layer need {:.1f} MiB; "
+                 "close "
+                 "other programs or use a smaller context",
+                 device.caps().name, mib(given), shape_.n_used, mib(least));
+        }
+        log_warn("device '{}' refused memory: {:.1f} of {:.1f} MiB for experts; going on with these",
+                 device.caps().name, mib(given), mib(bytes));
+        bytes = given;
+    }
+    fill_slots();
+    ++generation_;
+    log_info("pager: {} of {} experts in {:.1f} MiB of device memory{}", plan_.n_slots(),
+             shape_.n_layers() * shape_.n_experts, mib(pool_->committed_bytes()),
+             plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
+}
+
+void Pager::fill_slots() {
+    const std::vector<uint32_t> experts = first_experts(shape_, plan_);
+    if (mode_ == PagerMode::kDevice) {
+        on_device_ = std::make_unique<DevicePager>(kernels_, shape_, plan_, *pool_, *host_tier_);
+        on_device_->fill(experts);
+    } else {
+        on_host_ = std::make_unique<HostPager>(kernels_, shape_, plan_, *pool_, *host_tier_);
+        on_host_->fill(experts);
+    }
+    set_link_records(link_records_);
+    Uploader uploader(kernels_.shared_device());
+    for (uint32_t slot = 0; slot < plan_.n_slots(); ++slot) {
+        if (experts[slot] == kNowhere) continue;
+        const uint32_t layer = experts[slot] / shape_.n_experts;
+        const uint32_t expert = experts[slot] % shape_.n_experts;
+        const HostRecord record = host_tier_->acquire(layer, expert);
+        const uint64_t bytes = 16ull * plan_.layers[layer].record_units;
+        uploader.copy(pool_->places()[slot].slice(0, bytes), {record.data, bytes});
+        host_tier_->release(layer, expert);
+    }
+    uploader.flush();
+}
+
+uint64_t Pager::drop_slots() {
+    if (pool_ == nullptr) return 0;
+    kernels_.device().wait_idle();
+    const uint64_t before = kernels_.device().device_memory_taken();
+    past_ = counters();
+    on_device_.reset();
+    on_host_.reset();
+    pool_.reset();
+    return before - std::min(before, kernels_.device().device_memory_taken());
+}
+
+ExpertTable Pager::table(uint32_t layer) const {
+    const uint64_t records = on_device_ ? on_device_->tables().records : on_host_->records().address;
+    return {records + uint64_t{layer} * shape_.n_experts * sizeof(uint64_t), shape_.n_experts,
+            pool_->slots_token()};
+}
+
+uint32_t Pager::tokens_at_once() const {
+    uint32_t tokens = UINT32_MAX;
+    for (const PageLayer& layer : plan_.layers)
+        tokens = std::min(tokens, (layer.end_slot - layer.first_slot) / shape_.n_used);
+    return std::max(tokens, 1u);
+}
+
+void Pager::set_link_records(uint32_t records) {
+    link_records_ = records;
+    if (on_device_) on_device_->set_link_records(records);
+    if (on_host_) on_host_->set_link_records(records);
+}
+
+PagerCounters Pager::counters() const {
+    PagerCounters sum = past_;
+    if (on_device_) sum.add(on_device_->read_header());
+    if (on_host_) {
+        sum.add(on_host_->residency().header());
+        sum.seconds_stalled += on_host_->seconds_stalled();
+    }
+    return sum;
+}
+
+}  // namespace vkmoe

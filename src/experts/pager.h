@@ -1,0 +1,117 @@
+#pragma once
+
+#include "experts/host_tier.h"
+#include "experts/pager_mode.h"
+#include "experts/slot_plan.h"
+#include "experts/slot_pool.h"
+#include "kernels/expert_matvec.h"
+#include "kernels/kernel_table.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace vkmoe {
+
+class DevicePager;
+class HostPager;
+
+/// The experts of a model as the pager sees them. Layers are those with experts.
+struct PagerShape {
+    uint32_t n_experts = 0;  ///< a layer
+    uint32_t n_used = 0;     ///< a token
+    std::vector<uint64_t> record_bytes;
+
+    uint32_t n_layers() const { return static_cast<uint32_t>(record_bytes.size()); }
+};
+
+/// What the pager did since the model was loaded.
+struct PagerCounters {
+    uint64_t hits = 0;  ///< experts that a step of few tokens wanted and that were there
+    uint64_t misses = 0;
+    uint64_t evictions = 0;
+    uint64_t prefetched = 0;
+    uint64_t prefetched_used = 0;
+    uint64_t batch_hits = 0;  ///< that a batch wanted and that were there
+    uint64_t streamed = 0;    ///< that came for a batch alone
+    uint64_t bytes_copied = 0;
+    double seconds_stalled = 0;  ///< host-managed: waiting for records, as far as the host saw
+
+    void add(const PageHeader& header);
+};
+
+/// Keeps as many experts as fit in slots of device memory and brings the others from the host when they are
+/// wanted. Which ones stay is decided on the device, in the command buffer that wants them, or by the host
+/// (Residency, page_resolve). Sessions of one model share it; a session locks it while it computes.
+class Pager {
+  public:
+    /// mode: kDevice, which needs all records pinned, or kHost.
+    Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier);
+    ~Pager();
+    Pager(const Pager&) = delete;
+    Pager& operator=(const Pager&) = delete;
+
+    PagerMode mode() const { return mode_; }
+    const PagerShape& shape() const { return shape_; }
+    HostTier& host_tier() const { return *host_tier_; }
+
+    /// The device memory without which nothing works: slots for one layer's experts of a token, and tables.
+    uint64_t least_bytes() const;
+
+    /// What holds the pager while something is recorded or run that goes through it: others wait, and slots
+    /// stay. Takes what device memory is free for slots and fills them, unless that was done: throws
+    /// kOutOfMemory where it is too little, and what the host tier throws. pager may be null.
+    class Use {
+      public:
+        explicit Use(Pager* pager);
+        ~Use();
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+
+      private:
+        Pager* pager_;
+        std::unique_lock<std::recursive_mutex> lock_;
+    };
+    /// Rises when slots are taken: what was recorded before is void.
+    uint64_t generation() const { return generation_; }
+
+    // While there are slots:
+    const SlotPlan& plan() const { return plan_; }
+    const SlotPool& pool() const { return *pool_; }
+    /// How matrix kernels find the experts of a layer.
+    ExpertTable table(uint32_t layer) const;
+    /// Tokens whose experts are sure to find slots together.
+    uint32_t tokens_at_once() const;
+    DevicePager* on_device() const { return on_device_.get(); }  ///< null in the other mode
+    HostPager* on_host() const { return on_host_.get(); }
+
+    /// Waits for the device.
+    PagerCounters counters() const;
+    /// Records that prefetching and misses of a layer may move together; 0: no prefetching.
+    void set_link_records(uint32_t records);
+    uint32_t link_records() const { return link_records_; }
+
+  private:
+    uint64_t table_bytes(uint64_t n_places) const;
+    void ensure_slots();
+    void fill_slots();
+    /// Gives all slots back, for an arena that is short of memory; returns the bytes. Waits for the device.
+    uint64_t drop_slots();
+
+    KernelContext& kernels_;
+    PagerMode mode_;
+    PagerShape shape_;
+    std::unique_ptr<HostTier> host_tier_;
+    std::recursive_mutex mutex_;  // an arena of whoever uses the pager may ask it for memory
+    bool in_use_ = false;
+    SlotPlan plan_;
+    std::unique_ptr<SlotPool> pool_;
+    std::unique_ptr<DevicePager> on_device_;
+    std::unique_ptr<HostPager> on_host_;
+    PagerCounters past_;  // of slots that were given back
+    uint64_t generation_ = 0;
+    uint32_t link_records_ = 0;
+};
+
+}  // namespace vkmoe

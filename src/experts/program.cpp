@@ -1,0 +1,67 @@
+#include "experts/program.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "experts/host_pager.h"
+
+#include <cassert>
+
+namespace vkmoe {
+
+namespace {
+
+std::unique_ptr<CommandBuffer> record(const std::shared_ptr<Device>& device, Profiler* profiler,
+                                      const std::vector<Dispatch>& dispatches) {
+    if (dispatches.empty()) return nullptr;
+    Recorder recorder(device, profiler);
+    recorder.add(dispatches);
+    return recorder.finish();
+}
+
+}  // namespace
+
+Program::Program(const std::shared_ptr<Device>& device, Profiler* profiler, std::vector<ProgramPart> parts) {
+    for (const ProgramPart& part : parts) {
+        Recorder recorder(device, profiler);
+        recorder.add(part.dispatches);
+        for (const auto& [from, to] : part.copies) recorder.copy(from, to);
+        Recorded recorded{recorder.finish(), {}};
+        if (part.step) {
+            recorded.step = RecordedHostStep{part.step->step,
+                                             record(device, profiler, part.step->hits),
+                                             {record(device, profiler, part.step->waves[0]),
+                                              record(device, profiler, part.step->waves[1])}};
+        }
+        parts_.push_back(std::move(recorded));
+    }
+}
+
+void Program::run(Scheduler& scheduler, HostPager* pager) const {
+    uint64_t last = 0;
+    try {
+        std::vector<TimelinePoint> waits;
+        for (const Recorded& part : parts_) {
+            last = scheduler.submit(*part.commands, waits);
+            waits.clear();
+            if (!part.step) continue;
+            assert(pager != nullptr);
+            waits = pager->run(*part.step, last, scheduler);
+        }
+    } catch (...) {
+        // What is in flight uses memory that the caller may let go of next.
+        try {
+            scheduler.device()->wait_idle();
+        } catch (const Error& error) {
+            log_error("{}", error.what());
+        }
+        throw;
+    }
+    scheduler.wait(last);
+    for (const Recorded& part : parts_) {
+        scheduler.collect(*part.commands);
+        if (!part.step) continue;
+        if (part.step->hits) scheduler.collect(*part.step->hits);
+    }
+}
+
+}  // namespace vkmoe
