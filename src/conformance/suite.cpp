@@ -50,6 +50,12 @@ std::vector<Case> cases_of(const KernelKey& cell, Depth depth) {
             return weigh_rows_cases(cell, depth);
         case Op::kCombine:
             return combine_cases(cell, depth);
+        case Op::kPageResolve:
+            return page_resolve_cases(cell, depth);
+        case Op::kPageBatch:
+            return page_batch_cases(cell, depth);
+        case Op::kPageWave:
+            return page_wave_cases(cell, depth);
     }
     return {};
 }

@@ -25,6 +25,9 @@ constexpr std::array<std::string_view, kOpCount> kNames = {
     "weigh_rows",
     "combine",
     "argmax",
+    "page_resolve",
+    "page_batch",
+    "page_wave",
 };
 static_assert(!kNames.back().empty(), "every op needs a name");
 

@@ -28,8 +28,11 @@ enum class Op : uint8_t {
     kWeighRows,        ///< a row for each slot of a token, times its weight: the input of experts
     kCombine,          ///< weighted sum of expert outputs, the shared expert and the residual
     kArgmax,           ///< the index of the largest of a row; the lower one of a tie
+    kPageResolve,      ///< which experts of a step are in slots, and which slots the others get
+    kPageBatch,        ///< how the experts of a batch come by: from slots, or in waves through a ring
+    kPageWave,         ///< the routes of one wave of a batch
 };
-inline constexpr uint32_t kOpCount = 19;
+inline constexpr uint32_t kOpCount = 22;
 
 std::string_view op_name(Op op);
 

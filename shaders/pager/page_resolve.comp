@@ -1,0 +1,343 @@
+// A step of one layer with experts: which of those that the router chose are in slots, which slots the others get and,
+// where the link has time left, the likeliest of the next layer; and what must be copied. src/experts/residency.h says by
+// which rules, and decides alike.
+//
+// Victims are taken in the order of their keys, and keys do not change within a step: so each invocation keeps the best of
+// the slots that it looks at, and a round of comparisons takes the best of those for each expert that needs a slot.
+// Nobody looks at slots where nothing is missing.
+// Launch: one workgroup; on narrow devices one subgroup, which needs no barriers.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+
+#include "common/memory.glsl"
+#include "common/invocation.glsl"
+#include "pager/params.h"
+#include "pager/policy.h"
+#include "pager/tables.glsl"
+
+#ifndef VKMOE_PATH_SCALAR
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#endif
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint kOneSubgroup = 0;  // 1: the workgroup is no more than that
+layout(push_constant) uniform Push { PageResolveParams params; };
+
+const uint kMaxPairs = 256u;     // kMaxResolvedPairs of src/kernels/page_resolve.h
+const uint kMaxPredicted = 32u;  // kMaxPredictedExperts
+const uint kBatch = 4u;          // slots that an invocation loads at once
+const uint kKept = 4u;           // victims that an invocation remembers
+
+/// A slot in the order of victims, the first being the largest: its key, and kFirstRank less its number.
+const uint kFirstRank = 0xFFFFFFFEu;
+const uint kEmptyKey = 0xFFFFFFFFu;
+#define Victim uvec2
+const Victim kBeforeAll = Victim(~0u);
+const Victim kNone = Victim(0u);
+
+shared uint used[kSetWords];     // experts of this layer that the ids name
+shared uint missing[kSetWords];  // and that are in no slot
+shared uint wanted[kSetWords];   // experts of the next layer that the look-ahead names
+shared uint candidates;          // a bit for each entry of predicted: its expert is in no slot
+shared uint victim_keys[kMaxPairs];
+shared uint victim_slots[kMaxPairs];
+shared uint ahead_experts[kMaxPredicted];
+shared uint ahead_keys[kMaxPredicted];
+shared uint ahead_victims[kMaxPredicted];  // indices of victims, or kNowhere
+shared Victim partial[2][gl_WorkGroupSize.x];
+
+/// What the workgroup has written, in shared memory and in tables, is there for all of it.
+void synchronize() {
+#ifndef VKMOE_PATH_SCALAR
+    if (kOneSubgroup == 1u) {
+        subgroupBarrier();
+        return;
+    }
+#endif
+    groupMemoryBarrier();
+    barrier();
+}
+
+bool is_before(Victim a, Victim b) { return a.x > b.x || (a.x == b.x && a.y > b.y); }
+
+/// The first victim of the workgroup's. turn: 0 and 1 alternately.
+Victim first_victim(Victim own, uint turn) {
+#ifdef VKMOE_PATH_SCALAR
+    partial[turn][invocation()] = own;
+    synchronize();
+    Victim first = partial[turn][0];
+    [[dont_unroll]] for (uint i = 1u; i < gl_WorkGroupSize.x; ++i) {
+        if (is_before(partial[turn][i], first)) first = partial[turn][i];
+    }
+    return first;
+#else
+    uint key = subgroupMax(own.x);
+    Victim first = Victim(key, subgroupMax(own.x == key ? own.y : 0u));
+    if (kOneSubgroup == 1u) return first;
+    if (subgroupElect()) partial[turn][gl_SubgroupID] = first;
+    synchronize();
+    own = kNone;
+    for (uint i = gl_SubgroupInvocationID; i < gl_NumSubgroups; i += gl_SubgroupSize) {
+        if (is_before(partial[turn][i], own)) own = partial[turn][i];
+    }
+    key = subgroupMax(own.x);
+    return Victim(key, subgroupMax(own.x == key ? own.y : 0u));
+#endif
+}
+
+bool contains(uint word, uint expert) { return (word >> (expert & 31u) & 1u) != 0u; }
+
+/// A slot as a victim; kNone where it is live.
+Victim victim_of(PageTables tables, uint slot, uint owner) {
+    uint rank = kFirstRank - slot;
+    if (owner == kNowhere) return Victim(kEmptyKey, rank);
+    uint number = owner & ~kPrefetchedBit;
+    uint layer = number / tables.n_experts;
+    uint expert = number - layer * tables.n_experts;
+    if (layer == params.layer && contains(used[expert / 32u], expert)) return kNone;
+    if (layer == params.layer + 1u && contains(wanted[expert / 32u], expert)) return Victim(0u, rank);
+    uint score = Experts(tables.experts).at[number].score;
+    return Victim(eviction_key(score, steps_until(layer, params.layer, tables.n_layers), tables.n_layers), rank);
+}
+
+/// The first kKept victims after `bound`, of every gl_WorkGroupSize.x-th slot from the invocation's own on.
+void keep_victims(PageTables tables, PageLayer layer, Victim bound, out Victim kept[kKept]) {
+    [[unroll]] for (uint i = 0; i < kKept; ++i) kept[i] = kNone;
+    [[dont_unroll]]
+    for (uint first = layer.first_slot + invocation(); first < layer.end_slot; first += kBatch * gl_WorkGroupSize.x) {
+        uint owners[kBatch];
+        Victim victims[kBatch];
+        [[unroll]] for (uint b = 0; b < kBatch; ++b) {
+            owners[b] = Owners(tables.slots).at[min(first + b * gl_WorkGroupSize.x, layer.end_slot - 1u)];
+        }
+        [[unroll]] for (uint b = 0; b < kBatch; ++b) {
+            uint slot = first + b * gl_WorkGroupSize.x;
+            victims[b] = slot < layer.end_slot ? victim_of(tables, slot, owners[b]) : kNone;
+        }
+        [[unroll]] for (uint b = 0; b < kBatch; ++b) {
+            Victim next = victims[b];
+            if (!is_before(bound, next) || !is_before(next, kept[kKept - 1u])) continue;
+            [[unroll]] for (uint i = 0; i < kKept; ++i) {
+                if (is_before(next, kept[i])) {
+                    Victim later = kept[i];
+                    kept[i] = next;
+                    next = later;
+                }
+            }
+        }
+    }
+}
+
+/// The first n victims among a layer's slots, into victim_keys and victim_slots; fewer where there are not so many.
+/// n_empty: those of them that are empty, which are the first.
+uint find_victims(PageTables tables, PageLayer layer, uint n, out uint n_empty) {
+    n_empty = 0u;
+    Victim kept[kKept];
+    uint n_kept = 0u;
+    bool has_more = true;
+    Victim last = kBeforeAll;
+    [[dont_unroll]] for (uint i = 0u; i < n; ++i) {
+        if (n_kept == 0u && has_more) {
+            keep_victims(tables, layer, last, kept);
+            [[unroll]] for (uint k = 0; k < kKept; ++k) n_kept += kept[k].y != 0u ? 1u : 0u;
+            has_more = n_kept == kKept;
+        }
+        last = first_victim(n_kept != 0u ? kept[0] : kNone, i & 1u);
+        if (last.y == 0u) return i;
+        if (n_kept != 0u && kept[0] == last) {
+            [[unroll]] for (uint k = 1; k < kKept; ++k) kept[k - 1u] = kept[k];
+            --n_kept;
+        }
+        if (last.x == kEmptyKey) ++n_empty;
+        if (invocation() == 0u) {
+            victim_keys[i] = last.x;
+            victim_slots[i] = kFirstRank - last.y;
+        }
+    }
+    return n;
+}
+
+/// Puts an expert into a slot.
+void assign(PageTables tables, uint expert, uint flag, uint slot, uint units, uint copy) {
+    uint owner = Owners(tables.slots).at[slot];
+    if (owner != kNowhere) Experts(tables.experts).at[owner & ~kPrefetchedBit].slot = kNowhere;
+    Owners(tables.slots).at[slot] = expert | flag;
+    Experts(tables.experts).at[expert].slot = slot;
+    place_record(tables, expert, slot, units, params.copies, copy);
+}
+
+/// Fills `used` and `missing`, and splits the ids into those of hits and of misses.
+void sort_pairs(PageTables tables) {
+    for (uint p = invocation(); p < params.n_pairs; p += gl_WorkGroupSize.x) {
+        uint id = Words(params.ids).at[p];
+        bool is_expert = id < tables.n_experts;
+        bool is_here = is_expert && Experts(tables.experts).at[params.layer * tables.n_experts + id].slot != kNowhere;
+        WordsOut(params.hit_ids).at[p] = is_here ? id : kNowhere;
+        WordsOut(params.miss_ids).at[p] = is_here ? kNowhere : is_expert ? id : kNowhere;
+        if (!is_expert) continue;
+        atomicOr(used[id / 32u], 1u << (id & 31u));
+        if (!is_here) atomicOr(missing[id / 32u], 1u << (id & 31u));
+    }
+}
+
+/// Fills `wanted` and `candidates`.
+void sort_predicted(PageTables tables) {
+    for (uint i = invocation(); i < params.n_predicted; i += gl_WorkGroupSize.x) {
+        uint id = Words(params.predicted).at[i];
+        if (id >= tables.n_experts) continue;
+        atomicOr(wanted[id / 32u], 1u << (id & 31u));
+        uint expert = (params.layer + 1u) * tables.n_experts + id;
+        if (Experts(tables.experts).at[expert].slot == kNowhere) atomicOr(candidates, 1u << i);
+    }
+}
+
+/// Scores of all experts of the layer; experts that were fetched ahead and are used now are so no more.
+void update_scores(PageTables tables) {
+    for (uint e = invocation(); e < tables.n_experts; e += gl_WorkGroupSize.x) {
+        PageExpert expert = Experts(tables.experts).at[params.layer * tables.n_experts + e];
+        bool is_used = contains(used[e / 32u], e);
+        Experts(tables.experts).at[params.layer * tables.n_experts + e].score =
+            updated_score(expert.score, is_used ? 1u : 0u);
+        if (!is_used || expert.slot == kNowhere) continue;
+        uint owner = Owners(tables.slots).at[expert.slot];
+        if ((owner & kPrefetchedBit) == 0u) continue;
+        Owners(tables.slots).at[expert.slot] = owner & ~kPrefetchedBit;
+        atomicAdd(Header(tables.header).header.n_prefetched_used, 1u);
+    }
+}
+
+/// Gives the missing experts the first victims, in ascending order.
+void fetch_missing(PageTables tables, uint units, uint n_victims) {
+    for (uint e = invocation(); e < tables.n_experts; e += gl_WorkGroupSize.x) {
+        if (!contains(missing[e / 32u], e)) continue;
+        uint rank = bitCount(missing[e / 32u] & ((1u << (e & 31u)) - 1u));
+        for (uint w = 0u; w < e / 32u; ++w) rank += bitCount(missing[w]);
+        if (rank < n_victims)
+            assign(tables, params.layer * tables.n_experts + e, 0u, victim_slots[rank], units, rank);
+    }
+}
+
+/// Numbers of the experts that may be fetched ahead, and the keys that they would have.
+void prepare_ahead(PageTables tables) {
+    for (uint i = invocation(); i < params.n_predicted; i += gl_WorkGroupSize.x) {
+        if ((candidates >> i & 1u) == 0u) continue;
+        uint expert = (params.layer + 1u) * tables.n_experts + Words(params.predicted).at[i];
+        float probability = Floats(params.probabilities).at[i];
+        // A NaN is not larger than 0, on drivers that know NaN; its bits tell on the others.
+        bool is_positive = probability > 0.0 && (floatBitsToUint(probability) & 0x7FFFFFFFu) <= 0x7F800000u;
+        uint share = is_positive ? uint(min(probability, 1.0) * float(kScoreOne)) : 0u;
+        ahead_experts[i] = expert;
+        ahead_keys[i] = prefetch_key(share, Experts(tables.experts).at[expert].score, tables.n_layers);
+    }
+}
+
+/// Fills ahead_victims; one invocation does it. Returns their number.
+uint choose_ahead(uint n_victims) {
+    uint n = 0u;
+    uint left = candidates;
+    [[dont_unroll]] for (uint i = 0u; i < params.n_predicted; ++i) {
+        bool is_taken = (left >> i & 1u) != 0u && n < n_victims && victim_keys[n] > ahead_keys[i] && victim_keys[n] != 0u;
+        ahead_victims[i] = is_taken ? n : kNowhere;
+        if (!is_taken) continue;
+        ++n;
+        [[dont_unroll]] for (uint later = i + 1u; later < params.n_predicted; ++later) {
+            if ((left >> later & 1u) != 0u && ahead_experts[later] == ahead_experts[i]) left &= ~(1u << later);
+        }
+    }
+    return n;
+}
+
+void fetch_ahead(PageTables tables, uint units) {
+    for (uint i = invocation(); i < params.n_predicted; i += gl_WorkGroupSize.x) {
+        uint victim = ahead_victims[i];
+        if (victim == kNowhere) continue;
+        assign(tables, ahead_experts[i], kPrefetchedBit, victim_slots[victim], units, params.n_pairs + victim);
+    }
+}
+
+void main() {
+    PageTables tables = Tables(params.tables).tables;
+    bool looks_ahead = params.n_predicted != 0u && params.layer + 1u < tables.n_layers;
+    for (uint w = invocation(); w < kSetWords; w += gl_WorkGroupSize.x) {
+        used[w] = 0u;
+        missing[w] = 0u;
+        wanted[w] = 0u;
+    }
+    if (invocation() == 0u) candidates = 0u;
+    synchronize();
+    sort_pairs(tables);
+    if (looks_ahead) sort_predicted(tables);
+    synchronize();
+
+    uint n_used = 0u;
+    uint n_misses = 0u;
+    [[dont_unroll]] for (uint w = 0u; w < (tables.n_experts + 31u) / 32u; ++w) {
+        n_used += bitCount(used[w]);
+        n_misses += bitCount(missing[w]);
+    }
+    uint link_records = Header(tables.header).header.link_records;
+    uint budget = link_records > n_misses ? link_records - n_misses : 0u;
+    update_scores(tables);
+
+    uint n_fetched = 0u;
+    uint n_evicted = 0u;
+    uint units = 0u;
+    if (n_misses != 0u) {
+        synchronize();
+        PageLayer layer = Layers(tables.layers).at[params.layer];
+        units = layer.record_units;
+        uint n_empty;
+        n_fetched = find_victims(tables, layer, n_misses, n_empty);
+        n_evicted = n_fetched - n_empty;
+        synchronize();
+        fetch_missing(tables, units, n_fetched);
+        synchronize();
+        // The look-ahead's own experts are evicted where there is no other slot.
+        if (looks_ahead && budget != 0u) {
+            sort_predicted(tables);
+            synchronize();
+        }
+    }
+
+    uint n_ahead = 0u;
+    uint ahead_units = 0u;
+    if (looks_ahead && budget != 0u && candidates != 0u) {
+        synchronize();
+        PageLayer layer = Layers(tables.layers).at[params.layer + 1u];
+        ahead_units = layer.record_units;
+        prepare_ahead(tables);
+        uint n_empty;
+        uint n_victims = find_victims(tables, layer, min(budget, uint(bitCount(candidates))), n_empty);
+        synchronize();
+        if (invocation() == 0u) {
+            n_ahead = choose_ahead(n_victims);
+            n_evicted += n_ahead - min(n_ahead, n_empty);
+        }
+        synchronize();
+        fetch_ahead(tables, ahead_units);
+    }
+
+    if (invocation() == 0u) {
+        Header header = Header(tables.header);
+        header.header.n_hits += n_used - n_misses;
+        if (n_misses != 0u) {
+            header.header.n_misses += n_misses;
+            count_units(header, units, n_fetched);
+        }
+        if (n_ahead != 0u) {
+            header.header.n_prefetched += n_ahead;
+            count_units(header, ahead_units, n_ahead);
+        }
+        if (n_evicted != 0u) header.header.n_evictions += n_evicted;
+        WordsOut arguments = WordsOut(params.arguments);
+        arguments.at[0] = params.copy_groups;
+        arguments.at[1] = n_fetched;
+        arguments.at[2] = 1u;
+        arguments.at[3] = n_misses != 0u ? params.miss_groups : 0u;
+        arguments.at[4] = params.n_pairs;
+        arguments.at[5] = 1u;
+        arguments.at[6] = params.copy_groups;
+        arguments.at[7] = n_ahead;
+        arguments.at[8] = 1u;
+    }
+}

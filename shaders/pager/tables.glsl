@@ -1,0 +1,34 @@
+// The pager's tables by address, sets of a layer's experts as bits in shared memory, and the bookkeeping of one copy.
+// Include after common/memory.glsl and pager/params.h.
+#ifndef VKMOE_SHADERS_PAGER_TABLES_GLSL
+#define VKMOE_SHADERS_PAGER_TABLES_GLSL
+
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Tables { PageTables tables; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Layers { PageLayer at[]; };
+// What one invocation changes and another reads within a dispatch
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Header { PageHeader header; };
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Owners { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Experts { PageExpert at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer PointersOut { uvec2 at[]; };
+
+const uint kMaxExperts = 512u;  // kMaxPagedExperts of src/kernels/page_tables.h
+const uint kSetWords = kMaxExperts / 32u;
+
+/// Adds units * n to the 64 bits of units copied.
+void count_units(Header header, uint units, uint n) {
+    uint high, low, carry;
+    umulExtended(units, n, high, low);
+    header.header.units_low = uaddCarry(header.header.units_low, low, carry);
+    header.header.units_high += high + carry;
+}
+
+/// From now on an expert's record is at a place; notes the copy that brings it there.
+void place_record(PageTables tables, uint expert, uint place, uint units, uvec2 copies, uint copy) {
+    uvec2 record = Pointers(tables.slot_records).at[place];
+    PointersOut(tables.records).at[expert] = record;
+    Words4Out entries = Words4Out(copies);
+    entries.at[2u * copy] = uvec4(Pointers(tables.host_records).at[expert], record);
+    entries.at[2u * copy + 1u] = uvec4(units, expert, place, 0u);
+}
+
+#endif

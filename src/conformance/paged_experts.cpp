@@ -1,0 +1,185 @@
+#include "conformance/paged_experts.h"
+
+#include "conformance/check.h"
+#include "conformance/generators.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "pager/policy.h"
+
+namespace vkmoe::conformance {
+namespace {
+
+uint32_t random_score(std::mt19937& random) {
+    const uint32_t most = kScoreOne + (1u << kScoreShift) - 1;  // which a score does not outgrow
+    const std::vector<uint32_t> special = {0, 1, 2, kScoreOne - 1, kScoreOne, most};
+    if (random_below(random, 4) == 0) return pick(random, special);
+    return random_below(random, 1u << random_below(random, 17));
+}
+
+uint64_t random_address(std::mt19937& random) {
+    return (uint64_t{random()} << 32 | random()) & ~uint64_t{15};
+}
+
+std::vector<uint64_t> random_addresses(std::mt19937& random, size_t n) {
+    std::vector<uint64_t> addresses(n);
+    for (uint64_t& address : addresses) address = random_address(random);
+    return addresses;
+}
+
+/// Slots of classes lie one class behind the other.
+std::vector<PageLayer> layers_of(std::mt19937& random, const PagedShape& shape) {
+    std::vector<PageLayer> classes;
+    for (uint32_t i = 0; i < shape.n_classes; ++i) {
+        classes.push_back({.first_slot = shape.n_slots * i / shape.n_classes,
+                           .end_slot = shape.n_slots * (i + 1) / shape.n_classes,
+                           .record_units = 1 + random_below(random, 1u << 24),
+                           .padding = 0});
+    }
+    std::vector<PageLayer> layers;
+    for (uint32_t layer = 0; layer < shape.n_layers; ++layer)
+        layers.push_back(classes[layer % shape.n_classes]);
+    return layers;
+}
+
+template <typename T>
+Output upload_changing(CaseContext& c, const std::vector<T>& values) {
+    Output output = c.output(values.size() * sizeof(T));
+    output.fill(values);
+    return output;
+}
+
+}  // namespace
+
+std::string PagedShape::describe() const {
+    return fmt::format("{} layers of {} experts, {} slots{}{}{}", n_layers, n_experts, n_slots,
+                       n_classes == 1 ? "" : " of two sizes",
+                       percent_empty == 0 ? "" : fmt::format(", {} percent empty", percent_empty),
+                       equal_scores ? ", equal scores" : "");
+}
+
+void PagedExperts::evict(uint32_t slot) {
+    if (slots[slot] == kNowhere) return;
+    experts[owner(slot)].slot = kNowhere;
+    slots[slot] = kNowhere;
+    ++header.n_evictions;
+}
+
+PageCopy PagedExperts::place_record(uint32_t number, uint32_t place, uint32_t units) {
+    const uint64_t from = host_records[number];
+    const uint64_t to = slot_records[place];
+    records[number] = to;
+    const uint64_t sum = (uint64_t{header.units_high} << 32 | header.units_low) + units;
+    header.units_low = static_cast<uint32_t>(sum);
+    header.units_high = static_cast<uint32_t>(sum >> 32);
+    return {.from_low = static_cast<uint32_t>(from),
+            .from_high = static_cast<uint32_t>(from >> 32),
+            .to_low = static_cast<uint32_t>(to),
+            .to_high = static_cast<uint32_t>(to >> 32),
+            .units = units,
+            .expert = number,
+            .slot = place,
+            .padding = 0};
+}
+
+PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape) {
+    PagedExperts paged;
+    paged.n_experts = shape.n_experts;
+    paged.layers = layers_of(random, shape);
+    const uint32_t n_records = shape.n_layers * shape.n_experts;
+    paged.slots.assign(shape.n_slots, kNowhere);
+    paged.slot_records = random_addresses(random, size_t{shape.n_slots} + shape.n_ring);
+    paged.host_records = random_addresses(random, n_records);
+    paged.records = random_addresses(random, n_records);
+    const uint32_t score = random_score(random);
+    for (uint32_t i = 0; i < n_records; ++i)
+        paged.experts.push_back({kNowhere, shape.equal_scores ? score : random_score(random)});
+
+    std::array<uint32_t, 9> counters{};
+    for (uint32_t& counter : counters)
+        counter = random_bool(random) ? 0 : UINT32_MAX - random_below(random, 9);
+    paged.header = {.link_records = 0,
+                    .n_hits = counters[0],
+                    .n_misses = counters[1],
+                    .n_evictions = counters[2],
+                    .n_prefetched = counters[3],
+                    .n_prefetched_used = counters[4],
+                    .n_batch_hits = counters[5],
+                    .n_streamed = counters[6],
+                    .units_low = counters[7],
+                    .units_high = counters[8],
+                    .padding = {}};
+
+    std::vector<uint32_t> order(n_records);
+    std::iota(order.begin(), order.end(), 0u);
+    std::shuffle(order.begin(), order.end(), random);
+    std::vector<uint32_t> next_slots;
+    for (const PageLayer& layer : paged.layers) next_slots.push_back(layer.first_slot);
+    for (uint32_t number : order) {
+        // Layers of a class share their slots.
+        const uint32_t of_class = number / shape.n_experts % shape.n_classes;
+        uint32_t& slot = next_slots[of_class];
+        while (slot < paged.layers[of_class].end_slot && random_below(random, 100) < shape.percent_empty)
+            ++slot;
+        if (slot >= paged.layers[of_class].end_slot) continue;
+        paged.experts[number].slot = slot;
+        paged.records[number] = paged.slot_records[slot];
+        paged.slots[slot++] = number | (random_below(random, 4) == 0 ? kPrefetchedBit : 0u);
+    }
+    return paged;
+}
+
+StoredPagedExperts upload_paged_experts(CaseContext& c, const PagedExperts& experts) {
+    StoredPagedExperts stored;
+    stored.header = upload_changing(c, std::vector<PageHeader>{experts.header});
+    stored.slots = upload_changing(c, experts.slots);
+    stored.experts = upload_changing(c, experts.experts);
+    stored.records = upload_changing(c, experts.records);
+    PageTables tables{};
+    tables.header = stored.header.address();
+    tables.layers = c.upload(experts.layers).address;
+    tables.slots = stored.slots.address();
+    tables.experts = stored.experts.address();
+    tables.slot_records = c.upload(experts.slot_records).address;
+    tables.host_records = c.upload(experts.host_records).address;
+    tables.records = stored.records.address();
+    tables.n_layers = experts.n_layers();
+    tables.n_experts = experts.n_experts;
+    tables.n_slots = experts.n_slots();
+    stored.tables = {.tables = c.upload(std::vector<PageTables>{tables}).address,
+                     .header = tables.header,
+                     .layers = tables.layers,
+                     .slots = tables.slots,
+                     .experts = tables.experts,
+                     .slot_records = tables.slot_records,
+                     .host_records = tables.host_records,
+                     .records = tables.records,
+                     .n_layers = tables.n_layers,
+                     .n_experts = tables.n_experts,
+                     .n_slots = tables.n_slots,
+                     .n_places = static_cast<uint32_t>(experts.slot_records.size())};
+    return stored;
+}
+
+void check_paged_experts(std::string_view what, const PagedExperts& expected,
+                         const StoredPagedExperts& stored) {
+    require_equal<uint32_t>(fmt::format("{}: header", what), words_of(std::vector{expected.header}),
+                            stored.header.read<uint32_t>());
+    require_equal<uint32_t>(fmt::format("{}: slots", what), expected.slots, stored.slots.read<uint32_t>());
+    require_equal<uint32_t>(fmt::format("{}: experts", what), words_of(expected.experts),
+                            stored.experts.read<uint32_t>());
+    require_equal<uint64_t>(fmt::format("{}: records", what), expected.records,
+                            stored.records.read<uint64_t>());
+}
+
+PageCopy untouched_copy() {
+    PageCopy copy;
+    std::memset(&copy, 0xFF, sizeof(copy));
+    return copy;
+}
+
+}  // namespace vkmoe::conformance
