@@ -27,6 +27,7 @@ std::vector<Case> qk_norm_rope_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> attention_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> attention_reduce_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> group_routes_cases(const KernelKey& cell, Depth depth);
+std::vector<Case> page_fetch_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> page_resolve_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> page_batch_cases(const KernelKey& cell, Depth depth);
 std::vector<Case> page_wave_cases(const KernelKey& cell, Depth depth);

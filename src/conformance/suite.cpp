@@ -50,6 +50,8 @@ std::vector<Case> cases_of(const KernelKey& cell, Depth depth) {
             return weigh_rows_cases(cell, depth);
         case Op::kCombine:
             return combine_cases(cell, depth);
+        case Op::kPageFetch:
+            return page_fetch_cases(cell, depth);
         case Op::kPageResolve:
             return page_resolve_cases(cell, depth);
         case Op::kPageBatch:

@@ -25,6 +25,7 @@ constexpr std::array<std::string_view, kOpCount> kNames = {
     "weigh_rows",
     "combine",
     "argmax",
+    "page_fetch",
     "page_resolve",
     "page_batch",
     "page_wave",

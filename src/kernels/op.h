@@ -28,11 +28,12 @@ enum class Op : uint8_t {
     kWeighRows,        ///< a row for each slot of a token, times its weight: the input of experts
     kCombine,          ///< weighted sum of expert outputs, the shared expert and the residual
     kArgmax,           ///< the index of the largest of a row; the lower one of a tie
+    kPageFetch,        ///< records of experts copied into slots, as a list in memory says
     kPageResolve,      ///< which experts of a step are in slots, and which slots the others get
     kPageBatch,        ///< how the experts of a batch come by: from slots, or in waves through a ring
     kPageWave,         ///< the routes of one wave of a batch
 };
-inline constexpr uint32_t kOpCount = 22;
+inline constexpr uint32_t kOpCount = 23;
 
 std::string_view op_name(Op op);
 

@@ -21,22 +21,19 @@ struct PageFetchArgs {
     uint64_t copies = 0;      ///< PageCopy [max_copies], 16-byte aligned
     uint32_t max_copies = 0;  ///< entries that the launch may read
     AddressRange from;        ///< covers every record that may be read
-    /// Covers every slot that may be written. What runs beside the copies is ordered by it: give the slots
-    /// that may be victims, or nothing where the caller orders that itself.
+    /// Covers every slot that may be written: what else the recorder has read or write there waits. Empty
+    /// where the caller orders that himself.
     AddressRange to;
     /// uint {groups, copies, 1}, as page_resolve and page_batch write them; groups is any number from 1 on,
     /// best page_copy_groups.
     Allocation indirect;
-    /// Without indirect: all of max_copies, by so many workgroups a record; 0: by page_copy_groups of
-    /// record_units
-    uint32_t groups = 0;
-    uint32_t record_units = 0;
+    uint32_t groups = 0;       ///< without indirect: workgroups a record, and all of max_copies are made
     std::optional<Path> path;  ///< the very cell, for tests; else by the plan
     PageFetchTuning tuning;
 };
 
-/// Workgroups that should copy a record of so many units of 16 bytes together: enough that a few records keep
-/// the link busy, no more than have a good piece of it each.
+/// Workgroups that should copy a record of so many units of 16 bytes together: enough that one record alone
+/// keeps the link busy.
 uint32_t page_copy_groups(const Device& device, uint32_t record_units);
 
 /// Error(kInvalidArgument) for addresses and numbers that do not fit.

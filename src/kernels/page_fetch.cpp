@@ -1,0 +1,100 @@
+#include "kernels/page_fetch.h"
+
+#include "base/error.h"
+#include "kernels/elementwise.h"
+#include "pager/params.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint32_t kUnitBytes = 16;
+constexpr uint32_t kMaxInFlight = 16;  // units, of 4 registers each
+constexpr uint32_t kMaxGroups = 65535;
+constexpr uint32_t kIndirectBytes = 12;
+
+// With 256 invocations of 4 units a workgroup has 16 KiB under way. A link of 64 GB/s and 2 us needs 128 KB:
+// eight workgroups. More take compute units from what runs beside the copies, fewer leave the link idle while
+// some of them store. (By these figures; not measured on a GPU.)
+constexpr uint32_t kWideInFlight = 4;
+constexpr uint32_t kWideWorkgroup = 256;
+constexpr uint64_t kPartBytes = 64 << 10;
+constexpr uint32_t kMostParts = 32;
+constexpr uint32_t kMostPartsNarrow = 8;  // a CPU has few cores, and long runs suit its prefetchers
+
+PageFetchTuning tuning_for(const KernelContext& context, const PageFetchTuning& wished) {
+    const DevicePlan& plan = context.plan();
+    PageFetchTuning tuning = wished;
+    // CPU drivers run a workgroup's subgroups one after the other, each through the whole loop: with several,
+    // each goes through the part's cache lines again. They load and store word by word, so nothing here
+    // brings them near their own copies, which are what link_probe has the pager use there. Eight records
+    // of 2.65 MB, two busy cores, GB/s, median (best tenth):
+    //   lavapipe 25.0.7   vkCmdCopyBuffer 9.5 (10.5), 8 invocations of 4 units 1.9 (2.2), 32 of 4 0.9 (1.3),
+    //   64 of 8 0.5
+    //                     (0.8); uints in place of uvec4, or runs of units for each invocation: as 8 of 4;
+    //                     64-bit integers: 2.0 (2.5)
+    //   SwiftShader       vkCmdCopyBuffer 5.8 (10.0), 0.3 (0.4) in every form
+    if (tuning.workgroup_size == 0) {
+        tuning.workgroup_size = plan.subgroup_size < kWideSubgroup
+                                    ? plan.subgroup_size
+                                    : std::min(kWideWorkgroup, plan.max_workgroup_invocations);
+    }
+    if (tuning.in_flight == 0) tuning.in_flight = kWideInFlight;
+    if (tuning.workgroup_size > plan.max_workgroup_invocations || tuning.in_flight > kMaxInFlight)
+        fail(ErrorCode::kInvalidArgument,
+             "page_fetch: {} invocations with {} units each in flight; at most {} and {} are possible",
+             tuning.workgroup_size, tuning.in_flight, plan.max_workgroup_invocations, kMaxInFlight);
+    return tuning;
+}
+
+void require_range(const char* argument, const AddressRange& range) {
+    if (range.begin > range.end || range.begin % kUnitBytes != 0)
+        fail(ErrorCode::kInvalidArgument, "page_fetch: {} is [{:#x}, {:#x}), no range from a multiple of {}",
+             argument, range.begin, range.end, kUnitBytes);
+}
+
+}  // namespace
+
+uint32_t page_copy_groups(const Device& device, uint32_t record_units) {
+    const bool narrow = device.plan().subgroup_size < kWideSubgroup;
+    const uint64_t parts = (uint64_t{record_units} * kUnitBytes + kPartBytes - 1) / kPartBytes;
+    return static_cast<uint32_t>(std::clamp<uint64_t>(parts, 1, narrow ? kMostPartsNarrow : kMostParts));
+}
+
+Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
+    const Op op = Op::kPageFetch;
+    require_address(op, "copies", args.copies, kUnitBytes);
+    require_range("from", args.from);
+    require_range("to", args.to);
+    if (args.max_copies == 0 || args.max_copies > kMaxGroups)
+        fail(ErrorCode::kInvalidArgument, "page_fetch: {} copies, it must be 1 to {}", args.max_copies,
+             kMaxGroups);
+
+    Dispatch dispatch;
+    if (args.indirect) {
+        if (args.indirect.size < kIndirectBytes || args.indirect.offset % sizeof(uint32_t) != 0)
+            fail(ErrorCode::kInvalidArgument,
+                 "page_fetch: indirect arguments of {} bytes at offset {} of their buffer; {} at a multiple "
+                 "of 4 "
+                 "are needed",
+                 args.indirect.size, args.indirect.offset, kIndirectBytes);
+        dispatch.indirect = args.indirect;
+    } else {
+        if (args.groups == 0 || args.groups > kMaxGroups)
+            fail(ErrorCode::kInvalidArgument, "page_fetch: {} workgroups a record, it must be 1 to {}",
+                 args.groups, kMaxGroups);
+        dispatch.groups = {args.groups, args.max_copies, 1};
+    }
+    const PageFetchTuning tuning = tuning_for(context, args.tuning);
+    dispatch.pipeline =
+        context.pipeline(find_kernel(context, op, args.path), {tuning.workgroup_size, tuning.in_flight});
+    dispatch.label = "fetch experts";
+    dispatch.set_push(PageFetchParams{args.copies});
+    dispatch.read(args.copies, args.max_copies * sizeof(PageCopy));
+    dispatch.read(args.from.begin, args.from.end - args.from.begin);
+    dispatch.write(args.to.begin, args.to.end - args.to.begin);
+    return dispatch;
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,76 @@
+#include "kernels/page_fetch.h"
+
+#include "base/error.h"
+#include "kernels/kernel_fixture.h"
+
+namespace vkmoe {
+namespace {
+
+const bool registered = register_cells(Op::kPageFetch);
+
+using PageFetchTest = KernelTest;
+
+TEST_F(PageFetchTest, OneOfTheDeepCases) {
+    run_a_deep_case(Op::kPageFetch);
+}
+
+TEST_F(PageFetchTest, TellsWhatItReadsAndWrites) {
+    const Allocation arguments = upload(std::vector<uint32_t>{4, 2, 1});
+    PageFetchArgs args;
+    args.copies = 0x10000;
+    args.max_copies = 3;
+    args.from = {0x20000, 0x30000};
+    args.to = {0x50000, 0x60000};
+    args.indirect = arguments;
+    const Dispatch dispatch = page_fetch(context(), args);
+    ASSERT_EQ(dispatch.reads.size(), 2u);
+    EXPECT_EQ(dispatch.reads[0].begin, 0x10000u);
+    EXPECT_EQ(dispatch.reads[0].end, 0x10060u);
+    EXPECT_EQ(dispatch.reads[1].end, 0x30000u);
+    ASSERT_EQ(dispatch.writes.size(), 1u);
+    EXPECT_EQ(dispatch.writes[0].begin, 0x50000u);
+    EXPECT_EQ(dispatch.writes[0].end, 0x60000u);
+    EXPECT_EQ(dispatch.indirect.address, arguments.address);
+    args.to = {};
+    EXPECT_TRUE(page_fetch(context(), args).writes.empty()) << "the caller orders the slots himself";
+}
+
+TEST_F(PageFetchTest, GroupsGrowWithTheRecordUpToALimit) {
+    const auto groups = [this](uint32_t units) { return page_copy_groups(context().device(), units); };
+    EXPECT_EQ(groups(1), 1u);
+    EXPECT_EQ(groups(4096), 1u);
+    EXPECT_EQ(groups(4097), 2u);
+    EXPECT_EQ(groups(UINT32_MAX), groups(1u << 20));
+    for (uint32_t units = 1; units < 1u << 24; units *= 3) EXPECT_LE(groups(units), groups(units * 3));
+}
+
+TEST_F(PageFetchTest, RefusesWhatDoesNotFit) {
+    const Allocation arguments = upload(std::vector<uint32_t>(4));
+    PageFetchArgs good;
+    good.copies = 0x10000;
+    good.max_copies = 3;
+    good.from = {0x20000, 0x30000};
+    good.to = {0x50000, 0x60000};
+    good.groups = 2;
+    EXPECT_NO_THROW(page_fetch(context(), good));
+    auto refused = [&](auto change) {
+        PageFetchArgs args = good;
+        change(args);
+        EXPECT_THROW(page_fetch(context(), args), Error);
+    };
+    refused([](PageFetchArgs& args) { args.copies = 0; });
+    refused([](PageFetchArgs& args) { args.copies += 8; });
+    refused([](PageFetchArgs& args) { args.max_copies = 0; });
+    refused([](PageFetchArgs& args) { args.max_copies = 65536; });
+    refused([](PageFetchArgs& args) { args.groups = 0; });
+    refused([](PageFetchArgs& args) { args.groups = 65536; });
+    refused([](PageFetchArgs& args) { args.from.begin += 4; });
+    refused([](PageFetchArgs& args) { args.to.end = args.to.begin - 16; });
+    refused([](PageFetchArgs& args) { args.tuning.in_flight = 17; });
+    refused([](PageFetchArgs& args) { args.tuning.workgroup_size = 1u << 20; });
+    refused([&](PageFetchArgs& args) { args.indirect = arguments.slice(0, 8); });
+    refused([&](PageFetchArgs& args) { args.indirect = arguments.slice(2, 12); });
+}
+
+}  // namespace
+}  // namespace vkmoe
