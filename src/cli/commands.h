@@ -12,6 +12,7 @@ void add_tokenize_command(CLI::App& app);
 void add_run_command(CLI::App& app);
 void add_logits_command(CLI::App& app);
 void add_perplexity_command(CLI::App& app);
+void add_routes_command(CLI::App& app);
 void add_synth_command(CLI::App& app);
 void add_conformance_command(CLI::App& app);
 

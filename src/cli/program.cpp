@@ -51,6 +51,7 @@ void add_commands(CLI::App& app) {
     add_tokenize_command(app);
     add_logits_command(app);
     add_perplexity_command(app);
+    add_routes_command(app);
     add_synth_command(app);
     add_conformance_command(app);
 }

@@ -50,7 +50,8 @@ struct Session::State {
           profiler(params.profile ? std::make_unique<Profiler>(device) : nullptr),
           scheduler(device, profiler.get()),
           cache(device, model->hyper(), params.kv_type, context_of(*model, params)),
-          workspace(*model, micro_batch, logit_rows_of(*model, micro_batch), cache.n_context()) {
+          workspace(*model, micro_batch, logit_rows_of(*model, micro_batch), cache.n_context(),
+                    params.look_ahead) {
         stats.kv_bytes = cache.bytes();
         has_router_statistics = params.router_statistics;
         if (has_router_statistics) clear_router_sums();
@@ -71,6 +72,7 @@ struct Session::State {
     KvCache cache;
     Workspace workspace;
     uint32_t position = 0;
+    uint32_t last_batch = 0;  // tokens of the micro-batch that was computed last
     bool has_logits = false;
     bool has_router_statistics = false;
     std::vector<float> last_logits;
@@ -193,6 +195,7 @@ void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits)
             }
         }
         state.position += n;
+        state.last_batch = n;
     }
     state.has_logits = true;
     (tokens.size() > 1 ? state.stats.prompt_tokens : state.stats.decoded_tokens) += tokens.size();
@@ -214,6 +217,7 @@ int32_t Session::feed_greedy(int32_t token) {
     uint32_t next = 0;
     std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
     ++state.position;
+    state.last_batch = 1;
     state.has_logits = false;
     ++state.stats.decoded_tokens;
     state.stats.decode_seconds += seconds_since(start);
@@ -239,6 +243,11 @@ std::vector<uint64_t> Session::expert_counts() const {
         download(*state_->device, state_->workspace.expert_counts, std::as_writable_bytes(std::span(counts)));
     }
     return {counts.begin(), counts.end()};
+}
+
+Routes Session::routes() const {
+    if (state_->last_batch == 0) fail(ErrorCode::kInvalidArgument, "no routes yet: feed a token first");
+    return read_routes(*state_->model, state_->workspace, state_->last_batch);
 }
 
 std::vector<LoadBalance> Session::router_statistics() const {

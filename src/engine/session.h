@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/load_balance.h"
+#include "engine/routes.h"
 #include "model/model.h"
 
 #include <cstdint>
@@ -17,6 +18,8 @@ struct SessionParams {
     TensorType kv_type = TensorType::kF16;  ///< kF32, kF16 or kQ8_0
     bool profile = false;
     bool router_statistics = false;  ///< add up router probabilities, a dispatch a layer
+    bool look_ahead =
+        false;  ///< name in each layer the experts that the next will probably use: see routes()
 };
 
 struct SessionStats {
@@ -55,6 +58,9 @@ class Session {
     SessionStats stats() const;
     /// How often each expert was chosen so far, [n_layers, n_experts]; rows of dense layers zero.
     std::vector<uint64_t> expert_counts() const;
+    /// Which experts the tokens fed last were routed to: those of the last micro-batch, where there were
+    /// several. Error(kInvalidArgument) when nothing was fed.
+    Routes routes() const;
     /// How even the routes of each layer were so far, [n_layers]; empty for a dense model.
     /// Error(kInvalidArgument) unless params.router_statistics.
     std::vector<LoadBalance> router_statistics() const;

@@ -13,6 +13,7 @@
 #include "kernels/router.h"
 #include "kernels/router_statistics.h"
 #include "kernels/swiglu.h"
+#include "model/look_ahead.h"
 #include "model/model.h"
 
 #include <algorithm>
@@ -48,14 +49,15 @@ Rows add_swiglu(BatchBuilder& batch, uint32_t n_rows, uint32_t n_columns, Tensor
 
 /// Few tokens: each (token, slot) pair by itself. Gate, up and activation in one dispatch where gate and up
 /// are of one type; the weighted sum inside the down projection.
-void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t x_gate, uint64_t x_up) {
+void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t ids, uint64_t x_gate,
+                     uint64_t x_up) {
     const HyperParameters& hyper = batch.hyper();
     Workspace& workspace = batch.workspace();
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     ExpertMatvecArgs args{.type = experts.gate_type,
                           .experts = experts.table,
-                          .ids = workspace.expert_ids.address,
+                          .ids = ids,
                           .x = x_gate,
                           .first_offset = experts.gate_offset,
                           .n_rows = inner_width,
@@ -90,7 +92,7 @@ void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t x_gat
     batch.add(
         expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
                                             .experts = experts.table,
-                                            .ids = workspace.expert_ids.address,
+                                            .ids = ids,
                                             .weights = workspace.expert_weights.address,
                                             .x = inner.in(batch.layout(experts.down_type, batch.n_tokens())),
                                             .y = workspace.stream.address,
@@ -104,7 +106,8 @@ void add_experts_few(BatchBuilder& batch, const Experts& experts, uint64_t x_gat
 }
 
 /// Many tokens: grouped by expert, so that each expert's weights are read once for a tile of them.
-void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_gate, uint64_t x_up) {
+void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t ids, uint64_t x_gate,
+                      uint64_t x_up) {
     const HyperParameters& hyper = batch.hyper();
     Workspace& workspace = batch.workspace();
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
@@ -118,7 +121,7 @@ void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_ga
     // Groups beyond a matrix do nothing, so the grid of the smaller tiles serves gate and up.
     const uint32_t inner_groups = std::max(expert_tile_rows(plan, gate_path, inner_width),
                                            expert_tile_rows(plan, up_path, inner_width));
-    batch.add(group_routes(kernels, {.ids = workspace.expert_ids.address,
+    batch.add(group_routes(kernels, {.ids = ids,
                                      .grouped = workspace.grouped,
                                      .n_pairs = n_pairs,
                                      .n_experts = hyper.n_experts,
@@ -129,7 +132,7 @@ void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_ga
                                      .second_z = 1}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = experts.table,
-                          .ids = workspace.expert_ids.address,
+                          .ids = ids,
                           .grouped = workspace.grouped,
                           .x = x_gate,
                           .first_y = workspace.gate.address,
@@ -154,7 +157,7 @@ void add_experts_many(BatchBuilder& batch, const Experts& experts, uint64_t x_ga
     Rows inner = add_swiglu(batch, n_pairs, inner_width, experts.down_type);
     batch.add(expert_matmul(kernels, {.type = experts.down_type,
                                       .experts = experts.table,
-                                      .ids = workspace.expert_ids.address,
+                                      .ids = ids,
                                       .grouped = workspace.grouped,
                                       .second_dispatch = true,
                                       .x = inner.in(batch.layout(experts.down_type, batch.n_tokens())),
@@ -263,13 +266,15 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
     Workspace& workspace = batch.workspace();
     const uint32_t n = batch.n_tokens();
 
-    Rows x = batch.norm(weights.feed_forward_norm, workspace.stream.address, n,
-                        {weights.router.type, experts.gate_type, experts.up_type});
+    Rows x = batch.norm(
+        weights.feed_forward_norm, workspace.stream.address, n,
+        {weights.router.type, look_ahead_reader(batch, layer), experts.gate_type, experts.up_type});
     batch.linear("router", weights.router, x, workspace.router_logits.address, n);
+    const uint64_t ids = workspace.layer_part(workspace.expert_ids, layer, hyper.n_experts_used).address;
     const uint64_t counts_bytes = uint64_t{hyper.n_experts} * sizeof(uint32_t);
     batch.add(router(batch.kernels(),
                      {.logits = workspace.router_logits.address,
-                      .ids = workspace.expert_ids.address,
+                      .ids = ids,
                       .weights = workspace.expert_weights.address,
                       .counts = workspace.expert_counts.slice(layer * counts_bytes, counts_bytes).address,
                       .n_tokens = n,
@@ -285,12 +290,13 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
                               .n_tokens = n,
                               .n_experts = hyper.n_experts}));
     }
+    add_look_ahead(batch, layer, x);
     const uint64_t x_gate = x.in(batch.layout(experts.gate_type, n));
     const uint64_t x_up = x.in(batch.layout(experts.up_type, n));
     if (n <= kMaxMatvecTokens) {
-        add_experts_few(batch, experts, x_gate, x_up);
+        add_experts_few(batch, experts, ids, x_gate, x_up);
     } else {
-        add_experts_many(batch, experts, x_gate, x_up);
+        add_experts_many(batch, experts, ids, x_gate, x_up);
     }
 }
 

@@ -133,4 +133,12 @@ void WeightLoader::finish() {
     }
 }
 
+std::vector<uint32_t> expert_layers(const Weights& weights) {
+    std::vector<uint32_t> layers;
+    for (uint32_t layer = 0; layer < weights.layers.size(); ++layer) {
+        if (weights.layers[layer].router) layers.push_back(layer);
+    }
+    return layers;
+}
+
 }  // namespace vkmoe

@@ -67,6 +67,9 @@ struct Weights {
     std::unique_ptr<Arena> arena;
 };
 
+/// The layers with experts, ascending.
+std::vector<uint32_t> expert_layers(const Weights& weights);
+
 /// Puts a file's tensors into device memory. Every function throws Error(kBadFile) naming file and tensor
 /// when the tensor is missing or has another shape, and remembers what was used.
 class WeightLoader {

@@ -3,6 +3,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/expert_matmul.h"
+#include "model/look_ahead.h"
 #include "model/model.h"
 
 #include <algorithm>
@@ -20,7 +21,8 @@ uint64_t floats(uint64_t rows, uint64_t columns) {
 
 }  // namespace
 
-Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit_rows, uint32_t n_context)
+Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit_rows, uint32_t n_context,
+                     bool wants_look_ahead)
     : max_tokens(tokens_at_once), max_logit_rows(logit_rows) {
     const HyperParameters& hyper = model.hyper();
     const std::shared_ptr<Device>& device = model.kernels().shared_device();
@@ -66,13 +68,20 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
     if (hyper.n_experts > 0) {
         const uint64_t pairs = n * hyper.n_experts_used;
         router_logits = arena.allocate(floats(n, hyper.n_experts));
-        expert_ids = arena.allocate(pairs * sizeof(uint32_t));
+        expert_ids = arena.allocate(hyper.n_layers * pairs * sizeof(uint32_t));
         expert_weights = arena.allocate(floats(pairs, 1));
         const std::vector<uint32_t> zeros(uint64_t{hyper.n_layers} * hyper.n_experts);
         expert_counts = arena.allocate(zeros.size() * sizeof(uint32_t));
         Uploader uploader(device);
         uploader.copy(expert_counts, std::as_bytes(std::span(zeros)));
         uploader.flush();
+        if (wants_look_ahead) {
+            look_ahead.n_predicted = look_ahead_width(hyper);
+            const uint64_t n_ids = uint64_t{hyper.n_layers} * n * look_ahead.n_predicted;
+            look_ahead.logits = arena.allocate(floats(n, hyper.n_experts));
+            look_ahead.ids = arena.allocate(n_ids * sizeof(uint32_t));
+            look_ahead.probabilities = arena.allocate(floats(n_ids, 1));
+        }
         grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
         grouped.tiles = arena.allocate(
             uint64_t{max_route_tiles(static_cast<uint32_t>(pairs), hyper.n_experts, kLeastTileTokens)} * 16);
@@ -88,6 +97,11 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
     logits = arena.allocate(floats(max_logit_rows, hyper.n_vocabulary));
     logits_readback = readback_arena->allocate(floats(max_logit_rows, hyper.n_vocabulary));
     next_token = readback_arena->allocate(sizeof(uint32_t));
+}
+
+Allocation Workspace::layer_part(const Allocation& all_layers, uint32_t layer, uint32_t width) const {
+    const uint64_t bytes = uint64_t{max_tokens} * width * sizeof(uint32_t);
+    return all_layers.slice(layer * bytes, bytes);
 }
 
 }  // namespace vkmoe

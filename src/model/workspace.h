@@ -29,10 +29,23 @@ struct RowBuffers {
     Allocation f16;
 };
 
+/// What the look-ahead (look_ahead.h) says in each layer of the next one with experts; empty where it is not
+/// wanted.
+struct LookAheadBuffers {
+    uint32_t n_predicted = 0;  ///< experts that it names for each token, the likeliest first
+    Allocation logits;         ///< float32 [max_tokens, n_experts], of one layer
+    Allocation ids;            ///< uint32 [n_layers, max_tokens, n_predicted]
+    Allocation probabilities;  ///< float32, likewise: the softmax's own, over all experts
+};
+
 /// Device memory for the activations of one batch of at most max_tokens tokens, laid out once for a session:
 /// command buffers that are replayed refer to it.
 struct Workspace {
-    Workspace(const Model& model, uint32_t max_tokens, uint32_t max_logit_rows, uint32_t n_context);
+    Workspace(const Model& model, uint32_t max_tokens, uint32_t max_logit_rows, uint32_t n_context,
+              bool wants_look_ahead);
+
+    /// A layer's part of what is kept for each layer, [max_tokens, width] numbers of 4 bytes.
+    Allocation layer_part(const Allocation& all_layers, uint32_t layer, uint32_t width) const;
 
     uint32_t max_tokens;
     uint32_t max_logit_rows;
@@ -52,10 +65,11 @@ struct Workspace {
     RowBuffers attended;  ///< [max_tokens, n_heads * head_dim]
     Allocation attention_scratch;
     Allocation router_logits;   ///< float32 [max_tokens, n_experts]
-    Allocation expert_ids;      ///< uint32 [max_tokens, n_experts_used]
+    Allocation expert_ids;      ///< uint32 [n_layers, max_tokens, n_experts_used]
     Allocation expert_weights;  ///< float32 [max_tokens, n_experts_used]
     Allocation expert_counts;   ///< uint32 [n_layers, n_experts]: how often each was chosen, ever rising
     Allocation router_sums;     ///< float32 [n_layers, n_experts, 2] of router_statistics; empty: not wanted
+    LookAheadBuffers look_ahead;
     GroupedRoutes grouped;
     Allocation gate;   ///< float32 [rows, n_feed_forward] where rows: tokens, or tokens * n_experts_used
     Allocation up;     ///< likewise
