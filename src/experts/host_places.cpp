@@ -1,6 +1,7 @@
 #include "experts/host_places.h"
 
 #include "base/error.h"
+#include "base/faults.h"
 #include "base/log.h"
 
 #include <algorithm>
@@ -112,6 +113,7 @@ bool HostPlaces::take_pinned(Block& block, uint64_t bytes) {
     auto arena = std::make_unique<Arena>(device_, MemoryKind::kUpload, "experts in host memory");
     arena->expect({{{bytes + Arena::kTailPadding, kRecordAlignment}}});
     try {
+        if (fault(FaultPoint::kHostPinning)) fail(ErrorCode::kOutOfMemory, "injected fault");
         block.pinned = arena->allocate(bytes, kRecordAlignment);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::kOutOfMemory) throw;

@@ -58,6 +58,7 @@ class HostTier::Impl {
     bool all_resident() const { return !reader_; }
     const HostPlaces& memory() const { return memory_; }
     uint64_t n_places() const { return places_.size(); }
+    uint64_t fewest_places() const { return std::ranges::min(classes_, {}, &Class::n).n; }
     uint64_t committed_bytes() const { return memory_.committed_bytes() + reader_bytes_; }
     uint64_t wasted_bytes() const { return memory_.committed_bytes() - useful_bytes_; }
     HostTierStatistics statistics() const;
@@ -487,6 +488,10 @@ uint64_t HostTier::wasted_bytes() const {
 
 uint64_t HostTier::n_places() const {
     return impl_->n_places();
+}
+
+uint64_t HostTier::fewest_places() const {
+    return impl_->fewest_places();
 }
 
 HostTierStatistics HostTier::statistics() const {

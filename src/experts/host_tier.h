@@ -99,6 +99,8 @@ class HostTier {
     uint64_t wasted_bytes() const;
     /// Records that have place at once.
     uint64_t n_places() const;
+    /// ... of the size that has the fewest: acquire() finds place while fewer than that are held.
+    uint64_t fewest_places() const;
     HostTierStatistics statistics() const;
 
   private:
