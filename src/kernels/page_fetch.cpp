@@ -27,14 +27,18 @@ PageFetchTuning tuning_for(const KernelContext& context, const PageFetchTuning& 
     const DevicePlan& plan = context.plan();
     PageFetchTuning tuning = wished;
     // CPU drivers run a workgroup's subgroups one after the other, each through the whole loop: with several,
-    // each goes through the part's cache lines again. They load and store word by word, so nothing here
-    // brings them near their own copies, which are what link_probe has the pager use there. Eight records
-    // of 2.65 MB, two busy cores, GB/s, median (best tenth):
-    //   lavapipe 25.0.7   vkCmdCopyBuffer 9.5 (10.5), 8 invocations of 4 units 1.9 (2.2), 32 of 4 0.9 (1.3),
-    //   64 of 8 0.5
-    //                     (0.8); uints in place of uvec4, or runs of units for each invocation: as 8 of 4;
-    //                     64-bit integers: 2.0 (2.5)
-    //   SwiftShader       vkCmdCopyBuffer 5.8 (10.0), 0.3 (0.4) in every form
+    // each goes through the part's cache lines again. They gather and scatter word by word, which no form of
+    // this kernel brings near their own copies: on such devices the pager does better by queue copies
+    // (link_probe). Two cores with other work on them, cold caches, GB/s, median (best tenth):
+    //   lavapipe 25.0.7       vkCmdCopyBuffer  8 x 4 units  32 x 4
+    //     8 of 2.65 MB        10.1 (11.1)      1.6 (1.8)    0.9 (1.1)
+    //     1 of 2.65 MB         9.3 (11.0)      1.9 (3.0)    0.9 (1.6)
+    //     64 of 100 KB         7.9  (9.1)      2.3 (4.2)    0.8 (1.4)
+    //   SwiftShader
+    //     8 of 2.65 MB         5.8 (10.0)      0.3 (0.4) with 4, 32 or 128 invocations
+    // Others were tried on lavapipe: 2 or 8 units in flight, words in place of units and a run of units for
+    // each invocation are within the noise of 8 x 4, 2 to 32 workgroups a record too; 64-bit integers
+    // reach 1.6 times as much.
     if (tuning.workgroup_size == 0) {
         tuning.workgroup_size = plan.subgroup_size < kWideSubgroup
                                     ? plan.subgroup_size

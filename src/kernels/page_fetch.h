@@ -22,7 +22,7 @@ struct PageFetchArgs {
     uint32_t max_copies = 0;  ///< entries that the launch may read
     AddressRange from;        ///< covers every record that may be read
     /// Covers every slot that may be written: what else the recorder has read or write there waits. Empty
-    /// where the caller orders that himself.
+    /// where the caller sees to that.
     AddressRange to;
     /// uint {groups, copies, 1}, as page_resolve and page_batch write them; groups is any number from 1 on,
     /// best page_copy_groups.

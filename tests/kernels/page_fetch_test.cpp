@@ -32,7 +32,7 @@ TEST_F(PageFetchTest, TellsWhatItReadsAndWrites) {
     EXPECT_EQ(dispatch.writes[0].end, 0x60000u);
     EXPECT_EQ(dispatch.indirect.address, arguments.address);
     args.to = {};
-    EXPECT_TRUE(page_fetch(context(), args).writes.empty()) << "the caller orders the slots himself";
+    EXPECT_TRUE(page_fetch(context(), args).writes.empty()) << "the caller sees to the slots";
 }
 
 TEST_F(PageFetchTest, GroupsGrowWithTheRecordUpToALimit) {
