@@ -29,7 +29,8 @@ struct PageHeader {
     VKMOE_UINT n_streamed;         // by batches, through the ring
     VKMOE_UINT units_low;          // copied, in 16 bytes: 64 bits
     VKMOE_UINT units_high;
-    VKMOE_UINT padding[6];
+    VKMOE_UINT prefetch_threshold;  // probability, of 65536, from which on experts are fetched ahead
+    VKMOE_UINT padding[5];
 };
 VKMOE_CHECK_SIZE(PageHeader, 64);
 

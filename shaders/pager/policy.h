@@ -1,7 +1,8 @@
 // Which expert leaves the device's memory, in integers: read by C++ (src/experts/residency.cpp) and GLSL
-// (pager/page_resolve.comp), which thereby decide alike.
+// (pager/page_resolve.comp), which thereby decide alike. src/experts/POLICY.md says why it is as it is.
 //
-// The score of an expert is the share of its layer's recent steps that used it, kScoreOne being all of them.
+// The score of an expert holds two estimates of the share of its layer's steps that use it: one that follows the last
+// steps (12 bits) and one that remembers many (20 bits). Every word is a score.
 #ifndef VKMOE_SHADERS_PAGER_POLICY_H
 #define VKMOE_SHADERS_PAGER_POLICY_H
 
@@ -15,12 +16,40 @@ namespace vkmoe {
 #define constexpr const
 #endif
 
-constexpr VKMOE_UINT kScoreOne = 65536u;
-constexpr VKMOE_UINT kScoreShift = 4u;
+constexpr VKMOE_UINT kScoreOne = 65536u;  // a probability of 1
+
+// Of the score: halves fall by 1/16 and by 1/128 a step.
+constexpr VKMOE_UINT kFastShift = 4u;
+constexpr VKMOE_UINT kSlowShift = 7u;
+constexpr VKMOE_UINT kFastBits = 12u;
+constexpr VKMOE_UINT kSlowBits = 20u;
+
+// Of 1 / likelihood(): what is used more rarely than in one of 2^14 steps is all the same.
+constexpr VKMOE_UINT kInverse = 0xFFFFFFFFu >> 2u;
+constexpr VKMOE_UINT kMaxInverse = 0xFFFFFFu;
+
+// What a fetch ahead adds to the threshold, of kScoreOne, and what its use takes away: where 13 of 16 are used, the
+// threshold stays.
+constexpr VKMOE_UINT kFetchedAhead = 832u;
+constexpr VKMOE_UINT kUsedAhead = 1024u;
+
+/// An average that falls by 2^-shift of itself, rounded up, so that it reaches 0. average: below 2^bits, as is the result.
+VKMOE_POLICY_FUNCTION updated_average(VKMOE_UINT average, VKMOE_UINT used, VKMOE_UINT shift, VKMOE_UINT bits) {
+    VKMOE_UINT fall = (average + (1u << shift) - 1u) >> shift;
+    return average - fall + used * (((1u << bits) - 1u) >> shift);
+}
 
 /// The score of an expert after another step of its layer. used: 0 or 1.
 VKMOE_POLICY_FUNCTION updated_score(VKMOE_UINT score, VKMOE_UINT used) {
-    return score - (score >> kScoreShift) + used * (kScoreOne >> kScoreShift);
+    VKMOE_UINT fast = updated_average(score >> kSlowBits, used, kFastShift, kFastBits);
+    VKMOE_UINT slow = updated_average(score & ((1u << kSlowBits) - 1u), used, kSlowShift, kSlowBits);
+    return (fast << kSlowBits) | slow;
+}
+
+/// How likely a step of its layer uses an expert, of 2^20: the mean of both estimates.
+VKMOE_POLICY_FUNCTION likelihood(VKMOE_UINT score) {
+    VKMOE_UINT fast = (score >> kSlowBits) << (kSlowBits - kFastBits);
+    return (fast + (score & ((1u << kSlowBits) - 1u))) >> 1u;
 }
 
 /// Steps (layers with experts) from now until a layer's turn: 1 for the next, n_layers for the present one.
@@ -28,16 +57,35 @@ VKMOE_POLICY_FUNCTION steps_until(VKMOE_UINT layer, VKMOE_UINT now, VKMOE_UINT n
     return layer > now ? layer - now : layer + n_layers - now;
 }
 
-/// How far away the next use of an expert is expected; what is largest leaves first. Never 0xFFFFFFFF, which stands for
-/// an empty slot, and never 0, which stands for an expert that the look-ahead wants.
-VKMOE_POLICY_FUNCTION eviction_key(VKMOE_UINT score, VKMOE_UINT steps, VKMOE_UINT n_layers) {
-    return steps + n_layers * (kScoreOne / (score > 0u ? score : 1u));
+/// steps / likelihood: how long a slot is held for each hit that can be expected at the turn of the expert's layer; the
+/// largest leaves first. Steps beyond 255 are all the same. Never 0xFFFFFFFF, which stands for an empty slot, and never 0, which stands for
+/// an expert that the look-ahead wants.
+VKMOE_POLICY_FUNCTION key_of_likelihood(VKMOE_UINT likely, VKMOE_UINT steps) {
+    VKMOE_UINT wait = kInverse / (likely > 0u ? likely : 1u);
+    return (steps < 255u ? steps : 255u) * (wait < kMaxInverse ? wait : kMaxInverse);
+}
+
+VKMOE_POLICY_FUNCTION eviction_key(VKMOE_UINT score, VKMOE_UINT steps) {
+    return key_of_likelihood(likelihood(score), steps);
 }
 
 /// The key that an expert of the next layer would have once it is fetched ahead; it must be smaller than its victim's.
-/// probability: that the look-ahead gives it, of kScoreOne. 0xFFFFFFFF: not worth fetching.
-VKMOE_POLICY_FUNCTION prefetch_key(VKMOE_UINT probability, VKMOE_UINT score, VKMOE_UINT n_layers) {
-    return eviction_key(probability > score ? probability : score, 1u, n_layers);
+/// probability: that the look-ahead gives it, and threshold: that it must have at least, of kScoreOne. 0xFFFFFFFF: not
+/// worth fetching.
+VKMOE_POLICY_FUNCTION prefetch_key(VKMOE_UINT probability, VKMOE_UINT threshold, VKMOE_UINT score) {
+    VKMOE_UINT ahead = probability << (kSlowBits - 16u);
+    VKMOE_UINT past = likelihood(score);
+    return probability < threshold ? 0xFFFFFFFFu : key_of_likelihood(ahead > past ? ahead : past, 1u);
+}
+
+/// The threshold after another step, which fetched n_fetched experts ahead and used n_used that were fetched ahead
+/// before. It finds the probability from which on fetching pays, whatever a model's routers mean by theirs; and it comes
+/// down slowly by itself, or one that nothing reaches would stay for ever.
+VKMOE_POLICY_FUNCTION updated_threshold(VKMOE_UINT threshold, VKMOE_UINT n_fetched, VKMOE_UINT n_used) {
+    VKMOE_UINT risen = threshold + n_fetched * kFetchedAhead;
+    VKMOE_UINT fall = n_used * kUsedAhead + 1u;
+    VKMOE_UINT left = risen > fall ? risen - fall : 0u;
+    return left < kScoreOne ? left : kScoreOne;
 }
 
 #ifdef __cplusplus

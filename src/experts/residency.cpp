@@ -53,6 +53,7 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
     step_.misses.clear();
     step_.prefetches.clear();
     mark_used(ids);
+    uint32_t n_used_ahead = 0;
     PageExpert* const own = &experts_[size_t{layer} * shape_.n_experts];
     for (uint32_t e = 0; e < shape_.n_experts; ++e) {
         own[e].score = updated_score(own[e].score, used_[e]);
@@ -61,21 +62,24 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
         ++header_.n_hits;
         if ((slots_[slot] & kPrefetchedBit) != 0) {
             slots_[slot] &= ~kPrefetchedBit;
-            ++header_.n_prefetched_used;
+            ++n_used_ahead;
         }
         live_[slot] = kLive;
         marked_.push_back(slot);
     }
+    header_.n_prefetched_used += n_used_ahead;
     step_.hit_ids.assign(ids.size(), kNowhere);
     step_.miss_ids.assign(ids.size(), kNowhere);
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < shape_.n_experts)
             (own[ids[i]].slot == kNowhere ? step_.miss_ids : step_.hit_ids)[i] = ids[i];
     }
-    const bool looks_ahead = layer + 1 < shape_.n_layers && !predicted.empty();
-    if (looks_ahead) protect(layer + 1, predicted);
+    looks_ahead_ = layer + 1 < shape_.n_layers && !predicted.empty();
+    if (looks_ahead_) protect(layer + 1, predicted);
     fetch_missing(layer);
-    if (looks_ahead) fetch_ahead(layer, predicted, probabilities);
+    if (looks_ahead_) fetch_ahead(layer, predicted, probabilities);
+    header_.prefetch_threshold = updated_threshold(
+        header_.prefetch_threshold, static_cast<uint32_t>(step_.prefetches.size()), n_used_ahead);
     for (const uint32_t slot : marked_) live_[slot] = 0;
     marked_.clear();
     return step_;
@@ -127,8 +131,8 @@ void Residency::fetch_ahead(uint32_t layer, std::span<const uint32_t> predicted,
         if (!is_missing(predicted[i])) continue;
         const uint32_t expert = first + predicted[i];
         const Victim victim = victims_[next];
-        const uint32_t key =
-            prefetch_key(probability_16(probabilities[i]), experts_[expert].score, shape_.n_layers);
+        const uint32_t key = prefetch_key(probability_16(probabilities[i]), header_.prefetch_threshold,
+                                          experts_[expert].score);
         if (victim.key <= key || victim.key == 0) continue;
         ++next;
         ++header_.n_prefetched;
@@ -141,8 +145,11 @@ uint32_t Residency::key_of(uint32_t slot, uint32_t now) const {
     if (slots_[slot] == kNowhere) return kEmptyKey;
     if (live_[slot] == kProtected) return 0;
     const uint32_t expert = slots_[slot] & ~kPrefetchedBit;
-    return eviction_key(experts_[expert].score, steps_until(layer_of_[expert], now, shape_.n_layers),
-                        shape_.n_layers);
+    const uint32_t layer = layer_of_[expert];
+    uint32_t steps = steps_until(layer, now, shape_.n_layers);
+    // What the look-ahead does not name will hardly be used at this turn of its layer.
+    if (looks_ahead_ && layer == now + 1) steps += shape_.n_layers;
+    return eviction_key(experts_[expert].score, steps);
 }
 
 /// Sets victims_ to the n slots of the range (fewer where there are no more) that leave first.

@@ -108,6 +108,7 @@ class Residency {
     std::vector<uint8_t> used_;     // [n_experts]
     std::vector<uint8_t> live_;     // [n_slots]: kLive or kProtected
     std::vector<uint32_t> marked_;  // slots whose live_ is set
+    bool looks_ahead_ = false;      // the step knows of the next layer
     std::vector<Victim> victims_;   // the first leaves first
 };
 
