@@ -59,12 +59,24 @@ VKMOE_API const char* vkmoe_version(void);
 
 typedef struct vkmoe_model vkmoe_model;
 
+/* Who decides which experts are in device memory, where not all of them fit. */
+typedef enum vkmoe_pager {
+    VKMOE_PAGER_AUTO = 0,   /* what is faster by measurement when the model is loaded; nobody where all fit */
+    VKMOE_PAGER_DEVICE = 1, /* the device, without the host's help: host memory must hold all experts */
+    VKMOE_PAGER_HOST = 2    /* the host, layer by layer */
+} vkmoe_pager;
+
 typedef struct vkmoe_model_params {
     size_t struct_size;
     const char* device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
     /* Called while weights are loaded, with the share done (0..1); return false to give up. May be NULL. */
     bool (*progress)(float done, void* user);
     void* user;
+    uint64_t vram_budget; /* bytes of device memory for weights and sessions together, never exceeded; 0: what
+                             is free, less some headroom. Experts beyond it stay in host memory */
+    uint64_t ram_budget;  /* bytes of host memory for those; 0: what is free, less some headroom. Experts
+                             beyond it stay in the file */
+    vkmoe_pager pager;
 } vkmoe_model_params;
 
 typedef struct vkmoe_model_info {

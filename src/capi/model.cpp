@@ -2,6 +2,7 @@
 #include "capi/sized_struct.h"
 #include "kernels/kernel_table.h"
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -10,8 +11,23 @@ using vkmoe::capi::require;
 
 namespace {
 
-constexpr size_t kParamsFirstVersion = sizeof(vkmoe_model_params);
+constexpr size_t kParamsFirstVersion = offsetof(vkmoe_model_params, vram_budget);
 constexpr size_t kInfoFirstVersion = sizeof(vkmoe_model_info);
+
+static_assert(static_cast<int>(vkmoe::PagerMode::kAuto) == VKMOE_PAGER_AUTO &&
+              static_cast<int>(vkmoe::PagerMode::kDevice) == VKMOE_PAGER_DEVICE &&
+              static_cast<int>(vkmoe::PagerMode::kHost) == VKMOE_PAGER_HOST);
+
+vkmoe::PagerMode pager_mode(vkmoe_pager pager) {
+    switch (pager) {
+        case VKMOE_PAGER_AUTO:
+        case VKMOE_PAGER_DEVICE:
+        case VKMOE_PAGER_HOST:
+            return static_cast<vkmoe::PagerMode>(pager);
+    }
+    vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->pager is {}, which is no vkmoe_pager",
+                static_cast<int>(pager));
+}
 
 vkmoe_model_params default_params() {
     vkmoe_model_params params{};
@@ -36,6 +52,9 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
         if (given.device != nullptr) model_params.device = given.device;
         if (given.progress != nullptr)
             model_params.progress = [&](float done) { return given.progress(done, given.user); };
+        model_params.vram_budget = given.vram_budget;
+        model_params.ram_budget = given.ram_budget;
+        model_params.pager = pager_mode(given.pager);
         std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);
         const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
         auto handle = std::make_unique<vkmoe_model>();

@@ -26,10 +26,13 @@ void check(vkmoe_status status) {
     throw std::runtime_error(vkmoe_last_error());
 }
 
-ModelHandle load_model(const std::string& path, const std::string& device) {
+ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory) {
     vkmoe_model_params params;
     vkmoe_model_default_params(&params, sizeof params);
     if (!device.empty()) params.device = device.c_str();
+    params.vram_budget = memory.vram_bytes(device);
+    params.ram_budget = memory.ram_bytes();
+    params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
     Progress progress("loading");
     params.user = &progress;
     params.progress = [](float done, void* user) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cli/options.h"
 #include "vkmoe/vkmoe.h"
 
 #include <cstdint>
@@ -24,7 +25,7 @@ using SessionHandle = std::unique_ptr<vkmoe_session, FreeSession>;
 
 /// Loads with a progress bar and says on stderr which device it is. device: as --device takes it; empty: the
 /// best.
-ModelHandle load_model(const std::string& path, const std::string& device);
+ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory);
 vkmoe_model_info model_info(const vkmoe_model* model);
 SessionHandle create_session(vkmoe_model* model, const vkmoe_session_params& params);
 vkmoe_session_stats session_stats(const vkmoe_session* session);

@@ -27,6 +27,7 @@ struct Options {
     std::optional<size_t> split;
     SessionOptions session;
     std::string device;
+    MemoryOptions memory;
 };
 
 void write_logits(const Options& options) {
@@ -34,7 +35,7 @@ void write_logits(const Options& options) {
     catch_interrupts();
     // Opened first: a folder that is not there should not cost the computation.
     OutputFile output(options.output);
-    const ModelHandle model = load_model(options.model, options.device);
+    const ModelHandle model = load_model(options.model, options.device, options.memory);
     const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
     const std::vector<int32_t> tokens = parse_tokens(json, options.tokens, n_vocabulary);
     const size_t n_context = options.n_context != 0 ? options.n_context : tokens.size();
@@ -84,6 +85,7 @@ void add_logits_command(CLI::App& app) {
         ->type_name("N");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
     command->callback([options] { write_logits(*options); });
 }
 

@@ -1,16 +1,21 @@
 #include "cli/options.h"
 
+#include "base/error.h"
+#include "base/host_memory.h"
+#include "cli/memory_size.h"
+#include "gpu/device.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
 #include <system_error>
-
-#include "base/error.h"
 
 namespace vkmoe::cli {
 namespace {
@@ -94,6 +99,60 @@ vkmoe_session_params SessionOptions::params(uint32_t n_context) const {
     params.n_micro_batch = n_micro_batch;
     const std::string type = CLI::detail::to_lower(kv_type);
     params.kv_type = type == "f32" ? VKMOE_KV_F32 : type == "q8_0" ? VKMOE_KV_Q8_0 : VKMOE_KV_F16;
+    return params;
+}
+
+void add_memory_options(CLI::App& command, MemoryOptions& options) {
+    const auto check = [](std::string& text) -> std::string {
+        if (parse_memory_size(text)) return {};
+        return fmt::format("'{}' is no amount of memory: give one as 12G, 800MiB, bytes or 50%", text);
+    };
+    const CLI::Validator is_size(check, "");
+    command
+        .add_option(
+            "--vram-budget", options.vram_budget,
+            "The most device memory to take, as 12G, 800MiB, bytes or 50%; experts beyond it come from "
+            "host memory when they are wanted; default: what is free, less some headroom")
+        ->check(is_size)
+        ->type_name("SIZE");
+    command
+        .add_option("--ram-budget", options.ram_budget,
+                    "The most host memory for experts; those beyond it come from the file; default: what is "
+                    "free, less some headroom")
+        ->check(is_size)
+        ->type_name("SIZE");
+    command
+        .add_option("--pager", options.pager,
+                    "Who decides which experts are in device memory: the device, the host, or what is faster")
+        ->check(CLI::IsMember({"auto", "device", "host"}).description(""))
+        ->type_name("auto|device|host");
+}
+
+uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
+    const MemorySize size = parse_memory_size(vram_budget).value_or(MemorySize{});
+    if (size.share == 0) return size.bytes;
+    const std::shared_ptr<Instance> instance = Instance::create();
+    const uint32_t index = choose_device(*instance, device);
+    uint64_t largest = 0;
+    for (const MemoryHeapCaps& heap : query_caps(instance->physical_devices()[index]).heaps)
+        if (heap.device_local) largest = std::max(largest, heap.size);
+    return size.of(largest);
+}
+
+uint64_t MemoryOptions::ram_bytes() const {
+    return parse_memory_size(ram_budget).value_or(MemorySize{}).of(total_host_memory());
+}
+
+PagerMode MemoryOptions::pager_mode() const {
+    return pager == "device" ? PagerMode::kDevice : pager == "host" ? PagerMode::kHost : PagerMode::kAuto;
+}
+
+ModelParams MemoryOptions::model_params(const std::string& device) const {
+    ModelParams params;
+    params.device = device;
+    params.vram_budget = vram_bytes(device);
+    params.ram_budget = ram_bytes();
+    params.pager = pager_mode();
     return params;
 }
 

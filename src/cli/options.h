@@ -1,5 +1,6 @@
 #pragma once
 
+#include "model/model.h"
 #include "vkmoe/vkmoe.h"
 
 #include <CLI/CLI.hpp>
@@ -36,6 +37,23 @@ struct SessionOptions {
     vkmoe_session_params params(uint32_t n_context) const;
 };
 void add_session_options(CLI::App& command, SessionOptions& options);
+
+/// --vram-budget, --ram-budget and --pager.
+struct MemoryOptions {
+    std::string vram_budget;  ///< as parse_memory_size takes it; empty: the default
+    std::string ram_budget;
+    std::string pager = "auto";
+
+    /// In bytes, 0 for the default. A share is one of the memory of the device that `device` names as
+    /// --device does; throws Error(kNoDevice) as choose_device.
+    uint64_t vram_bytes(const std::string& device) const;
+    /// In bytes, 0 for the default. A share is one of the machine's memory.
+    uint64_t ram_bytes() const;
+    PagerMode pager_mode() const;
+    /// For Model::load; the same as load_model gives the C API.
+    ModelParams model_params(const std::string& device) const;
+};
+void add_memory_options(CLI::App& command, MemoryOptions& options);
 
 /// CLI::ExistingFile, without its own words in the help.
 CLI::Validator existing_file();

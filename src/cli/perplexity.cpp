@@ -28,6 +28,7 @@ struct Options {
     uint32_t n_context = 512;
     SessionOptions session;
     std::string device;
+    MemoryOptions memory;
     RouterReportOption router_report;
 };
 
@@ -65,7 +66,7 @@ void score_chunk(vkmoe_session* session, uint32_t n_vocabulary, std::span<const 
 void measure(const Options& options) {
     const std::string text = read_file(options.file);
     catch_interrupts();
-    const ModelHandle model = load_model(options.model, options.device);
+    const ModelHandle model = load_model(options.model, options.device, options.memory);
     const vkmoe_model_info info = model_info(model.get());
     const uint32_t n_vocabulary = info.n_vocabulary;
     RouterReport router_report(options.router_report, info);
@@ -120,6 +121,7 @@ void add_perplexity_command(CLI::App& app) {
     add_session_options(*command, options->session);
     add_router_report_option(*command, options->router_report);
     add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
     command->callback([options] { measure(*options); });
 }
 

@@ -31,6 +31,7 @@ struct Options {
     SessionOptions session;
     vkmoe_sampling sampling{};
     std::string device;
+    MemoryOptions memory;
     bool profile = false;
     bool no_prompt = false;
     RouterReportOption router_report;
@@ -90,7 +91,7 @@ void print_statistics(vkmoe_session* session, const vkmoe_model_info& info) {
 void run(const Options& options) {
     const std::string prompt = options.prompt.read();
     catch_interrupts();
-    const ModelHandle model = load_model(options.model, options.device);
+    const ModelHandle model = load_model(options.model, options.device, options.memory);
     const vkmoe_model_info info = model_info(model.get());
     const std::vector<int32_t> tokens =
         tokenize(model.get(), prompt, VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL);
@@ -170,6 +171,7 @@ void add_run_command(CLI::App& app) {
     add_sampling_options(*command, options->sampling);
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
     add_router_report_option(*command, options->router_report);
     command->add_flag("--profile", options->profile, "Print the device's time by region");
     command->add_flag("--no-prompt", options->no_prompt, "Do not print the prompt before the text");

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "experts/pager_mode.h"
 #include "model/hyper_parameters.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,6 +19,9 @@ struct ModelParams {
     std::string device;                   ///< as choose_device takes it
     std::function<bool(float)> progress;  ///< share loaded, 0..1; false gives up with Error(kCancelled)
 };
+    uint64_t vram_budget = 0;  ///< bytes of device memory, sessions included; 0: what is free, less headroom
+    uint64_t ram_budget = 0;   ///< bytes of host memory for experts; 0: what is free, less headroom
+    PagerMode pager = PagerMode::kAuto;
 
 /// A model whose weights are on a device. Immutable once loaded, so that sessions may share it.
 class Model {

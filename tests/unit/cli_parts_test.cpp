@@ -2,6 +2,7 @@
 #include "base/thread_pool.h"
 #include "cli/expert_use.h"
 #include "cli/likelihood.h"
+#include "cli/memory_size.h"
 #include "cli/npy.h"
 #include "cli/random_weights.h"
 #include "cli/synthetic_model.h"
@@ -14,8 +15,10 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vkmoe::cli {
@@ -45,6 +48,33 @@ TEST(TokenFile, NamesWhatIsWrong) {
     EXPECT_NE(refusal("[18446744073709551616]").find("element 0"), std::string::npos);
     EXPECT_NE(refusal("[1, [2]]").find("element 1 is array"), std::string::npos);
     EXPECT_NE(refusal("[\"a\"]").find("element 0 is \"a\""), std::string::npos);
+}
+
+TEST(MemorySize, TakesBytesUnitsAndShares) {
+    const auto bytes = [](std::string_view text) {
+        const std::optional<MemorySize> size = parse_memory_size(text);
+        EXPECT_TRUE(size) << text;
+        return size ? size->of(1000) : 0;
+    };
+    EXPECT_EQ(bytes("4096"), 4096U);
+    EXPECT_EQ(bytes("1b"), 1U);
+    EXPECT_EQ(bytes("3K"), 3U << 10);
+    EXPECT_EQ(bytes("800M"), 800ULL << 20);
+    EXPECT_EQ(bytes("512MiB"), 512ULL << 20);
+    EXPECT_EQ(bytes("12g"), 12ULL << 30);
+    EXPECT_EQ(bytes("1.5GiB"), 3ULL << 29);
+    EXPECT_EQ(bytes("2TB"), 2ULL << 40);
+    EXPECT_EQ(bytes("50%"), 500U);
+    EXPECT_EQ(bytes("100%"), 1000U);
+    EXPECT_EQ(bytes("0.05%"), 1U) << "never none: that would be the default";
+    EXPECT_EQ(MemorySize{}.of(1000), 0U);
+}
+
+TEST(MemorySize, RefusesWhatIsNone) {
+    for (const char* text :
+         {"",    "0",   "0G",   "-1G", "12Q", "12 G", "G",   "12GG",        "12GiBs", "nan",
+          "inf", "1e3", "101%", "0%",  "-5%", "50%%", "0.5", "9999999999G", "12,5G",  "0x10"})
+        EXPECT_FALSE(parse_memory_size(text)) << text;
 }
 
 TEST(Npy, HeaderIsAlignedAndNamesTheShape) {

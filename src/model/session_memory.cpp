@@ -1,0 +1,61 @@
+#include "model/session_memory.h"
+
+#include "base/error.h"
+#include "experts/pager.h"
+#include "kernels/kernel_table.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "model/workspace.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+namespace {
+
+constexpr uint32_t kDefaultContext = 4096;
+constexpr uint32_t kDefaultMicroBatch = 512;
+/// Logits come back in pieces of at most this many bytes: 150,000 tokens of vocabulary are 600 kB a row.
+constexpr uint64_t kLogitBytes = 64ull << 20;
+
+/// Rounded up: a budget of so many MiB is enough.
+uint64_t mib(uint64_t bytes) {
+    return (bytes + (1u << 20) - 1) >> 20;
+}
+
+}  // namespace
+
+SessionShape session_shape(const Model& model, uint32_t n_context, uint32_t n_micro_batch, TensorType kv_type,
+                           bool look_ahead) {
+    const HyperParameters& hyper = model.hyper();
+    SessionShape shape{.kv_type = kv_type, .look_ahead = look_ahead};
+    shape.n_context = n_context > 0 ? n_context : std::min(kDefaultContext, hyper.n_context_train);
+    shape.micro_batch = std::min(n_micro_batch > 0 ? n_micro_batch : kDefaultMicroBatch, shape.n_context);
+    const uint64_t rows = kLogitBytes / (hyper.n_vocabulary * sizeof(float));
+    shape.logit_rows = static_cast<uint32_t>(std::clamp<uint64_t>(rows, 1, shape.micro_batch));
+    return shape;
+}
+
+SessionMemory measure_session(const Model& model, const SessionShape& shape) {
+    const KvCache cache(model.kernels().shared_device(), model.hyper(), shape.kv_type, shape.n_context,
+                        ArenaMode::kMeasure);
+    const Workspace workspace(model, shape.micro_batch, shape.logit_rows, shape.n_context, shape.look_ahead,
+                              ArenaMode::kMeasure);
+    return {cache.committed_bytes(), workspace.device_arena->committed_bytes()};
+}
+
+void explain_least_budget(const Model& model, const SessionShape& shape) {
+    const Device& device = model.kernels().device();
+    if (model.pager() == nullptr || device.memory_budget() == 0) return;
+    const uint64_t session = measure_session(model, shape).bytes();
+    // Slots were given back before the session failed.
+    const uint64_t least = device.device_memory_taken() + session + model.pager()->least_bytes();
+    if (least <= device.memory_budget()) return;
+    fail(ErrorCode::kOutOfMemory,
+         "a context of {} tokens, computed {} at once, needs {} MiB of device memory beside {} MiB of other "
+         "weights and {} MiB for one token's experts; the least --vram-budget that works here is {} MiB",
+         shape.n_context, shape.micro_batch, mib(session), mib(device.device_memory_taken()),
+         mib(model.pager()->least_bytes()), mib(least));
+}
+
+}  // namespace vkmoe

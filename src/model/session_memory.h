@@ -1,0 +1,40 @@
+#pragma once
+
+#include "formats/tensor_type.h"
+
+#include <cstdint>
+
+namespace vkmoe {
+
+class Model;
+
+/// What decides how much memory a session takes.
+struct SessionShape {
+    uint32_t n_context = 0;
+    uint32_t micro_batch = 0;
+    uint32_t logit_rows = 0;  ///< that come back to the host at once
+    TensorType kv_type = TensorType::kF16;
+    bool look_ahead = false;
+};
+
+/// n_context: tokens; 0: 4096, or the model's training context where that is less. n_micro_batch: prompt
+/// tokens computed at once; 0: 512.
+SessionShape session_shape(const Model& model, uint32_t n_context, uint32_t n_micro_batch, TensorType kv_type,
+                           bool look_ahead);
+
+/// Device memory of a session.
+struct SessionMemory {
+    uint64_t kv_cache = 0;     ///< bytes
+    uint64_t activations = 0;  ///< bytes
+
+    uint64_t bytes() const { return kv_cache + activations; }
+};
+/// To the byte, by laying all out without taking anything. Needs nothing but the model's hyper-parameters and
+/// device.
+SessionMemory measure_session(const Model& model, const SessionShape& shape);
+
+/// After a session of a model with a pager found too little memory, and gave back what it had: throws
+/// kOutOfMemory with the least budget that works. Returns where nothing can be said.
+void explain_least_budget(const Model& model, const SessionShape& shape);
+
+}  // namespace vkmoe
