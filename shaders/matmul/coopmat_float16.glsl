@@ -1,4 +1,4 @@
-// Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_f16): float16 times a power of two for each row.
+// Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_float16): float16 times a power of two for each row.
 //
 // Weights are scaled by a power of two for each row, too, so that neither tiny nor huge scales leave the range of float16.
 // A row's exponent comes of a bound of its first chunk that is not zero, which is scaled to between 1 and 2; the 14 binades

@@ -40,6 +40,26 @@ MatrixShapeCaps shape(const Properties& properties, uint32_t m, uint32_t n, uint
     return made;
 }
 
+/// What the driver says of one extension's features.
+template <typename Features>
+Features features_of(VkPhysicalDevice device, VkStructureType type) {
+    auto known = vk_struct<Features>(type);
+    auto all = vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
+    chain(all, known);
+    vkGetPhysicalDeviceFeatures2(device, &all);
+    return known;
+}
+
+/// And of its properties.
+template <typename Properties>
+Properties properties_of(VkPhysicalDevice device, VkStructureType type) {
+    auto known = vk_struct<Properties>(type);
+    auto all = vk_struct<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
+    chain(all, known);
+    vkGetPhysicalDeviceProperties2(device, &all);
+    return known;
+}
+
 /// All that a vkGetPhysicalDevice…Properties function lists. It is asked for by name: an older volk does not
 /// know it.
 template <typename Properties, typename Function>
@@ -56,24 +76,14 @@ std::vector<Properties> list(VkPhysicalDevice device, const char* name, VkStruct
 
 #ifdef VK_NV_cooperative_matrix2
 void query_second(VkPhysicalDevice device, MatrixCaps& caps) {
-    VkPhysicalDeviceCooperativeMatrix2FeaturesNV known =
-        vk_struct<VkPhysicalDeviceCooperativeMatrix2FeaturesNV>(
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV);
-    VkPhysicalDeviceFeatures2 features =
-        vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
-    chain(features, known);
-    vkGetPhysicalDeviceFeatures2(device, &features);
+    const auto known = features_of<VkPhysicalDeviceCooperativeMatrix2FeaturesNV>(
+        device, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV);
     caps.workgroup_scope = known.cooperativeMatrixWorkgroupScope != VK_FALSE;
     caps.flexible_dimensions = known.cooperativeMatrixFlexibleDimensions != VK_FALSE;
     caps.per_element_operations = known.cooperativeMatrixPerElementOperations != VK_FALSE;
 
-    VkPhysicalDeviceCooperativeMatrix2PropertiesNV limits =
-        vk_struct<VkPhysicalDeviceCooperativeMatrix2PropertiesNV>(
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_PROPERTIES_NV);
-    VkPhysicalDeviceProperties2 properties =
-        vk_struct<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
-    chain(properties, limits);
-    vkGetPhysicalDeviceProperties2(device, &properties);
+    const auto limits = properties_of<VkPhysicalDeviceCooperativeMatrix2PropertiesNV>(
+        device, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_PROPERTIES_NV);
     caps.max_workgroup_size = limits.cooperativeMatrixWorkgroupScopeMaxWorkgroupSize;
     caps.max_flexible_dimension = limits.cooperativeMatrixFlexibleDimensionsMaxDimension;
     caps.reserved_shared_memory = limits.cooperativeMatrixWorkgroupScopeReservedSharedMemory;
@@ -95,22 +105,12 @@ void query_second(VkPhysicalDevice device, MatrixCaps& caps) {
 
 void query_matrix_caps(VkPhysicalDevice device, DeviceCaps& caps) {
     if (!caps.has_extension(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) return;
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR known =
-        vk_struct<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
-    VkPhysicalDeviceFeatures2 features =
-        vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
-    chain(features, known);
-    vkGetPhysicalDeviceFeatures2(device, &features);
+    const auto known = features_of<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(
+        device, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
     caps.matrices.cooperative_matrix = known.cooperativeMatrix != VK_FALSE;
 
-    VkPhysicalDeviceCooperativeMatrixPropertiesKHR stages =
-        vk_struct<VkPhysicalDeviceCooperativeMatrixPropertiesKHR>(
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_PROPERTIES_KHR);
-    VkPhysicalDeviceProperties2 properties =
-        vk_struct<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
-    chain(properties, stages);
-    vkGetPhysicalDeviceProperties2(device, &properties);
+    const auto stages = properties_of<VkPhysicalDeviceCooperativeMatrixPropertiesKHR>(
+        device, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_PROPERTIES_KHR);
     caps.matrices.in_compute = (stages.cooperativeMatrixSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
 
     for (const VkCooperativeMatrixPropertiesKHR& fixed :

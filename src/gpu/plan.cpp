@@ -174,12 +174,9 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan_subgroups(caps, plan);
     plan_paths(caps, plan);
     plan.path_order = order_paths(caps, plan, forced_path);
-    const auto takes = [&plan](Path path) {
-        return std::find(plan.path_order.begin(), plan.path_order.end(), path) != plan.path_order.end();
-    };
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
-    if (takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");
+    if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");
     plan.max_workgroup_invocations = caps.max_workgroup_invocations;
     plan.max_shared_memory = caps.max_shared_memory;
     // One buffer covers one allocation, so the smaller of the two limits holds. Nothing needs the last page:

@@ -36,6 +36,9 @@ struct DevicePlan {
     bool uses(const std::string& extension) const {
         return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
     }
+    bool takes(Path path) const {
+        return std::find(path_order.begin(), path_order.end(), path) != path_order.end();
+    }
 };
 
 /// What the device lacks for a path, as "the extension VK_KHR_cooperative_matrix"; empty where it can take

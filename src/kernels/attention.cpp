@@ -69,13 +69,10 @@ void check_outputs(const AttentionArgs& args) {
     require_optional_address(kOp, "out", args.out, 16);
     require_optional_address(kOp, "q8_out", args.q8_out, 16);
     require_multiple(kOp, "n_tokens", args.n_tokens, 1);
-    require_multiple(kOp, "head_dim", args.head_dim, 32);
+    require_head_dim(kOp, args.head_dim);
     require_multiple(kOp, "n_heads", args.n_heads, 1);
     if (args.out == 0 && args.q8_out == 0)
         fail(ErrorCode::kInvalidArgument, "attention: neither out nor q8_out is given");
-    if (args.head_dim > 256)
-        fail(ErrorCode::kUnsupported, "attention: head_dim is {}, but at most 256 is supported",
-             args.head_dim);
     if (args.n_splits == 0 || args.n_splits > kMaxSplits)
         fail(ErrorCode::kInvalidArgument, "attention: n_splits is {}: it must be 1 to {}", args.n_splits,
              kMaxSplits);
@@ -90,12 +87,9 @@ void check_inputs(const AttentionArgs& args) {
     require_address(kOp, "k_cache", args.k_cache, 16);
     require_address(kOp, "v_cache", args.v_cache, 16);
     require_address(kOp, "positions", args.positions, 4);
-    require_multiple(kOp, "n_kv_heads", args.n_kv_heads, 1);
-    require_multiple(kOp, "n_heads", args.n_heads, args.n_kv_heads);
-    require_multiple(kOp, "n_context", args.n_context, 1);
-    if (uint64_t{args.n_kv_heads} * args.n_context > 0xFFFFFFFFull || args.n_context > 0x7FFF0000u)
-        fail(ErrorCode::kUnsupported,
-             "attention: {} KV heads times a context of {} rows are more than 2^32 rows", args.n_kv_heads,
+    require_kv_heads(kOp, args.n_heads, args.n_kv_heads, args.n_context);
+    if (args.n_context > 0x7FFF0000u)
+        fail(ErrorCode::kUnsupported, "attention: a context of {} rows is more than 2^31 - 2^16",
              args.n_context);
     // Not checked_stride: the last row may be followed by nothing, and rows of Q may lie within rows of QKV.
     if (args.q_stride % 4 != 0 || (args.q_stride != 0 && args.q_stride < args.n_heads * args.head_dim) ||

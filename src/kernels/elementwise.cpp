@@ -23,6 +23,14 @@ void require_multiple(Op op, const char* argument, uint32_t value, uint32_t unit
              argument, value, unit);
 }
 
+void require_row_outputs(Op op, uint64_t output, uint64_t output_q8, uint32_t n_columns) {
+    require_optional_address(op, "output", output, 16);
+    require_optional_address(op, "output_q8", output_q8, 16);
+    if (output == 0 && output_q8 == 0)
+        fail(ErrorCode::kInvalidArgument, "{}: no output is wanted", op_name(op));
+    require_multiple(op, "n_columns", n_columns, output_q8 != 0 ? 32 : 4);
+}
+
 uint32_t checked_stride(Op op, const char* argument, uint32_t stride, uint32_t n_columns) {
     if (stride == 0) return n_columns;
     // Shaders count the bytes of a stride in 32 bits.

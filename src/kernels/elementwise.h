@@ -26,6 +26,11 @@ void require_optional_address(Op op, const char* argument, uint64_t address, uin
 /// Error(kInvalidArgument) when value is 0 or not a multiple of unit.
 void require_multiple(Op op, const char* argument, uint32_t value, uint32_t unit);
 
+/// Error(kInvalidArgument) unless a kernel that writes rows as float32, as packed int8 (activation.h), or
+/// both can do so: output and output_q8, of which one may be 0, and rows in whole vectors, packed ones in
+/// whole blocks.
+void require_row_outputs(Op op, uint64_t output, uint64_t output_q8, uint32_t n_columns);
+
 /// n groups as a grid: in x, and beyond 65535 in y too. Shaders get the index back with group_index() of
 /// common/grid.glsl and must drop what lies at n and beyond.
 std::array<uint32_t, 3> linear_grid(uint64_t n);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "formats/tensor_type.h"
+#include "kernels/op.h"
 
 #include <cstdint>
 
@@ -21,5 +22,15 @@ uint64_t kv_row_bytes(TensorType type, uint32_t head_dim);
 
 /// Bytes of the K, or the V, of one layer.
 uint64_t kv_layer_bytes(TensorType type, uint32_t n_kv_heads, uint32_t n_context, uint32_t head_dim);
+
+/// The largest head_dim that kernels have registers for.
+inline constexpr uint32_t kMaxHeadDim = 256;
+
+/// Error(kInvalidArgument or kUnsupported) that names the op unless head_dim is a multiple of 32 and at most
+/// kMaxHeadDim.
+void require_head_dim(Op op, uint32_t head_dim);
+/// Likewise unless n_heads query heads share the KV heads evenly, and rows of a layer can be counted in 32
+/// bits.
+void require_kv_heads(Op op, uint32_t n_heads, uint32_t n_kv_heads, uint32_t n_context);
 
 }  // namespace vkmoe

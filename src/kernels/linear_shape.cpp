@@ -46,7 +46,7 @@ MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
         // device (16 KiB is the least allowed).
         return {{64, 4, 4, 8}, 32, 32};
     }
-    if (std::find(plan.path_order.begin(), plan.path_order.end(), path) == plan.path_order.end()) {
+    if (!plan.takes(path)) {
         const std::string& missing = missing_for(plan, path);
         fail(ErrorCode::kUnsupported, "the path {} is not in use on this device: {}", path_name(path),
              missing.empty() ? "VKMOE_PATH asks for another" : "it lacks " + missing);

@@ -23,14 +23,9 @@ void check(const QkNormRopeArgs& args) {
     require_address(kOp, "positions", args.positions, 4);
     require_address(kOp, "k_cache", args.k_cache, 16);
     require_address(kOp, "v_cache", args.v_cache, 16);
-    require_multiple(kOp, "head_dim", args.head_dim, 32);
-    require_multiple(kOp, "n_kv_heads", args.n_kv_heads, 1);
-    require_multiple(kOp, "n_heads", args.n_heads, args.n_kv_heads);
-    require_multiple(kOp, "n_context", args.n_context, 1);
+    require_head_dim(kOp, args.head_dim);
+    require_kv_heads(kOp, args.n_heads, args.n_kv_heads, args.n_context);
     require_multiple(kOp, "n_tokens", args.n_tokens, 1);
-    if (args.head_dim > 256)
-        fail(ErrorCode::kUnsupported, "qk_norm_rope: head_dim is {}, but at most 256 is supported",
-             args.head_dim);
     if (args.rope_dims % 2 != 0 || args.rope_dims > args.head_dim)
         fail(ErrorCode::kInvalidArgument,
              "qk_norm_rope: rope_dims is {}: it must be even and at most head_dim, {}", args.rope_dims,
@@ -41,10 +36,6 @@ void check(const QkNormRopeArgs& args) {
              "qk_norm_rope: {} tokens of {} heads and {} KV heads are more than one dispatch can take (65535 "
              "each)",
              args.n_tokens, args.n_heads, args.n_kv_heads);
-    if (uint64_t{args.n_kv_heads} * args.n_context > 0xFFFFFFFFull)
-        fail(ErrorCode::kUnsupported,
-             "qk_norm_rope: {} KV heads times a context of {} rows are more than 2^32 rows", args.n_kv_heads,
-             args.n_context);
 }
 
 uint32_t stride_or(uint32_t stride, uint32_t row_floats, const char* name) {

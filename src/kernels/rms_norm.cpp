@@ -1,6 +1,5 @@
 #include "kernels/rms_norm.h"
 
-#include "base/error.h"
 #include "elementwise/params.h"
 #include "kernels/activation.h"
 
@@ -11,10 +10,7 @@ Dispatch rms_norm(KernelContext& context, const RmsNormArgs& args) {
     const bool packs = args.output_q8 != 0;
     require_address(op, "input", args.input, 16);
     require_optional_address(op, "weight", args.weight, 16);
-    require_optional_address(op, "output", args.output, 16);
-    require_optional_address(op, "output_q8", args.output_q8, 16);
-    if (args.output == 0 && !packs) fail(ErrorCode::kInvalidArgument, "{}: no output is wanted", op_name(op));
-    require_multiple(op, "n_columns", args.n_columns, packs ? 32 : 4);
+    require_row_outputs(op, args.output, args.output_q8, args.n_columns);
     require_multiple(op, "n_rows", args.n_rows, 1);
     const uint32_t stride = checked_stride(op, "input_stride", args.input_stride, args.n_columns);
 

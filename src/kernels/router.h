@@ -22,9 +22,8 @@ enum class RouterScore : uint32_t {
     kSigmoid = 2,
     /// sqrt(log(1 + exp(x))). DeepSeek-V4.
     kSqrtSoftplus = 3,
-    /// For each slot in turn the softmax over those experts not chosen yet whose x is near the best of them,
-    /// m: m -
-    /// x <= 2 jitter max(|x|, m). Phi-3.5-MoE, by the inference rule of GRIN's SparseMixer.
+    /// For each slot in turn the softmax over those experts not chosen yet whose x is near the best of
+    /// them, m: m - x <= 2 jitter max(|x|, m). Phi-3.5-MoE, by the inference rule of GRIN's SparseMixer.
     kSparseMixer = 4,
 };
 
