@@ -13,8 +13,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr double kLeastNormal = std::numeric_limits<float>::min();
-
 /// Packs a block of 32 as quantize_q8 does (src/kernels/quantize_q8.h).
 void pack_block(std::span<const float> x, std::byte* quants, std::byte* scale_sum, std::span<double> values) {
     float largest = 0;
@@ -53,7 +51,7 @@ StoredActivations store_q8(const std::vector<float>& rows, uint32_t n_columns) {
 void pack_row(std::span<const float> x, std::byte* row, std::span<double> values) {
     const int32_t exponent = float16_row_exponent(x);
     for (size_t i = 0; i < x.size(); ++i) {
-        const bool subnormal = std::abs(x[i]) < std::numeric_limits<float>::min();
+        const bool subnormal = std::abs(x[i]) < kLeastNormal;
         const uint16_t half = float_to_half(subnormal ? 0 : std::ldexp(x[i], -exponent));
         std::memcpy(row + i * sizeof half, &half, sizeof half);
         values[i] = std::ldexp(double{half_to_float(half)}, exponent);
@@ -86,7 +84,7 @@ int32_t float16_row_exponent(std::span<const float> row) {
     float largest = 0;
     for (float value : row)
         if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
-    if (largest < std::numeric_limits<float>::min()) return -126;
+    if (largest < kLeastNormal) return -126;
     return std::clamp(std::ilogb(largest) - 14, -126, 112);
 }
 
@@ -114,6 +112,11 @@ std::vector<float> random_activations(std::mt19937& random, uint32_t n_rows, uin
     std::vector<float> values = random_numbers(random, kind, n_rows, n_columns);
     for (float& value : values) value *= scale;
     return values;
+}
+
+StoredActivations random_stored_activations(std::mt19937& random, Path path, uint32_t n_rows,
+                                            uint32_t n_columns, Numbers kind) {
+    return store_activations(path, random_activations(random, n_rows, n_columns, kind), n_columns);
 }
 
 Expected dot(const StoredMatrix& matrix, uint32_t row, const StoredActivations& x, uint32_t x_row) {

@@ -32,6 +32,8 @@ Tolerance product_tolerance(Path path);
 /// Rows of activations whose products with sane weights are about 1 for any length, where plain.
 std::vector<float> random_activations(std::mt19937& random, uint32_t n_rows, uint32_t n_columns,
                                       Numbers kind = Numbers::kPlain);
+StoredActivations random_stored_activations(std::mt19937& random, Path path, uint32_t n_rows,
+                                            uint32_t n_columns, Numbers kind = Numbers::kPlain);
 
 /// Row `row` of a matrix by row x_row of activations, in double.
 Expected dot(const StoredMatrix& matrix, uint32_t row, const StoredActivations& x, uint32_t x_row);

@@ -10,9 +10,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 std::vector<uint32_t> reference(const std::vector<float>& values, uint32_t n_rows, uint32_t n_columns) {
     std::vector<uint32_t> ids;
     for (size_t row = 0; row < n_rows; ++row) {

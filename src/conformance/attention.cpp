@@ -16,8 +16,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr double kNmse = 1e-6;
 
 enum class Outputs { kFloats, kPacked, kBoth };
@@ -56,13 +54,6 @@ struct Inputs {
     std::vector<float> k;
     std::vector<float> v;
 };
-
-std::vector<float> normal_numbers(std::mt19937& random, size_t n) {
-    std::normal_distribution<float> normal;
-    std::vector<float> values(n);
-    for (float& value : values) value = normal(random);
-    return values;
-}
 
 Inputs random_inputs(std::mt19937& random, const Shape& shape) {
     const size_t cache_floats = size_t{shape.n_kv_heads} * shape.n_context * shape.head_dim;

@@ -9,8 +9,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNoScore = -1e30f;  // the greatest score of a part that saw no row
 constexpr double kTolerance = 4e-6;
 
@@ -131,11 +129,7 @@ void special_number(CaseContext& c, const KernelKey& cell, float special, bool i
 }  // namespace
 
 std::vector<Case> attention_reduce_cases(const KernelKey& cell, Depth depth) {
-    const auto shapes = [cell](std::vector<Shape> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Shape& shape : all) check_shape(c, cell, shape);
-        };
-    };
+    const auto shapes = each_of(cell, check_shape);
     const auto special = [cell](float number, bool in_sum) {
         return [=](CaseContext& c) { special_number(c, cell, number, in_sum); };
     };

@@ -1,7 +1,11 @@
 #pragma once
 
+#include "kernels/kernel_table.h"
+
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace vkmoe::conformance {
 
@@ -18,5 +22,15 @@ struct Case {
     std::string name;
     std::function<void(CaseContext&)> run;
 };
+
+/// Makes from shapes what a case runs: the check of a cell, with one shape after the other.
+template <typename Shape>
+auto each_of(const KernelKey& cell, void (*check)(CaseContext&, const KernelKey&, const Shape&)) {
+    return [cell, check](std::vector<Shape> shapes) {
+        return [cell, check, shapes = std::move(shapes)](CaseContext& c) {
+            for (const Shape& shape : shapes) check(c, cell, shape);
+        };
+    };
+}
 
 }  // namespace vkmoe::conformance

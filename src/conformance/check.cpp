@@ -1,7 +1,6 @@
 #include "conformance/check.h"
 
 #include <bit>
-#include <cassert>
 #include <cmath>
 #include <limits>
 
@@ -49,6 +48,30 @@ std::optional<double> finite_nmse(std::span<const Expected> expected, std::span<
     return error / size;
 }
 
+/// Squared error over squared magnitude; infinite when a value is not finite where one was expected, or where
+/// all should be zero and are not.
+double nmse(std::span<const double> expected, std::span<const float> actual) {
+    double error = 0;
+    double magnitude = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+        if (std::isfinite(actual[i]) != std::isfinite(expected[i]))
+            return std::numeric_limits<double>::infinity();
+        if (!std::isfinite(expected[i])) continue;
+        const double difference = actual[i] - expected[i];
+        error += difference * difference;
+        magnitude += expected[i] * expected[i];
+    }
+    if (magnitude > 0) return error / magnitude;
+    return error == 0 ? 0 : std::numeric_limits<double>::infinity();
+}
+
+[[noreturn]] void fail_nmse(std::string_view what, size_t count, double error, double limit) {
+    CheckFailure failure(
+        fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what, error, count, limit));
+    failure.nmse = error;
+    throw failure;
+}
+
 }  // namespace
 
 void fail_element(std::string_view what, uint64_t index, uint64_t count, std::string expected,
@@ -72,28 +95,7 @@ void check_numbers(std::string_view what, std::span<const Expected> expected, st
                      expected[i].written ? fmt::format("{:.9g}", expected[i].value) : "untouched memory",
                      show(actual[i]), error);
     }
-    if (error && *error > tolerance.nmse) {
-        CheckFailure failure(fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what,
-                                         *error, expected.size(), tolerance.nmse));
-        failure.nmse = error;
-        throw failure;
-    }
-}
-
-double nmse(std::span<const double> expected, std::span<const float> actual) {
-    assert(expected.size() == actual.size());
-    double error = 0;
-    double magnitude = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        if (std::isfinite(actual[i]) != std::isfinite(expected[i]))
-            return std::numeric_limits<double>::infinity();
-        if (!std::isfinite(expected[i])) continue;
-        const double difference = actual[i] - expected[i];
-        error += difference * difference;
-        magnitude += expected[i] * expected[i];
-    }
-    if (magnitude > 0) return error / magnitude;
-    return error == 0 ? 0 : std::numeric_limits<double>::infinity();
+    if (error && *error > tolerance.nmse) fail_nmse(what, expected.size(), *error, tolerance.nmse);
 }
 
 void check_nmse(std::string_view what, std::span<const double> expected, std::span<const float> actual,
@@ -111,10 +113,7 @@ void check_nmse(std::string_view what, std::span<const double> expected, std::sp
         if (!wrong) continue;
         fail_element(what, i, expected.size(), fmt::format("{:.9g}", expected[i]), show(actual[i]), error);
     }
-    CheckFailure failure(fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what, error,
-                                     expected.size(), limit));
-    failure.nmse = error;
-    throw failure;
+    fail_nmse(what, expected.size(), error, limit);
 }
 
 }  // namespace vkmoe::conformance

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -55,6 +56,9 @@ void require_equal(std::string_view what, std::span<const T> expected, std::span
     }
 }
 
+/// Below it numbers are subnormal: a device may make zeros of them.
+inline constexpr double kLeastNormal = std::numeric_limits<float>::min();
+
 /// What a number of an output should be.
 struct Expected {
     double value = 0;
@@ -75,12 +79,9 @@ struct Tolerance {
 void check_numbers(std::string_view what, std::span<const Expected> expected, std::span<const float> actual,
                    const Tolerance& tolerance);
 
-/// Squared error over squared magnitude; infinite when a value is not finite where one was expected, or where
-/// all should be zero and are not.
-double nmse(std::span<const double> expected, std::span<const float> actual);
-
-/// nmse() within the limit; else the failure names the first element that is off by more than the limit lets
-/// all be off together, or not finite where it should be.
+/// Squared error over squared magnitude within the limit, and every number finite where it should be and only
+/// there; else the failure names the first element that is not, or is off by more than the limit lets all be
+/// off together.
 void check_nmse(std::string_view what, std::span<const double> expected, std::span<const float> actual,
                 double limit);
 

@@ -9,7 +9,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-enum class Residual { kNone, kApart, kInPlace };
 enum class Shared { kNone, kPlain, kGated };
 
 struct Sum {
@@ -52,11 +51,7 @@ void check_sum(CaseContext& c, const KernelKey& cell, const Sum& sum) {
     if (sum.weighted && sum.n_slots != 0) args.weights = c.upload(weights).address;
     if (sum.shared != Shared::kNone) args.shared_output = c.upload(shared).address;
     if (sum.shared == Shared::kGated) args.shared_gate = c.upload(gates).address;
-    if (sum.residual == Residual::kApart) args.residual = c.upload(residual).address;
-    if (sum.residual == Residual::kInPlace) {
-        combined.fill(residual);
-        args.residual = args.output;
-    }
+    args.residual = place_residual(c, sum.residual, residual, combined);
     args.path = cell.path;
     c.run({combine(c.kernels(), args)});
 
@@ -105,11 +100,7 @@ void every_operand(CaseContext& c, const KernelKey& cell) {
 }  // namespace
 
 std::vector<Case> combine_cases(const KernelKey& cell, Depth) {
-    const auto sums = [cell](std::vector<Sum> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Sum& one : all) check_sum(c, cell, one);
-        };
-    };
+    const auto sums = each_of(cell, check_sum);
     const auto special = [&](Numbers numbers) {
         return sums({{5, 3, 100, Residual::kApart, Shared::kGated, true, numbers},
                      {1, 0, 36, Residual::kInPlace, Shared::kGated, true, numbers}});

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace vkmoe::conformance {
 namespace {
@@ -42,7 +41,7 @@ Dispatch dispatch(CaseContext& c, const KernelKey& cell, const Lookup& lookup, u
 /// The largest number that a device which flushes subnormal float32 to zero may make zero of. MXFP4 has
 /// scales that are subnormal, up to 2^-127, by quants up to 12; other types have none.
 double largest_flushed(TensorType type) {
-    return type == TensorType::kMXFP4 ? 12 * 0x1p-127 : std::numeric_limits<float>::min();
+    return type == TensorType::kMXFP4 ? 12 * 0x1p-127 : kLeastNormal;
 }
 
 /// A row of the table times scale; each number may be off by a rounding of the largest of its block.

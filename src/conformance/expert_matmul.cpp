@@ -1,6 +1,7 @@
 #include "kernels/expert_matmul.h"
 
 #include "conformance/experts.h"
+#include "conformance/matrix_product.h"
 #include "conformance/op_cases.h"
 
 namespace vkmoe::conformance {
@@ -10,30 +11,15 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape) {
     const bool token_rows = random_bool(c.random());  // one row of activations a token, else one a pair
     const uint32_t divisor = token_rows ? shape.n_slots : 1;
     const uint32_t n_pairs = shape.n_pairs();
-    const StoredExperts experts = upload_experts(c, cell.type, shape);
-    const std::vector<uint32_t> ids = random_ids(c.random(), n_pairs, experts.table.n_experts, shape.routing);
-    const StoredActivations x = store_activations(
-        cell.path, random_activations(c.random(), n_pairs / divisor, shape.n_columns, shape.numbers),
-        shape.n_columns);
+    const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
 
-    ExpertMatmulArgs args;
-    args.type = cell.type;
-    args.experts = experts.table;
-    args.ids = c.upload(ids).address;
-    args.grouped = group_pairs(c, cell.path, args.ids, shape, experts.table.n_experts);
-    args.x = c.upload(x.bytes).address;
-    args.first_offset = experts.offsets[0];
-    args.second_offset = experts.offsets[1];
-    args.n_rows = shape.n_rows;
-    args.n_columns = shape.n_columns;
-    args.n_pairs = n_pairs;
-    args.x_divisor = divisor;
-    args.path = cell.path;
+    auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
+    args.grouped = group_pairs(c, cell.path, args.ids, shape, inputs.experts.table.n_experts);
     auto check_result = [&](size_t which, const TypedOutput<float>& y, std::string_view how) {
         std::vector<Expected> expected;
         for (uint32_t p = 0; p < n_pairs; ++p)
             for (uint32_t r = 0; r < shape.n_rows; ++r)
-                expected.push_back(experts.product(ids[p], which, r, x, p / divisor));
+                expected.push_back(inputs.experts.product(inputs.ids[p], which, r, inputs.x, p / divisor));
         check_numbers(fmt::format("{}, a row of activations a {}, {}", shape.describe(),
                                   token_rows ? "token" : "pair", how),
                       expected, y.read(), product_tolerance(cell.path));
@@ -81,7 +67,7 @@ void many_pairs(CaseContext& c, const KernelKey& cell) {
     check(c, cell, {7, 8250, 8, 1, column_unit(cell.type), Routing::kInvalid});
 }
 
-void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights = Weights::kSane) {
+void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
     check(c, cell, {3, 15, 4, 33, 256, Routing::kAny, numbers, weights});
 }
 
@@ -97,13 +83,8 @@ std::vector<Case> expert_matmul_cases(const KernelKey& cell, Depth depth) {
     std::vector<Case> cases = {
         {"every routing", [=](CaseContext& c) { every_routing(c, cell); }},
         {"512 experts, 32 slots", [=](CaseContext& c) { most_experts(c, cell); }},
-        {"subnormal activations", [=](CaseContext& c) { special(c, cell, Numbers::kSubnormal); }},
-        {"large activations", [=](CaseContext& c) { special(c, cell, Numbers::kLarge); }},
-        {"a NaN stays in its token", [=](CaseContext& c) { special(c, cell, Numbers::kNan); }},
-        {"infinities stay in their token", [=](CaseContext& c) { special(c, cell, Numbers::kInfinities); }},
-        {"weights of any bits",
-         [=](CaseContext& c) { special(c, cell, Numbers::kPlain, Weights::kAnyBits); }},
     };
+    add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
     cases.push_back({"66000 pairs", [=](CaseContext& c) { many_pairs(c, cell); }});

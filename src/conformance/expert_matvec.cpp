@@ -1,6 +1,7 @@
 #include "kernels/expert_matvec.h"
 
 #include "conformance/experts.h"
+#include "conformance/matrix_product.h"
 #include "conformance/op_cases.h"
 
 namespace vkmoe::conformance {
@@ -10,35 +11,21 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape, bool
     const bool token_rows = random_bool(c.random());  // one row of activations a token, else one a pair
     const uint32_t divisor = token_rows ? shape.n_slots : 1;
     const uint32_t n_pairs = shape.n_pairs();
-    const StoredExperts experts = upload_experts(c, cell.type, shape);
-    const std::vector<uint32_t> ids = random_ids(c.random(), n_pairs, experts.table.n_experts, shape.routing);
-    const StoredActivations x = store_activations(
-        cell.path, random_activations(c.random(), n_pairs / divisor, shape.n_columns, shape.numbers),
-        shape.n_columns);
+    const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
 
-    ExpertMatvecArgs args;
-    args.type = cell.type;
-    args.experts = experts.table;
-    args.ids = c.upload(ids).address;
-    args.x = c.upload(x.bytes).address;
+    auto args = expert_args<ExpertMatvecArgs>(c, cell, shape, inputs);
     auto y = c.output<float>(size_t{n_pairs} * shape.n_rows);
     args.y = y.address();
     args.gated = is_gated;
-    args.first_offset = experts.offsets[0];
-    args.second_offset = experts.offsets[1];
-    args.n_rows = shape.n_rows;
-    args.n_columns = shape.n_columns;
-    args.n_pairs = n_pairs;
-    args.x_divisor = divisor;
-    args.path = cell.path;
     c.run({expert_matvec(c.kernels(), args)});
 
     std::vector<Expected> expected;
     for (uint32_t p = 0; p < n_pairs; ++p) {
         for (uint32_t r = 0; r < shape.n_rows; ++r) {
-            const Expected first = experts.product(ids[p], 0, r, x, p / divisor);
-            expected.push_back(is_gated ? gated(first, experts.product(ids[p], 1, r, x, p / divisor))
-                                        : first);
+            const auto product = [&](size_t which) {
+                return inputs.experts.product(inputs.ids[p], which, r, inputs.x, p / divisor);
+            };
+            expected.push_back(is_gated ? gated(product(0), product(1)) : product(0));
         }
     }
     check_numbers(fmt::format("{}, a row of activations a {}{}", shape.describe(),
@@ -67,7 +54,7 @@ void most_experts(CaseContext& c, const KernelKey& cell) {
     check(c, cell, {512, 2, 32, 3, column_unit(cell.type)}, true);
 }
 
-void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights = Weights::kSane) {
+void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
     const bool is_gated = numbers != Numbers::kLarge && random_bool(c.random());
     check(c, cell, {5, 3, 4, 35, 256, Routing::kAny, numbers, weights}, is_gated);
 }
@@ -85,13 +72,8 @@ std::vector<Case> expert_matvec_cases(const KernelKey& cell, Depth depth) {
         {"every routing", [=](CaseContext& c) { every_routing(c, cell, false); }},
         {"every routing, gated", [=](CaseContext& c) { every_routing(c, cell, true); }},
         {"512 experts, 32 slots", [=](CaseContext& c) { most_experts(c, cell); }},
-        {"subnormal activations", [=](CaseContext& c) { special(c, cell, Numbers::kSubnormal); }},
-        {"large activations", [=](CaseContext& c) { special(c, cell, Numbers::kLarge); }},
-        {"a NaN stays in its token", [=](CaseContext& c) { special(c, cell, Numbers::kNan); }},
-        {"infinities stay in their token", [=](CaseContext& c) { special(c, cell, Numbers::kInfinities); }},
-        {"weights of any bits",
-         [=](CaseContext& c) { special(c, cell, Numbers::kPlain, Weights::kAnyBits); }},
     };
+    add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
     cases.push_back({"records beyond 4 GiB", [=](CaseContext& c) { distant(c, cell); }});

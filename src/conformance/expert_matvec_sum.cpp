@@ -20,11 +20,8 @@ void add_slot(Expected& sum, double weight, const Expected& product) {
 }
 
 void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape, Residual residual_kind) {
-    const uint32_t n_pairs = shape.n_pairs();
-    const StoredExperts experts = upload_experts(c, cell.type, shape);
-    const std::vector<uint32_t> ids = random_ids(c.random(), n_pairs, experts.table.n_experts, shape.routing);
-    const StoredActivations x = store_activations(
-        cell.path, random_activations(c.random(), n_pairs, shape.n_columns, shape.numbers), shape.n_columns);
+    const ExpertInputs inputs = random_expert_inputs(c, cell, shape, 1);
+    const StoredExperts& experts = inputs.experts;
     std::vector<float> weights = random_activations(c.random(), shape.n_tokens, shape.n_slots);
     const bool weighted = random_below(c.random(), 4) != 0;
     if (!weighted) weights.assign(weights.size(), 1.0f);
@@ -33,16 +30,12 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape, Resi
     ExpertMatvecSumArgs args;
     args.type = cell.type;
     args.experts = experts.table;
-    args.ids = c.upload(ids).address;
+    args.ids = c.upload(inputs.ids).address;
     if (weighted) args.weights = c.upload(weights).address;
-    args.x = c.upload(x.bytes).address;
+    args.x = c.upload(inputs.x.bytes).address;
     auto y = c.output<float>(residual.size());
     args.y = y.address();
-    if (residual_kind == Residual::kApart) args.residual = c.upload(residual).address;
-    if (residual_kind == Residual::kInPlace) {
-        y.fill(residual);
-        args.residual = args.y;
-    }
+    args.residual = place_residual(c, residual_kind, residual, y);
     args.offset = experts.offsets[0];
     args.n_rows = shape.n_rows;
     args.n_columns = shape.n_columns;
@@ -58,7 +51,7 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape, Resi
             if (residual_kind != Residual::kNone) sum.value = residual[size_t{t} * shape.n_rows + r];
             sum.magnitude = std::abs(sum.value);
             for (uint32_t p = t * shape.n_slots; p < (t + 1) * shape.n_slots; ++p)
-                add_slot(sum, weights[p], experts.product(ids[p], 0, r, x, p));
+                add_slot(sum, weights[p], experts.product(inputs.ids[p], 0, r, inputs.x, p));
             expected.push_back(sum);
         }
     }
@@ -87,7 +80,7 @@ void most_experts(CaseContext& c, const KernelKey& cell) {
     check(c, cell, {512, 2, 32, 3, column_unit(cell.type)}, Residual::kInPlace);
 }
 
-void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights = Weights::kSane) {
+void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
     check(c, cell, {5, 3, 4, 35, 256, Routing::kAny, numbers, weights}, Residual::kApart);
 }
 
@@ -103,13 +96,8 @@ std::vector<Case> expert_matvec_sum_cases(const KernelKey& cell, Depth depth) {
     std::vector<Case> cases = {
         {"every routing", [=](CaseContext& c) { every_routing(c, cell); }},
         {"512 experts, 32 slots", [=](CaseContext& c) { most_experts(c, cell); }},
-        {"subnormal activations", [=](CaseContext& c) { special(c, cell, Numbers::kSubnormal); }},
-        {"large activations", [=](CaseContext& c) { special(c, cell, Numbers::kLarge); }},
-        {"a NaN stays in its token", [=](CaseContext& c) { special(c, cell, Numbers::kNan); }},
-        {"infinities stay in their token", [=](CaseContext& c) { special(c, cell, Numbers::kInfinities); }},
-        {"weights of any bits",
-         [=](CaseContext& c) { special(c, cell, Numbers::kPlain, Weights::kAnyBits); }},
     };
+    add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
     cases.push_back({"records beyond 4 GiB", [=](CaseContext& c) { distant(c, cell); }});

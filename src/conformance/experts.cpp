@@ -119,6 +119,17 @@ StoredExperts upload_experts(CaseContext& c, TensorType type, const ExpertShape&
     return upload_experts(c, type, shape.n_experts, shape.n_rows, shape.n_columns, shape.weights);
 }
 
+ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
+                                  uint32_t x_divisor) {
+    ExpertInputs inputs;
+    inputs.x_divisor = x_divisor;
+    inputs.experts = upload_experts(c, cell.type, shape);
+    inputs.ids = random_ids(c.random(), shape.n_pairs(), inputs.experts.table.n_experts, shape.routing);
+    inputs.x = random_stored_activations(c.random(), cell.path, shape.n_pairs() / x_divisor, shape.n_columns,
+                                         shape.numbers);
+    return inputs;
+}
+
 GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,
                           uint32_t n_experts) {
     const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path});

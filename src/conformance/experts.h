@@ -59,6 +59,35 @@ struct ExpertShape {
 };
 StoredExperts upload_experts(CaseContext& c, TensorType type, const ExpertShape& shape);
 
+/// What the kernels over pairs (token, slot) read.
+struct ExpertInputs {
+    StoredExperts experts;
+    std::vector<uint32_t> ids;  // [n_pairs]
+    StoredActivations x;        // a row for each x_divisor pairs
+    uint32_t x_divisor = 1;
+};
+ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
+                                  uint32_t x_divisor);
+
+/// The arguments that expert_matvec and expert_matmul have alike; outputs are none of them.
+template <typename Args>
+Args expert_args(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
+                 const ExpertInputs& inputs) {
+    Args args;
+    args.type = cell.type;
+    args.experts = inputs.experts.table;
+    args.ids = c.upload(inputs.ids).address;
+    args.x = c.upload(inputs.x.bytes).address;
+    args.first_offset = inputs.experts.offsets[0];
+    args.second_offset = inputs.experts.offsets[1];
+    args.n_rows = shape.n_rows;
+    args.n_columns = shape.n_columns;
+    args.n_pairs = shape.n_pairs();
+    args.x_divisor = inputs.x_divisor;
+    args.path = cell.path;
+    return args;
+}
+
 /// Pairs as group_routes sorts them on the device for expert_matmul on a path: for a first dispatch over two
 /// matrices and a second one over one.
 GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,

@@ -1,9 +1,15 @@
 #include "conformance/generators.h"
 
 #include <cmath>
-#include <limits>
 
 namespace vkmoe::conformance {
+
+std::vector<float> normal_numbers(std::mt19937& random, size_t n, float deviation) {
+    std::normal_distribution<float> normal(0, deviation);
+    std::vector<float> values(n);
+    for (float& value : values) value = normal(random);
+    return values;
+}
 
 std::vector<float> random_row_values(std::mt19937& random, size_t n) {
     std::normal_distribution<float> normal;
@@ -32,13 +38,11 @@ std::vector<float> random_numbers(std::mt19937& random, Numbers kind, uint32_t n
             for (float& value : values) value *= kLarge;
             break;
         case Numbers::kNan:
-            middle[random_below(random, n_columns)] = std::numeric_limits<float>::quiet_NaN();
+            middle[random_below(random, n_columns)] = kNan;
             break;
         case Numbers::kInfinities:
-            for (int i = 0; i < 3; ++i) {
-                const float infinity = std::numeric_limits<float>::infinity();
-                middle[random_below(random, n_columns)] = random_bool(random) ? infinity : -infinity;
-            }
+            for (int i = 0; i < 3; ++i)
+                middle[random_below(random, n_columns)] = random_bool(random) ? kInfinity : -kInfinity;
             break;
     }
     return values;

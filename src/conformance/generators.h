@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -28,6 +29,12 @@ enum class Numbers {
     kNan,         ///< plain, but for one NaN
     kInfinities,  ///< plain, but for some infinities of both signs
 };
+
+inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// n numbers, normally distributed around 0.
+std::vector<float> normal_numbers(std::mt19937& random, size_t n, float deviation = 1);
 
 /// n numbers, normally distributed, rows of every size: each block of 32 is scaled by its own power of two.
 std::vector<float> random_row_values(std::mt19937& random, size_t n);

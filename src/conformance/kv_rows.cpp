@@ -1,6 +1,7 @@
 #include "conformance/kv_rows.h"
 
-#include "formats/half.h"
+#include "formats/dequantize.h"
+#include "formats/quantize.h"
 
 #include <algorithm>
 #include <cmath>
@@ -25,35 +26,21 @@ void encode_q8_block(std::span<const float> values, std::byte* quants, std::byte
 
 void encode_kv_row(TensorType type, std::span<const float> values, std::byte* row) {
     const size_t n = values.size();
-    if (type == TensorType::kF32) {
-        std::memcpy(row, values.data(), n * sizeof(float));
-    } else if (type == TensorType::kF16) {
-        for (size_t i = 0; i < n; ++i) {
-            const uint16_t half = float_to_half(values[i]);
-            std::memcpy(row + 2 * i, &half, sizeof half);
-        }
-    } else {
-        for (size_t block = 0; block < n / 32; ++block)
-            encode_q8_block(values.subspan(block * 32, 32), row + block * 32, row + n + block * 4);
-    }
+    if (type != TensorType::kQ8_0) return quantize_row(type, values.data(), row, n);
+    for (size_t block = 0; block < n / 32; ++block)
+        encode_q8_block(values.subspan(block * 32, 32), row + block * 32, row + n + block * 4);
 }
 
 std::vector<float> decode_kv_row(TensorType type, const std::byte* row, uint32_t head_dim) {
     std::vector<float> values(head_dim);
-    if (type == TensorType::kF32) {
-        std::memcpy(values.data(), row, head_dim * sizeof(float));
-    } else if (type == TensorType::kF16) {
-        for (uint32_t i = 0; i < head_dim; ++i) {
-            uint16_t half;
-            std::memcpy(&half, row + 2 * i, sizeof half);
-            values[i] = half_to_float(half);
-        }
-    } else {
-        for (uint32_t i = 0; i < head_dim; ++i) {
-            float scale;
-            std::memcpy(&scale, row + head_dim + i / 32 * 4, sizeof scale);
-            values[i] = scale * static_cast<float>(static_cast<int8_t>(row[i]));
-        }
+    if (type != TensorType::kQ8_0) {
+        dequantize_row(type, row, values.data(), head_dim);
+        return values;
+    }
+    for (uint32_t i = 0; i < head_dim; ++i) {
+        float scale;
+        std::memcpy(&scale, row + head_dim + i / 32 * 4, sizeof scale);
+        values[i] = scale * static_cast<float>(static_cast<int8_t>(row[i]));
     }
     return values;
 }

@@ -47,7 +47,7 @@ void one_token(CaseContext& c, const KernelKey& cell) {
     check_product(c, matmul, cell, {5, column_unit(cell.type), 1, Residual::kNone});
 }
 
-void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights = Weights::kSane) {
+void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
     check_product(c, matmul, cell, {33, 512, 35, Residual::kApart, numbers, weights});
 }
 
@@ -57,13 +57,8 @@ std::vector<Case> matmul_cases(const KernelKey& cell, Depth depth) {
     std::vector<Case> cases = {
         {"one token", [=](CaseContext& c) { one_token(c, cell); }},
         {"ragged shapes", [=](CaseContext& c) { every_width(c, cell, 1u << 20); }},
-        {"subnormal activations", [=](CaseContext& c) { special(c, cell, Numbers::kSubnormal); }},
-        {"large activations", [=](CaseContext& c) { special(c, cell, Numbers::kLarge); }},
-        {"a NaN stays in its token", [=](CaseContext& c) { special(c, cell, Numbers::kNan); }},
-        {"infinities stay in their token", [=](CaseContext& c) { special(c, cell, Numbers::kInfinities); }},
-        {"weights of any bits",
-         [=](CaseContext& c) { special(c, cell, Numbers::kPlain, Weights::kAnyBits); }},
     };
+    add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"every count of rows and tokens", [=](CaseContext& c) { every_count(c, cell); }});
     cases.push_back({"larger shapes", [=](CaseContext& c) { every_width(c, cell, 1ull << 40); }});

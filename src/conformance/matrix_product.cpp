@@ -4,8 +4,16 @@
 
 namespace vkmoe::conformance {
 
-Residual random_residual(std::mt19937& random) {
-    return static_cast<Residual>(random_below(random, 3));
+void add_special_number_cases(std::vector<Case>& cases, const KernelKey& cell,
+                              void (*check)(CaseContext&, const KernelKey&, Numbers, Weights)) {
+    const auto add = [&](const char* name, Numbers numbers, Weights weights) {
+        cases.push_back({name, [=](CaseContext& c) { check(c, cell, numbers, weights); }});
+    };
+    add("subnormal activations", Numbers::kSubnormal, Weights::kSane);
+    add("large activations", Numbers::kLarge, Weights::kSane);
+    add("a NaN stays in its token", Numbers::kNan, Weights::kSane);
+    add("infinities stay in their token", Numbers::kInfinities, Weights::kSane);
+    add("weights of any bits", Numbers::kPlain, Weights::kAnyBits);
 }
 
 uint64_t upload_matrix(CaseContext& c, TensorType type, const StoredMatrix& matrix, bool aligned) {
@@ -19,9 +27,8 @@ void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, 
     const bool aligned = random_below(c.random(), 4) == 0;
     const StoredMatrix weights =
         random_matrix(c.random(), cell.type, product.n_rows, product.n_columns, product.weights);
-    const StoredActivations x = store_activations(
-        cell.path, random_activations(c.random(), product.n_tokens, product.n_columns, product.numbers),
-        product.n_columns);
+    const StoredActivations x = random_stored_activations(c.random(), cell.path, product.n_tokens,
+                                                          product.n_columns, product.numbers);
     const std::vector<float> residual = random_activations(c.random(), product.n_tokens, product.n_rows);
 
     MatmulArgs args;
@@ -30,11 +37,7 @@ void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, 
     args.x = c.upload(x.bytes).address;
     auto y = c.output<float>(residual.size());
     args.y = y.address();
-    if (product.residual == Residual::kApart) args.residual = c.upload(residual).address;
-    if (product.residual == Residual::kInPlace) {
-        y.fill(residual);
-        args.residual = args.y;
-    }
+    args.residual = place_residual(c, product.residual, residual, y);
     args.n_rows = product.n_rows;
     args.n_columns = product.n_columns;
     args.n_tokens = product.n_tokens;

@@ -2,17 +2,20 @@
 
 #include "conformance/activations.h"
 #include "conformance/case_context.h"
+#include "conformance/rows.h"
 #include "kernels/matvec.h"
 
 namespace vkmoe::conformance {
 
-// One matrix by some tokens: what the cases of matvec and matmul share.
+// What the cases of matrix kernels share.
+
+/// Adds cases of numbers that are out of the ordinary, in the activations or in the weights.
+void add_special_number_cases(std::vector<Case>& cases, const KernelKey& cell,
+                              void (*check)(CaseContext&, const KernelKey&, Numbers, Weights));
 
 using ProductKernel = Dispatch (*)(KernelContext&, const MatmulArgs&);
 
-enum class Residual { kNone, kApart, kInPlace };
-Residual random_residual(std::mt19937& random);
-
+/// One matrix by some tokens, as matvec and matmul have it.
 struct Product {
     uint32_t n_rows = 0;
     uint32_t n_columns = 0;

@@ -55,11 +55,9 @@ void check_rows(CaseContext& c, const KernelKey& cell, const Rows& rows, const s
                   {.relative = 0x1p-10, .nmse = 1e-6});
 }
 
-void random_rows(CaseContext& c, const KernelKey& cell, const std::vector<Rows>& all) {
-    for (const Rows& rows : all) {
-        const uint32_t stride = rows.stride != 0 ? rows.stride : rows.n_columns;
-        check_rows(c, cell, rows, random_numbers(c.random(), rows.numbers, rows.n_rows, stride));
-    }
+void random_rows(CaseContext& c, const KernelKey& cell, const Rows& rows) {
+    const uint32_t stride = rows.stride != 0 ? rows.stride : rows.n_columns;
+    check_rows(c, cell, rows, random_numbers(c.random(), rows.numbers, rows.n_rows, stride));
 }
 
 /// Rows whose largest numbers are at the ends of float32, of zeros, and of numbers far apart.
@@ -77,9 +75,7 @@ void tiny_and_huge_rows(CaseContext& c, const KernelKey& cell) {
 }  // namespace
 
 std::vector<Case> pack_float16_cases(const KernelKey& cell, Depth depth) {
-    const auto rows = [cell](std::vector<Rows> all) {
-        return [cell, all = std::move(all)](CaseContext& c) { random_rows(c, cell, all); };
-    };
+    const auto rows = each_of(cell, random_rows);
     std::vector<Case> cases = {
         {"rows of every length", rows({{.n_rows = 1, .n_columns = 32},
                                        {.n_rows = 1, .n_columns = 2048},

@@ -78,7 +78,7 @@ class Bencher {
 
   private:
     StoredActivations activations(const KernelKey& cell, uint32_t n_rows, uint32_t n_columns) {
-        return store_activations(cell.path, random_activations(case_.random(), n_rows, n_columns), n_columns);
+        return random_stored_activations(case_.random(), cell.path, n_rows, n_columns);
     }
 
     Work product(const KernelKey& cell, ProductKernel kernel, uint32_t n_rows, uint32_t n_tokens) {
@@ -108,31 +108,20 @@ class Bencher {
     }
 
     /// One token's experts, all different, so that each is read once.
-    Allocation decode_ids() {
+    std::vector<uint32_t> decode_ids() const {
         std::vector<uint32_t> ids(shapes_.n_slots);
         for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = i * (shapes_.n_experts / shapes_.n_slots);
-        return case_.upload(ids);
+        return ids;
     }
 
     Work decode_experts(const KernelKey& cell) {
         const ExpertShape shape = expert_shape(1);
-        const StoredExperts experts = upload_experts(case_, cell.type, shape);
-        const StoredActivations x = activations(cell, 1, shape.n_columns);
-        ExpertMatvecArgs args;
-        args.type = cell.type;
-        args.experts = experts.table;
-        args.ids = decode_ids().address;
-        args.x = case_.upload(x.bytes).address;
+        ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
+        inputs.ids = decode_ids();
+        auto args = expert_args<ExpertMatvecArgs>(case_, cell, shape, inputs);
         args.y = case_.output<float>(size_t{shape.n_slots} * shape.n_rows).address();
         args.gated = true;
-        args.first_offset = experts.offsets[0];
-        args.second_offset = experts.offsets[1];
-        args.n_rows = shape.n_rows;
-        args.n_columns = shape.n_columns;
-        args.n_pairs = shape.n_slots;
-        args.x_divisor = shape.n_slots;
-        args.path = cell.path;
-        return expert_work(cell, shape, {expert_matvec(kernels_, args)}, 2, x.bytes.size());
+        return expert_work(cell, shape, {expert_matvec(kernels_, args)}, 2, inputs.x.bytes.size());
     }
 
     Work decode_sum(const KernelKey& cell) {
@@ -142,7 +131,7 @@ class Bencher {
         ExpertMatvecSumArgs args;
         args.type = cell.type;
         args.experts = experts.table;
-        args.ids = decode_ids().address;
+        args.ids = case_.upload(decode_ids()).address;
         args.weights = case_.upload(std::vector<float>(shape.n_slots, 0.125f)).address;
         args.x = case_.upload(x.bytes).address;
         args.y = case_.output<float>(shape.n_rows).address();
@@ -157,26 +146,12 @@ class Bencher {
 
     Work prefill_experts(const KernelKey& cell) {
         const ExpertShape shape = expert_shape(shapes_.n_tokens);
-        const StoredExperts experts = upload_experts(case_, cell.type, shape);
-        const StoredActivations x = activations(cell, shape.n_tokens, shape.n_columns);
-        const Allocation ids =
-            case_.upload(random_ids(case_.random(), shape.n_pairs(), shape.n_experts, Routing::kAny));
-        ExpertMatmulArgs args;
-        args.type = cell.type;
-        args.experts = experts.table;
-        args.ids = ids.address;
+        const ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
+        auto args = expert_args<ExpertMatmulArgs>(case_, cell, shape, inputs);
         args.grouped = group_pairs(case_, cell.path, args.ids, shape, shape.n_experts);
-        args.x = case_.upload(x.bytes).address;
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        args.first_offset = experts.offsets[0];
-        args.second_offset = experts.offsets[1];
-        args.n_rows = shape.n_rows;
-        args.n_columns = shape.n_columns;
-        args.n_pairs = shape.n_pairs();
-        args.x_divisor = shape.n_slots;
-        args.path = cell.path;
-        return expert_work(cell, shape, expert_matmul(kernels_, args), 2, x.bytes.size());
+        return expert_work(cell, shape, expert_matmul(kernels_, args), 2, inputs.x.bytes.size());
     }
 
     Work expert_work(const KernelKey& cell, const ExpertShape& shape, std::vector<Dispatch> dispatches,

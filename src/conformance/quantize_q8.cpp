@@ -47,12 +47,8 @@ void check_rows(CaseContext& c, const KernelKey& cell, const Rows& rows) {
                       expected, pack(c, cell, rows, input), rows.n_columns, 0);
 }
 
-/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
-void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
-    check_rows(c, cell,
-               {.n_rows = 13,
-                .n_columns = 160,
-                .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
+void shared_blocks(CaseContext& c, const KernelKey& cell, const RowTuning& tuning) {
+    check_rows(c, cell, {.n_rows = 13, .n_columns = 160, .tuning = tuning});
 }
 
 void ties(CaseContext& c, const KernelKey& cell) {
@@ -84,8 +80,6 @@ void tiny_and_huge_blocks(CaseContext& c, const KernelKey& cell) {
 
 /// The scale tells NaN from infinity: products with the block then do so too.
 void not_finite(CaseContext& c, const KernelKey& cell) {
-    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const std::vector<float> specials = {kNan, -kNan, kInfinity, -kInfinity};
     const uint32_t n_rows = static_cast<uint32_t>(specials.size());
     std::vector<float> input = random_row_values(c.random(), size_t{n_rows} * 64);
@@ -111,11 +105,7 @@ void not_finite(CaseContext& c, const KernelKey& cell) {
 }  // namespace
 
 std::vector<Case> quantize_q8_cases(const KernelKey& cell, Depth depth) {
-    const auto rows = [cell](std::vector<Rows> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Rows& one : all) check_rows(c, cell, one);
-        };
-    };
+    const auto rows = each_of(cell, check_rows);
     std::vector<Case> cases = {
         {"rows of every length", rows({{.n_rows = 1, .n_columns = 32},
                                        {.n_rows = 1, .n_columns = 2048},
@@ -129,13 +119,8 @@ std::vector<Case> quantize_q8_cases(const KernelKey& cell, Depth depth) {
         {"large numbers", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kLarge}})},
         {"nothing that is not finite becomes finite", [=](CaseContext& c) { not_finite(c, cell); }},
     };
-    if (cell.path != Path::kScalar)
-        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
+    add_shared_block_cases(cases, cell, depth, shared_blocks);
     if (depth == Depth::kQuick) return cases;
-    if (cell.path != Path::kScalar) {
-        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
-        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
-    }
     cases.push_back(
         {"more groups than a grid is wide", [=](CaseContext& c) {
              // Groups as small as can be.

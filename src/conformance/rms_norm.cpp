@@ -12,7 +12,7 @@ namespace vkmoe::conformance {
 namespace {
 
 constexpr float kEpsilon = 1e-5f;
-constexpr double kRelative = 3e-6;
+constexpr Tolerance kTolerance{.relative = 3e-6, .nmse = 1e-11};
 
 enum class Outputs { kFloats, kPacked, kBoth, kInPlace };
 
@@ -27,10 +27,6 @@ struct Norm {
     uint64_t lead = 0;  // bytes by which addresses miss a larger alignment
     RowTuning tuning = {};
 
-    Tolerance tolerance() const {
-        // Flushed to zero, subnormal numbers are off by as much as they are large.
-        return {.relative = kRelative, .nmse = numbers == Numbers::kSubnormal ? INFINITY : 1e-11};
-    }
     bool floats() const { return outputs != Outputs::kPacked; }
     bool packed() const { return outputs == Outputs::kPacked || outputs == Outputs::kBoth; }
 };
@@ -89,18 +85,13 @@ void check_norm(CaseContext& c, const KernelKey& cell, const Norm& norm) {
     const std::string what = fmt::format("{} rows of {}, stride {}, {}, lanes {} {}", norm.n_rows,
                                          norm.n_columns, stride, norm.weighted ? "weighted" : "not weighted",
                                          norm.tuning.workgroup_size, norm.tuning.lanes_per_block);
-    if (norm.floats()) check_numbers(what, expected, floats.read(), norm.tolerance());
+    if (norm.floats()) check_numbers(what, expected, floats.read(), kTolerance);
     if (norm.packed())
-        check_packed_rows(what + ", packed", expected, packed.read(), norm.n_columns, kRelative);
+        check_packed_rows(what + ", packed", expected, packed.read(), norm.n_columns, kTolerance.relative);
 }
 
-/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
-void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
-    check_norm(c, cell,
-               {.n_rows = 6,
-                .n_columns = 416,
-                .outputs = Outputs::kBoth,
-                .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
+void shared_blocks(CaseContext& c, const KernelKey& cell, const RowTuning& tuning) {
+    check_norm(c, cell, {.n_rows = 6, .n_columns = 416, .outputs = Outputs::kBoth, .tuning = tuning});
 }
 
 void groups_of_every_size(CaseContext& c, const KernelKey& cell) {
@@ -117,11 +108,7 @@ void special_numbers(CaseContext& c, const KernelKey& cell, Numbers numbers) {
 }  // namespace
 
 std::vector<Case> rms_norm_cases(const KernelKey& cell, Depth depth) {
-    const auto norms = [cell](std::vector<Norm> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Norm& norm : all) check_norm(c, cell, norm);
-        };
-    };
+    const auto norms = each_of(cell, check_norm);
     std::vector<Case> cases = {
         {"ragged and tiny rows", norms({{.n_rows = 1, .n_columns = 4},
                                         {.n_rows = 7, .n_columns = 100},
@@ -145,13 +132,8 @@ std::vector<Case> rms_norm_cases(const KernelKey& cell, Depth depth) {
         {"infinities stay in their row",
          [=](CaseContext& c) { special_numbers(c, cell, Numbers::kInfinities); }},
     };
-    if (cell.path != Path::kScalar)
-        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
+    add_shared_block_cases(cases, cell, depth, shared_blocks);
     if (depth == Depth::kQuick) return cases;
-    if (cell.path != Path::kScalar) {
-        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
-        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
-    }
     cases.push_back({"groups of every size", [=](CaseContext& c) { groups_of_every_size(c, cell); }});
     cases.push_back({"more rows than a grid is wide", norms({{.n_rows = 65537, .n_columns = 4}})});
     cases.push_back({"a long row", norms({{.n_rows = 2, .n_columns = 1u << 16, .outputs = Outputs::kBoth}})});

@@ -11,16 +11,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::vector<float> normal_numbers(std::mt19937& random, size_t n, float deviation) {
-    std::normal_distribution<float> normal(0, deviation);
-    std::vector<float> values(n);
-    for (float& value : values) value = normal(random);
-    return values;
-}
-
 std::string describe(const RouterArgs& args) {
     return fmt::format(
         "{} tokens, {} of {} experts, score {}, {} of {} groups, renormalize {} by {} {}, scale {}",

@@ -1,7 +1,5 @@
 #include "conformance/router_reference.h"
 
-#include "conformance/rows.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>

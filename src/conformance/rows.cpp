@@ -1,5 +1,6 @@
 #include "conformance/rows.h"
 
+#include "conformance/generators.h"
 #include "kernels/activation.h"
 
 #include <algorithm>
@@ -74,6 +75,39 @@ void check_block(std::string_view what, uint64_t first, uint64_t count, std::spa
 }
 
 }  // namespace
+
+Residual random_residual(std::mt19937& random) {
+    return static_cast<Residual>(random_below(random, 3));
+}
+
+uint64_t place_residual(CaseContext& c, Residual residual, const std::vector<float>& values,
+                        TypedOutput<float>& result) {
+    switch (residual) {
+        case Residual::kNone:
+            return 0;
+        case Residual::kApart:
+            return c.upload(values).address;
+        case Residual::kInPlace:
+            result.fill(values);
+            return result.address();
+    }
+    return 0;
+}
+
+void add_shared_block_cases(std::vector<Case>& cases, const KernelKey& cell, Depth depth,
+                            void (*check)(CaseContext&, const KernelKey&, const RowTuning&)) {
+    if (cell.path == Path::kScalar) return;
+    const auto add = [&](const char* name, uint32_t lanes) {
+        cases.push_back(
+            {name, [=](CaseContext& c) {
+                 check(c, cell, {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)});
+             }});
+    };
+    add("blocks shared by eight lanes", 8);
+    if (depth == Depth::kQuick) return;
+    add("blocks shared by two lanes", 2);
+    add("blocks shared by four lanes", 4);
+}
 
 void check_packed_rows(std::string_view what, std::span<const Expected> expected,
                        std::span<const std::byte> packed, uint32_t n_columns, double relative) {

@@ -1,12 +1,14 @@
 #pragma once
 
+#include "conformance/case.h"
 #include "conformance/case_context.h"
 #include "conformance/check.h"
+#include "kernels/elementwise.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <random>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -15,8 +17,18 @@ namespace vkmoe::conformance {
 
 // What the cases of the kernels over rows share.
 
-/// What a device may make of a subnormal number: itself or zero.
-inline constexpr double kLeastNormal = std::numeric_limits<float>::min();
+/// What may be added to a result: nothing, rows elsewhere, or those that lie where it goes.
+enum class Residual { kNone, kApart, kInPlace };
+Residual random_residual(std::mt19937& random);
+
+/// The address to give the kernel, 0 for none: of a copy, or of the result itself, which is then filled.
+uint64_t place_residual(CaseContext& c, Residual residual, const std::vector<float>& values,
+                        TypedOutput<float>& result);
+
+/// Adds cases of a kernel that packs rows in which neighbouring lanes share blocks of 32, as devices with
+/// wide subgroups have it; on the scalar path they cannot.
+void add_shared_block_cases(std::vector<Case>& cases, const KernelKey& cell, Depth depth,
+                            void (*check)(CaseContext&, const KernelKey&, const RowTuning&));
 
 /// The address of a copy that begins `lead` bytes behind where memory comes; all bits before it are set.
 template <typename T>

@@ -47,8 +47,7 @@ void fill_block(std::mt19937& random, TensorType type, Weights kind, std::span<s
 
 /// Types with one number a block hold ordinary numbers, most of which random bits are not.
 void fill_with_numbers(std::mt19937& random, TensorType type, StoredMatrix& matrix) {
-    std::normal_distribution<float> normal;
-    for (float& value : matrix.values) value = normal(random);
+    matrix.values = normal_numbers(random, matrix.values.size());
     quantize_row(type, matrix.values.data(), matrix.bytes.data(), matrix.values.size());
     dequantize_row(type, matrix.bytes.data(), matrix.values.data(), matrix.values.size());
 }

@@ -11,12 +11,7 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr double kRelative = 2e-6;
-
-/// Flushed to zero, subnormal numbers are off by as much as they are large.
-Tolerance tolerance(Numbers numbers) {
-    return {.relative = kRelative, .nmse = numbers == Numbers::kSubnormal ? INFINITY : 1e-11};
-}
+constexpr Tolerance kTolerance{.relative = 2e-6, .nmse = 1e-11};
 
 /// Where gate and up lie.
 enum class Lie {
@@ -88,22 +83,15 @@ void check_swiglu(CaseContext& c, const KernelKey& cell, const Rows& rows) {
     const std::string what =
         fmt::format("{} rows of {}, gates {} and ups {} apart, lanes {} {}", rows.n_rows, n, gate_stride,
                     up_stride, rows.tuning.workgroup_size, rows.tuning.lanes_per_block);
-    if (rows.floats()) check_numbers(what, expected, floats.read(), tolerance(rows.numbers));
-    if (rows.packed()) check_packed_rows(what + ", packed", expected, packed.read(), n, kRelative);
+    if (rows.floats()) check_numbers(what, expected, floats.read(), kTolerance);
+    if (rows.packed()) check_packed_rows(what + ", packed", expected, packed.read(), n, kTolerance.relative);
 }
 
-/// Where neighbouring lanes share blocks of 32, as devices with wide subgroups have it.
-void shared_blocks(CaseContext& c, const KernelKey& cell, uint32_t lanes) {
-    check_swiglu(c, cell,
-                 {.n_rows = 11,
-                  .n_columns = 224,
-                  .outputs = Outputs::kBoth,
-                  .tuning = {c.plan().workgroup_size, std::min(lanes, c.plan().subgroup_size)}});
+void shared_blocks(CaseContext& c, const KernelKey& cell, const RowTuning& tuning) {
+    check_swiglu(c, cell, {.n_rows = 11, .n_columns = 224, .outputs = Outputs::kBoth, .tuning = tuning});
 }
 
 void large_gates(CaseContext& c, const KernelKey& cell) {
-    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const std::vector<float> gate = {-1e30f, -1000, -100,  -88, -20, 0,    20,        88,
                                      100,    1000,  1e30f, 1,   1,   kNan, kInfinity, -0.0f};
     std::vector<float> up(gate.size(), 2);
@@ -120,7 +108,7 @@ void large_gates(CaseContext& c, const KernelKey& cell) {
     c.run({swiglu(c.kernels(), args)});
     std::vector<Expected> expected;
     for (size_t i = 0; i < gate.size(); ++i) expected.push_back(expected_product(gate[i], up[i]));
-    check_numbers("gates of -1e30 to infinity", expected, floats.read(), tolerance(Numbers::kPlain));
+    check_numbers("gates of -1e30 to infinity", expected, floats.read(), kTolerance);
 }
 
 void special_numbers(CaseContext& c, const KernelKey& cell, Numbers numbers) {
@@ -131,11 +119,7 @@ void special_numbers(CaseContext& c, const KernelKey& cell, Numbers numbers) {
 }  // namespace
 
 std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
-    const auto rows = [cell](std::vector<Rows> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Rows& one : all) check_swiglu(c, cell, one);
-        };
-    };
+    const auto rows = each_of(cell, check_swiglu);
     std::vector<Case> cases = {
         {"ragged and tiny rows", rows({{.n_rows = 1, .n_columns = 4},
                                        {.n_rows = 5, .n_columns = 36, .lie = Lie::kInterleaved},
@@ -155,13 +139,8 @@ std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
         {"infinities stay in their elements",
          [=](CaseContext& c) { special_numbers(c, cell, Numbers::kInfinities); }},
     };
-    if (cell.path != Path::kScalar)
-        cases.push_back({"blocks shared by eight lanes", [=](CaseContext& c) { shared_blocks(c, cell, 8); }});
+    add_shared_block_cases(cases, cell, depth, shared_blocks);
     if (depth == Depth::kQuick) return cases;
-    if (cell.path != Path::kScalar) {
-        cases.push_back({"blocks shared by two lanes", [=](CaseContext& c) { shared_blocks(c, cell, 2); }});
-        cases.push_back({"blocks shared by four lanes", [=](CaseContext& c) { shared_blocks(c, cell, 4); }});
-    }
     cases.push_back({"more groups than a grid is wide", [=](CaseContext& c) {
                          // Groups as small as can be; an invocation takes four numbers.
                          const uint32_t size = cell.path == Path::kScalar ? 1 : c.plan().subgroup_size;

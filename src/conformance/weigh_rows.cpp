@@ -70,11 +70,7 @@ void every_layout(CaseContext& c, const KernelKey& cell) {
 }  // namespace
 
 std::vector<Case> weigh_rows_cases(const KernelKey& cell, Depth) {
-    const auto rows = [cell](std::vector<Rows> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Rows& one : all) check_rows(c, cell, one);
-        };
-    };
+    const auto rows = each_of(cell, check_rows);
     const auto special = [&](Numbers numbers) {
         return rows({{.n_tokens = 3, .n_slots = 2, .n_columns = 96, .numbers = numbers}});
     };

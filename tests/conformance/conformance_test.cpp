@@ -14,9 +14,6 @@
 namespace vkmoe::conformance {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 std::vector<Expected> ones(size_t n) {
     return std::vector<Expected>(n, Expected{1, 1});
 }

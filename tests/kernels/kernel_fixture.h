@@ -10,7 +10,7 @@
 //       auto sums = output<float>(count);     // poisoned (NaN), between guard bands
 //       args.output = sums.address();
 //       run({add(context(), args)});
-//       EXPECT_LE(nmse(expected, sums.read()), 1e-6);
+//       conformance::check_nmse("sums", expected, sums.read(), 1e-6);
 //   }
 //
 //   const bool registered = register_cells(Op::kAdd);  // a test for every cell of the kernel table
@@ -33,7 +33,6 @@
 
 namespace vkmoe {
 
-using conformance::nmse;
 using conformance::Output;
 using conformance::TypedOutput;
 
@@ -57,11 +56,6 @@ class KernelTest : public testing::Test {
     template <typename T>
     Allocation upload(const std::vector<T>& values) {
         return case_.upload(values);
-    }
-    /// upload's device address, from any contiguous range.
-    template <typename T>
-    uint64_t input(std::span<const T> values) {
-        return case_.upload_bytes(std::as_bytes(values)).address;
     }
     template <typename T>
     TypedOutput<T> output(size_t n) {
