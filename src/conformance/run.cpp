@@ -23,8 +23,6 @@ class Run {
     Run(KernelContext& kernels, const std::vector<KernelKey>& cells, const RunOptions& options,
         RunResult& result)
         : kernels_(kernels), cells_(cells), options_(options), result_(result) {
-        // Made one after the other: threads must find them there.
-        for (const KernelKey& cell : cells_) kernels_.codebook(cell.type);
         const uint32_t wanted = options.n_threads != 0
                                     ? options.n_threads
                                     : std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);

@@ -8,6 +8,7 @@ Codebooks::Codebooks(std::shared_ptr<Device> device)
     : arena_(std::move(device), MemoryKind::kDevice, "codebooks") {}
 
 uint64_t Codebooks::address(TensorType type) {
+    const std::lock_guard lock(mutex_);
     const auto known = addresses_.find(type);
     if (known != addresses_.end()) return known->second;
     uint64_t address = 0;

@@ -4,12 +4,13 @@
 #include "gpu/arena.h"
 
 #include <map>
+#include <mutex>
 
 namespace vkmoe {
 
 /// The grids of types whose numbers are looked up (src/formats/codebooks.h), in device memory. Each is
 /// uploaded when it is first asked for, so that a model pays for its own types only (at most 16 KiB a type).
-/// Not thread-safe.
+/// Thread-safe.
 class Codebooks {
   public:
     explicit Codebooks(std::shared_ptr<Device> device);
@@ -18,6 +19,7 @@ class Codebooks {
     uint64_t address(TensorType type);
 
   private:
+    std::mutex mutex_;  // of all below
     Arena arena_;
     std::map<TensorType, uint64_t> addresses_;
 };
