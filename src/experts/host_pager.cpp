@@ -59,19 +59,17 @@ HostPager::HostPager(KernelContext& kernels, const PagerShape& shape, const Slot
       arena_(kernels.shared_device(), MemoryKind::kUpload, "pager tables") {
     records_ = arena_.allocate(uint64_t{shape.n_layers()} * shape.n_experts * sizeof(uint64_t));
     // Half of the host tier's places may be held by copies under way, so that reads can go on into the rest.
-    most_held_ = host_tier.all_resident() ? SIZE_MAX : std::max<size_t>(host_tier.n_places() / 2, 1);
+    most_held_ = host_tier.all_resident() ? SIZE_MAX : std::max<size_t>(host_tier.fewest_places() / 2, 1);
     if (!host_tier.all_pinned()) most_held_ = std::min(most_held_, kStagedRecords);
     if (!host_tier.all_resident()) {
-        host_tier.set_eviction_key([this](uint32_t layer, uint32_t expert) {
-            // What lies in a slot is not asked for while it is there.
-            const uint32_t index = layer * shape_.n_experts + expert;
-            return residency_.experts()[index].slot == kNowhere ? 0u : 1u;
+        host_tier.set_slots(plan.n_slots(), [this](uint32_t layer, uint32_t expert) {
+            return residency_.experts()[layer * shape_.n_experts + expert].slot != kNowhere;
         });
     }
 }
 
 HostPager::~HostPager() {
-    if (!host_tier_.all_resident()) host_tier_.set_eviction_key({});
+    if (!host_tier_.all_resident()) host_tier_.set_slots(0, {});
     while (!held_.empty()) {
         host_tier_.release(layer_of(held_.front().expert), held_.front().expert % shape_.n_experts);
         held_.pop_front();

@@ -87,10 +87,10 @@ class HostTier {
     HostRecord acquire(uint32_t layer, uint32_t expert);
     void release(uint32_t layer, uint32_t expert);
 
-    /// What leaves first when room is needed: of records that nobody holds the one with the largest key, of
-    /// equals the one longest unused. Without it all are equal. Called under the tier's lock, with layer and
-    /// expert: it must not call back.
-    void set_eviction_key(std::function<uint32_t(uint32_t, uint32_t)> key);
+    /// Tells of the device's slots, which records are copied to: how many there are, and whether a record (by
+    /// layer and expert) is in one, so that it is not asked for here. Called under the tier's lock: in_slot
+    /// must not call back. An empty one ends it. Without slots what was longest unused leaves first.
+    void set_slots(uint64_t n_slots, std::function<bool(uint32_t, uint32_t)> in_slot);
 
     /// Host memory taken, read buffers included; at no time was it more than the budget.
     uint64_t committed_bytes() const;

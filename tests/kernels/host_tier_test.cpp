@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstring>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace vkmoe {
@@ -241,15 +242,40 @@ TEST_F(HostTierTest, WhatIsLongestUnusedLeaves) {
     EXPECT_EQ(tier.statistics().n_evictions, 2u);
     for (uint32_t expert = 3; expert <= n; ++expert) use(tier, 0, expert);
     EXPECT_EQ(tier.statistics().n_misses, n + 2);
+}
 
-    // With a key, the one with the largest leaves, although it was used last.
-    tier.set_eviction_key(
-        [n](uint32_t layer, uint32_t expert) { return layer == 0 && expert == n ? 1u : 0u; });
-    use(tier, 0, 2);
-    use(tier, 0, 3);
-    EXPECT_EQ(tier.statistics().n_misses, n + 3);
-    use(tier, 0, n);
-    EXPECT_EQ(tier.statistics().n_misses, n + 4);
+TEST_F(HostTierTest, WhatLiesInASlotLeavesEarlierAndWhatLeftItLater) {
+    HostTierOptions options = bounded(0);
+    options.budget_bytes = least(options);
+    HostTier tier(device_, layers_, kExperts, options);
+    ASSERT_EQ(tier.n_places() - tier.fewest_places(), 4u);
+    std::set<uint32_t> in_slots;
+    const auto in_slot = [&](uint32_t layer, uint32_t expert) {
+        return layer == 0 && in_slots.contains(expert);
+    };
+    const auto n_misses = [&] { return tier.statistics().n_misses; };
+    for (uint32_t expert = 0; expert < 4; ++expert) use(tier, 0, expert);
+    // Two slots make expert 3 older than 2, but not older than 0.
+    in_slots = {3};
+    tier.set_slots(2, in_slot);
+    use(tier, 0, 4);
+    for (const uint32_t expert : {1u, 2u, 3u, 4u}) use(tier, 0, expert);
+    EXPECT_EQ(n_misses(), 5u);
+
+    tier.set_slots(100, in_slot);
+    in_slots = {3, 4};
+    use(tier, 0, 5);  // instead of 3
+    for (const uint32_t expert : {1u, 2u, 5u}) use(tier, 0, expert);
+    EXPECT_EQ(n_misses(), 6u);
+    in_slots = {};
+    use(tier, 0, 6);  // 4 has just left its slot: instead of 1
+    for (const uint32_t expert : {2u, 4u, 5u, 6u}) use(tier, 0, expert);
+    EXPECT_EQ(n_misses(), 7u);
+    in_slots = {2, 4, 5, 6};
+    tier.set_slots(0, {});
+    use(tier, 0, 7);  // instead of 2
+    for (const uint32_t expert : {4u, 5u, 6u, 7u}) use(tier, 0, expert);
+    EXPECT_EQ(n_misses(), 8u);
 }
 
 TEST_F(HostTierTest, WhatIsRequestedIsReadAhead) {
