@@ -148,7 +148,9 @@ TEST_P(FileReaderTest, WhatIsWaitedForGoesAhead) {
     write_file(path_, std::string(64 << 10, 'x'));
     std::string many(64 << 10, '\0');
     std::string one(100, '\0');
-    FileReader reader(options());  // ends before the memory that it reads into
+    FileReaderOptions one_by_one = options();  // they all bring the same bytes to the same place
+    one_by_one.n_in_flight = 1;
+    FileReader reader(one_by_one);  // ends before the memory that it reads into
     const uint32_t file = reader.add_file(path_);
     // 6 GiB: they cannot have been read when a few bytes that came later are there.
     const std::vector<FileRead> reads(100 << 10, FileRead{file, 0, std::as_writable_bytes(std::span(many))});

@@ -355,8 +355,21 @@ TEST(GgufSplit, AnyPartOpensAll) {
             EXPECT_EQ(tensor.part, i);
             EXPECT_EQ(file.part_path(tensor.part), folder / part_name(static_cast<int>(i)));
             EXPECT_EQ(tensor.data[0], static_cast<std::byte>(i));
+            const GgufLocation location = file.location(tensor);
+            EXPECT_EQ(location.path, folder / part_name(static_cast<int>(i)));
+            EXPECT_EQ(read_file(location.path).substr(location.offset, 16),
+                      std::string(16, static_cast<char>(i)));
         }
+        file.forget_pages();
+        EXPECT_EQ(file.tensors()[2].data[15], std::byte{2}) << "they come back";
     }
+}
+
+TEST(Gguf, InMemoryHasNoLocations) {
+    const GgufBytes bytes = two_tensors("a", "b", 64);
+    const GgufFile file("memory", bytes.bytes());
+    EXPECT_FALSE(file.in_files());
+    expect_error(ErrorCode::kUnsupported, {"memory", "'a'"}, [&] { file.location(file.tensor("a")); });
 }
 
 TEST(GgufSplit, SaysWhatDoesNotBelongTogether) {
