@@ -21,11 +21,11 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint kOneSubgroup = 0;  // 1: the workgroup is no more than that
+layout(constant_id = 2) const uint kBatch = 4;        // slots that an invocation loads at once
 layout(push_constant) uniform Push { PageResolveParams params; };
 
 const uint kMaxPairs = 256u;     // kMaxResolvedPairs of src/kernels/page_resolve.h
 const uint kMaxPredicted = 32u;  // kMaxPredictedExperts
-const uint kBatch = 4u;          // slots that an invocation loads at once
 const uint kKept = 4u;           // victims that an invocation remembers
 
 /// A slot in the order of victims, the first being the largest: its key, and kFirstRank less its number.
@@ -39,6 +39,7 @@ shared uint used[kSetWords];     // experts of this layer that the ids name
 shared uint missing[kSetWords];  // and that are in no slot
 shared uint wanted[kSetWords];   // experts of the next layer that the look-ahead names
 shared uint candidates;          // a bit for each entry of predicted: its expert is in no slot
+shared uint n_used_ahead;        // experts that were fetched ahead and are used for the first time
 shared uint victim_keys[kMaxPairs];
 shared uint victim_slots[kMaxPairs];
 shared uint ahead_experts[kMaxPredicted];
@@ -85,6 +86,8 @@ Victim first_victim(Victim own, uint turn) {
 #endif
 }
 
+bool looks_ahead(PageTables tables) { return params.n_predicted != 0u && params.layer + 1u < tables.n_layers; }
+
 bool contains(uint word, uint expert) { return (word >> (expert & 31u) & 1u) != 0u; }
 
 /// A slot as a victim; kNone where it is live.
@@ -96,8 +99,10 @@ Victim victim_of(PageTables tables, uint slot, uint owner) {
     uint expert = number - layer * tables.n_experts;
     if (layer == params.layer && contains(used[expert / 32u], expert)) return kNone;
     if (layer == params.layer + 1u && contains(wanted[expert / 32u], expert)) return Victim(0u, rank);
-    uint score = Experts(tables.experts).at[number].score;
-    return Victim(eviction_key(score, steps_until(layer, params.layer, tables.n_layers), tables.n_layers), rank);
+    uint steps = steps_until(layer, params.layer, tables.n_layers);
+    // What the look-ahead does not name will hardly be used at this turn of its layer.
+    if (looks_ahead(tables) && layer == params.layer + 1u) steps += tables.n_layers;
+    return Victim(eviction_key(Experts(tables.experts).at[number].score, steps), rank);
 }
 
 /// The first kKept victims after `bound`, of every gl_WorkGroupSize.x-th slot from the invocation's own on.
@@ -166,17 +171,23 @@ void assign(PageTables tables, uint expert, uint flag, uint slot, uint units, ui
     place_record(tables, expert, slot, units, params.copies, copy);
 }
 
-/// Fills `used` and `missing`, and splits the ids into those of hits and of misses.
+/// Fills `used` and `missing`, and splits the ids into those of hits and of misses. Experts that were fetched ahead and
+/// are used now are so no more.
 void sort_pairs(PageTables tables) {
     for (uint p = invocation(); p < params.n_pairs; p += gl_WorkGroupSize.x) {
         uint id = Words(params.ids).at[p];
         bool is_expert = id < tables.n_experts;
-        bool is_here = is_expert && Experts(tables.experts).at[params.layer * tables.n_experts + id].slot != kNowhere;
+        uint slot = is_expert ? Experts(tables.experts).at[params.layer * tables.n_experts + id].slot : kNowhere;
+        bool is_here = slot != kNowhere;
         WordsOut(params.hit_ids).at[p] = is_here ? id : kNowhere;
         WordsOut(params.miss_ids).at[p] = is_here ? kNowhere : is_expert ? id : kNowhere;
         if (!is_expert) continue;
         atomicOr(used[id / 32u], 1u << (id & 31u));
-        if (!is_here) atomicOr(missing[id / 32u], 1u << (id & 31u));
+        if (!is_here) {
+            atomicOr(missing[id / 32u], 1u << (id & 31u));
+        } else if ((atomicAnd(Owners(tables.slots).at[slot], ~kPrefetchedBit) & kPrefetchedBit) != 0u) {
+            atomicAdd(n_used_ahead, 1u);
+        }
     }
 }
 
@@ -191,18 +202,12 @@ void sort_predicted(PageTables tables) {
     }
 }
 
-/// Scores of all experts of the layer; experts that were fetched ahead and are used now are so no more.
+/// Scores of all experts of the layer.
 void update_scores(PageTables tables) {
     for (uint e = invocation(); e < tables.n_experts; e += gl_WorkGroupSize.x) {
-        PageExpert expert = Experts(tables.experts).at[params.layer * tables.n_experts + e];
-        bool is_used = contains(used[e / 32u], e);
-        Experts(tables.experts).at[params.layer * tables.n_experts + e].score =
-            updated_score(expert.score, is_used ? 1u : 0u);
-        if (!is_used || expert.slot == kNowhere) continue;
-        uint owner = Owners(tables.slots).at[expert.slot];
-        if ((owner & kPrefetchedBit) == 0u) continue;
-        Owners(tables.slots).at[expert.slot] = owner & ~kPrefetchedBit;
-        atomicAdd(Header(tables.header).header.n_prefetched_used, 1u);
+        uint expert = params.layer * tables.n_experts + e;
+        uint score = Experts(tables.experts).at[expert].score;
+        Experts(tables.experts).at[expert].score = updated_score(score, contains(used[e / 32u], e) ? 1u : 0u);
     }
 }
 
@@ -219,6 +224,7 @@ void fetch_missing(PageTables tables, uint units, uint n_victims) {
 
 /// Numbers of the experts that may be fetched ahead, and the keys that they would have.
 void prepare_ahead(PageTables tables) {
+    uint threshold = Header(tables.header).header.prefetch_threshold;
     for (uint i = invocation(); i < params.n_predicted; i += gl_WorkGroupSize.x) {
         if ((candidates >> i & 1u) == 0u) continue;
         uint expert = (params.layer + 1u) * tables.n_experts + Words(params.predicted).at[i];
@@ -227,7 +233,7 @@ void prepare_ahead(PageTables tables) {
         bool is_positive = probability > 0.0 && (floatBitsToUint(probability) & 0x7FFFFFFFu) <= 0x7F800000u;
         uint share = is_positive ? uint(min(probability, 1.0) * float(kScoreOne)) : 0u;
         ahead_experts[i] = expert;
-        ahead_keys[i] = prefetch_key(share, Experts(tables.experts).at[expert].score, tables.n_layers);
+        ahead_keys[i] = prefetch_key(share, threshold, Experts(tables.experts).at[expert].score);
     }
 }
 
@@ -257,16 +263,18 @@ void fetch_ahead(PageTables tables, uint units) {
 
 void main() {
     PageTables tables = Tables(params.tables).tables;
-    bool looks_ahead = params.n_predicted != 0u && params.layer + 1u < tables.n_layers;
     for (uint w = invocation(); w < kSetWords; w += gl_WorkGroupSize.x) {
         used[w] = 0u;
         missing[w] = 0u;
         wanted[w] = 0u;
     }
-    if (invocation() == 0u) candidates = 0u;
+    if (invocation() == 0u) {
+        candidates = 0u;
+        n_used_ahead = 0u;
+    }
     synchronize();
     sort_pairs(tables);
-    if (looks_ahead) sort_predicted(tables);
+    if (looks_ahead(tables)) sort_predicted(tables);
     synchronize();
 
     uint n_used = 0u;
@@ -293,7 +301,7 @@ void main() {
         fetch_missing(tables, units, n_fetched);
         synchronize();
         // The look-ahead's own experts are evicted where there is no other slot.
-        if (looks_ahead && budget != 0u) {
+        if (looks_ahead(tables) && budget != 0u) {
             sort_predicted(tables);
             synchronize();
         }
@@ -301,7 +309,7 @@ void main() {
 
     uint n_ahead = 0u;
     uint ahead_units = 0u;
-    if (looks_ahead && budget != 0u && candidates != 0u) {
+    if (looks_ahead(tables) && budget != 0u && candidates != 0u) {
         synchronize();
         PageLayer layer = Layers(tables.layers).at[params.layer + 1u];
         ahead_units = layer.record_units;
@@ -329,6 +337,8 @@ void main() {
             count_units(header, ahead_units, n_ahead);
         }
         if (n_evicted != 0u) header.header.n_evictions += n_evicted;
+        if (n_used_ahead != 0u) header.header.n_prefetched_used += n_used_ahead;
+        header.header.prefetch_threshold = updated_threshold(header.header.prefetch_threshold, n_ahead, n_used_ahead);
         WordsOut arguments = WordsOut(params.arguments);
         arguments.at[0] = params.copy_groups;
         arguments.at[1] = n_fetched;

@@ -1,6 +1,7 @@
 // The routes of one wave of a batch: ids of experts of other waves become kNowhere. And the arguments of the dispatches
 // that compute the wave, zeros where it has no experts.
-// Launch: one invocation a pair. The first workgroup writes the arguments, each of its invocations looking at some experts.
+// Launch: any number of invocations, which share the pairs. The first workgroup writes the arguments, each of its
+// invocations looking at some experts.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 
@@ -27,8 +28,9 @@ bool has_experts() {
 }
 
 void main() {
-    uint pair = group_index() * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
-    if (pair < params.n_pairs) {
+    uint n_invocations = gl_NumWorkGroups.x * gl_NumWorkGroups.y * gl_WorkGroupSize.x;
+    uint first = group_index() * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
+    for (uint pair = first; pair < params.n_pairs; pair += n_invocations) {
         uint id = Words(params.ids).at[pair];
         bool is_of_wave = id < params.n_experts && Words(params.waves).at[min(id, params.n_experts - 1u)] == params.wave;
         WordsOut(params.wave_ids).at[pair] = is_of_wave ? id : kNowhere;

@@ -62,6 +62,7 @@ class Reference {
             outcome_.miss_ids.push_back(is_expert && !is_hit ? id : kNowhere);
         }
         std::vector<uint32_t> missing;
+        uint32_t n_used_ahead = 0;
         for (uint32_t e = 0; e < paged_.n_experts; ++e) {
             const uint32_t number = paged_.number(step_.layer, e);
             PageExpert& expert = paged_.experts[number];
@@ -72,7 +73,7 @@ class Reference {
                 continue;
             }
             ++paged_.header.n_hits;
-            if ((paged_.slots[expert.slot] & kPrefetchedBit) != 0) ++paged_.header.n_prefetched_used;
+            if ((paged_.slots[expert.slot] & kPrefetchedBit) != 0) ++n_used_ahead;
             paged_.slots[expert.slot] = number;
         }
         paged_.header.n_misses += static_cast<uint32_t>(missing.size());
@@ -84,6 +85,9 @@ class Reference {
         }
         const uint32_t n_misses = static_cast<uint32_t>(missing.size());
         const uint32_t n_ahead = step_.layer + 1 < paged_.n_layers() ? fetch_ahead(n_misses) : 0;
+        paged_.header.n_prefetched_used += n_used_ahead;
+        paged_.header.prefetch_threshold =
+            updated_threshold(paged_.header.prefetch_threshold, n_ahead, n_used_ahead);
         outcome_.arguments = {kCopyGroups,
                               n_misses,
                               1,
@@ -108,11 +112,11 @@ class Reference {
             if (paged_.slots[slot] == kNowhere) {
                 result.push_back({kEmptyKey, slot});
             } else if (used_.count(owner) == 0) {
-                const uint32_t steps = steps_until(owner / paged_.n_experts, step_.layer, paged_.n_layers());
-                result.push_back({is_wanted(owner)
-                                      ? 0
-                                      : eviction_key(paged_.experts[owner].score, steps, paged_.n_layers()),
-                                  slot});
+                const uint32_t owner_layer = owner / paged_.n_experts;
+                uint32_t steps = steps_until(owner_layer, step_.layer, paged_.n_layers());
+                if (!step_.predicted.empty() && owner_layer == step_.layer + 1) steps += paged_.n_layers();
+                result.push_back(
+                    {is_wanted(owner) ? 0 : eviction_key(paged_.experts[owner].score, steps), slot});
             }
         }
         std::sort(result.begin(), result.end());
@@ -139,7 +143,8 @@ class Reference {
             const uint32_t probability = share >= static_cast<float>(kScoreOne) ? kScoreOne
                                          : share > 0                            ? static_cast<uint32_t>(share)
                                                                                 : 0;
-            const uint32_t key = prefetch_key(probability, paged_.experts[number].score, paged_.n_layers());
+            const uint32_t key =
+                prefetch_key(probability, paged_.header.prefetch_threshold, paged_.experts[number].score);
             if (victims.back().key <= key || victims.back().key == 0) continue;
             outcome_.copies[step_.ids.size() + n++] =
                 assign(number, kPrefetchedBit, victims.back().slot, step_.layer + 1);

@@ -15,10 +15,10 @@ namespace vkmoe::conformance {
 namespace {
 
 uint32_t random_score(std::mt19937& random) {
-    const uint32_t most = kScoreOne + (1u << kScoreShift) - 1;  // which a score does not outgrow
-    const std::vector<uint32_t> special = {0, 1, 2, kScoreOne - 1, kScoreOne, most};
+    // Any word is a score.
+    const std::vector<uint32_t> special = {0, 1, UINT32_MAX, UINT32_MAX - 1, 1u << 31};
     if (random_below(random, 4) == 0) return pick(random, special);
-    return random_below(random, 1u << random_below(random, 17));
+    return static_cast<uint32_t>(random()) >> random_below(random, 32);
 }
 
 uint64_t random_address(std::mt19937& random) {
@@ -112,6 +112,7 @@ PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape)
                     .n_streamed = counters[6],
                     .units_low = counters[7],
                     .units_high = counters[8],
+                    .prefetch_threshold = random_below(random, kScoreOne + 1) >> random_below(random, 18),
                     .padding = {}};
 
     std::vector<uint32_t> order(n_records);
