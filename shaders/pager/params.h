@@ -30,7 +30,8 @@ struct PageHeader {
     VKMOE_UINT units_low;          // copied, in 16 bytes: 64 bits
     VKMOE_UINT units_high;
     VKMOE_UINT prefetch_threshold;  // probability, of 65536, from which on experts are fetched ahead
-    VKMOE_UINT padding[5];
+    VKMOE_UINT reuse;               // share of what steps use that the step before used too, of 2^20
+    VKMOE_UINT padding[4];
 };
 VKMOE_CHECK_SIZE(PageHeader, 64);
 

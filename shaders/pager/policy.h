@@ -1,8 +1,8 @@
 // Which expert leaves the device's memory, in integers: read by C++ (src/experts/residency.cpp) and GLSL
 // (pager/page_resolve.comp), which thereby decide alike. src/experts/POLICY.md says why it is as it is.
 //
-// The score of an expert holds two estimates of the share of its layer's steps that use it: one that follows the last
-// steps (12 bits) and one that remembers many (20 bits). Every word is a score.
+// The score of an expert holds two estimates of the share of its layer's steps that use it, one that follows the last
+// steps (11 bits) and one that remembers more (20 bits), and whether the last step used it (1 bit). Every word is a score.
 #ifndef VKMOE_SHADERS_PAGER_POLICY_H
 #define VKMOE_SHADERS_PAGER_POLICY_H
 
@@ -18,11 +18,12 @@ namespace vkmoe {
 
 constexpr VKMOE_UINT kScoreOne = 65536u;  // a probability of 1
 
-// Of the score: halves fall by 1/16 and by 1/128 a step.
+// Of the score, from its highest bits on: the estimates fall by 1/16 and by 1/64 a step.
 constexpr VKMOE_UINT kFastShift = 4u;
-constexpr VKMOE_UINT kSlowShift = 7u;
-constexpr VKMOE_UINT kFastBits = 12u;
+constexpr VKMOE_UINT kSlowShift = 6u;
+constexpr VKMOE_UINT kFastBits = 11u;
 constexpr VKMOE_UINT kSlowBits = 20u;
+constexpr VKMOE_UINT kReuseShift = 7u;
 
 // Of 1 / likelihood(): what is used more rarely than in one of 2^14 steps is all the same.
 constexpr VKMOE_UINT kInverse = 0xFFFFFFFFu >> 2u;
@@ -39,17 +40,30 @@ VKMOE_POLICY_FUNCTION updated_average(VKMOE_UINT average, VKMOE_UINT used, VKMOE
     return average - fall + used * (((1u << bits) - 1u) >> shift);
 }
 
+VKMOE_POLICY_FUNCTION fast_estimate(VKMOE_UINT score) { return score >> (kSlowBits + 1u); }
+VKMOE_POLICY_FUNCTION slow_estimate(VKMOE_UINT score) { return (score >> 1u) & ((1u << kSlowBits) - 1u); }
+/// 1 where the last step of its layer used the expert.
+VKMOE_POLICY_FUNCTION was_used(VKMOE_UINT score) { return score & 1u; }
+
 /// The score of an expert after another step of its layer. used: 0 or 1.
 VKMOE_POLICY_FUNCTION updated_score(VKMOE_UINT score, VKMOE_UINT used) {
-    VKMOE_UINT fast = updated_average(score >> kSlowBits, used, kFastShift, kFastBits);
-    VKMOE_UINT slow = updated_average(score & ((1u << kSlowBits) - 1u), used, kSlowShift, kSlowBits);
-    return (fast << kSlowBits) | slow;
+    VKMOE_UINT fast = updated_average(fast_estimate(score), used, kFastShift, kFastBits);
+    VKMOE_UINT slow = updated_average(slow_estimate(score), used, kSlowShift, kSlowBits);
+    return (fast << (kSlowBits + 1u)) | (slow << 1u) | used;
 }
 
-/// How likely a step of its layer uses an expert, of 2^20: the mean of both estimates.
-VKMOE_POLICY_FUNCTION likelihood(VKMOE_UINT score) {
-    VKMOE_UINT fast = (score >> kSlowBits) << (kSlowBits - kFastBits);
-    return (fast + (score & ((1u << kSlowBits) - 1u))) >> 1u;
+/// Of what steps use, the share that the step before of the same layer used too, of 2^20: after another step, which used
+/// n_used experts (at most 2048), n_repeats of them again.
+VKMOE_POLICY_FUNCTION updated_reuse(VKMOE_UINT reuse, VKMOE_UINT n_used, VKMOE_UINT n_repeats) {
+    VKMOE_UINT share = (n_repeats << kSlowBits) / (n_used > 0u ? n_used : 1u);
+    return n_used > 0u ? reuse - (reuse >> kReuseShift) + (share >> kReuseShift) : reuse;
+}
+
+/// How likely a step of its layer uses an expert, of 2^20: the mean of both estimates, but for those used by the last step
+/// no less than such are used again as a rule.
+VKMOE_POLICY_FUNCTION likelihood(VKMOE_UINT score, VKMOE_UINT reuse) {
+    VKMOE_UINT mean = ((fast_estimate(score) << (kSlowBits - kFastBits)) + slow_estimate(score)) >> 1u;
+    return was_used(score) != 0u && reuse > mean ? reuse : mean;
 }
 
 /// Steps (layers with experts) from now until a layer's turn: 1 for the next, n_layers for the present one.
@@ -65,16 +79,17 @@ VKMOE_POLICY_FUNCTION key_of_likelihood(VKMOE_UINT likely, VKMOE_UINT steps) {
     return (steps < 255u ? steps : 255u) * (wait < kMaxInverse ? wait : kMaxInverse);
 }
 
-VKMOE_POLICY_FUNCTION eviction_key(VKMOE_UINT score, VKMOE_UINT steps) {
-    return key_of_likelihood(likelihood(score), steps);
+VKMOE_POLICY_FUNCTION eviction_key(VKMOE_UINT score, VKMOE_UINT steps, VKMOE_UINT reuse) {
+    return key_of_likelihood(likelihood(score, reuse), steps);
 }
 
 /// The key that an expert of the next layer would have once it is fetched ahead; it must be smaller than its victim's.
 /// probability: that the look-ahead gives it, and threshold: that it must have at least, of kScoreOne. 0xFFFFFFFF: not
 /// worth fetching.
-VKMOE_POLICY_FUNCTION prefetch_key(VKMOE_UINT probability, VKMOE_UINT threshold, VKMOE_UINT score) {
+VKMOE_POLICY_FUNCTION prefetch_key(VKMOE_UINT probability, VKMOE_UINT threshold, VKMOE_UINT score,
+                                   VKMOE_UINT reuse) {
     VKMOE_UINT ahead = probability << (kSlowBits - 16u);
-    VKMOE_UINT past = likelihood(score);
+    VKMOE_UINT past = likelihood(score, reuse);
     return probability < threshold ? 0xFFFFFFFFu : key_of_likelihood(ahead > past ? ahead : past, 1u);
 }
 

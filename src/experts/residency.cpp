@@ -54,8 +54,12 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
     step_.prefetches.clear();
     mark_used(ids);
     uint32_t n_used_ahead = 0;
+    uint32_t n_used = 0;
+    uint32_t n_repeats = 0;
     PageExpert* const own = &experts_[size_t{layer} * shape_.n_experts];
     for (uint32_t e = 0; e < shape_.n_experts; ++e) {
+        n_used += used_[e];
+        n_repeats += used_[e] & was_used(own[e].score);
         own[e].score = updated_score(own[e].score, used_[e]);
         if (used_[e] == 0 || own[e].slot == kNowhere) continue;
         const uint32_t slot = own[e].slot;
@@ -78,6 +82,7 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
     if (looks_ahead_) protect(layer + 1, predicted);
     fetch_missing(layer);
     if (looks_ahead_) fetch_ahead(layer, predicted, probabilities);
+    header_.reuse = updated_reuse(header_.reuse, n_used, n_repeats);
     header_.prefetch_threshold = updated_threshold(
         header_.prefetch_threshold, static_cast<uint32_t>(step_.prefetches.size()), n_used_ahead);
     for (const uint32_t slot : marked_) live_[slot] = 0;
@@ -132,7 +137,7 @@ void Residency::fetch_ahead(uint32_t layer, std::span<const uint32_t> predicted,
         const uint32_t expert = first + predicted[i];
         const Victim victim = victims_[next];
         const uint32_t key = prefetch_key(probability_16(probabilities[i]), header_.prefetch_threshold,
-                                          experts_[expert].score);
+                                          experts_[expert].score, header_.reuse);
         if (victim.key <= key || victim.key == 0) continue;
         ++next;
         ++header_.n_prefetched;
@@ -149,7 +154,7 @@ uint32_t Residency::key_of(uint32_t slot, uint32_t now) const {
     uint32_t steps = steps_until(layer, now, shape_.n_layers);
     // What the look-ahead does not name will hardly be used at this turn of its layer.
     if (looks_ahead_ && layer == now + 1) steps += shape_.n_layers;
-    return eviction_key(experts_[expert].score, steps);
+    return eviction_key(experts_[expert].score, steps, header_.reuse);
 }
 
 /// Sets victims_ to the n slots of the range (fewer where there are no more) that leave first.

@@ -16,6 +16,8 @@
 namespace vkmoe {
 namespace {
 
+constexpr uint32_t kLikelihoodOne = 1U << kSlowBits;
+
 /// The rules as they are written, step by step and with no thought of speed.
 class PlainResidency {
   public:
@@ -34,6 +36,8 @@ class PlainResidency {
             if (id < shape_.n_experts) used.insert(first + id);
         const bool ahead = !predicted.empty() && layer + 1 < shape_.n_layers;
         live_.clear();
+        uint32_t n_repeats = 0;
+        for (const uint32_t i : used) n_repeats += was_used(experts[i].score);
         for (uint32_t i = first; i < first + shape_.n_experts; ++i)
             experts[i].score = updated_score(experts[i].score, used.count(i) > 0 ? 1 : 0);
         uint32_t n_used_ahead = 0;
@@ -68,12 +72,13 @@ class PlainResidency {
                     std::isnan(p) ? 0 : std::clamp(static_cast<double>(p), 0.0, 1.0) * 65536.0;
                 if (slot == kNowhere || key == 0 ||
                     key <= prefetch_key(static_cast<uint32_t>(share), header.prefetch_threshold,
-                                        experts[expert].score))
+                                        experts[expert].score, header.reuse))
                     continue;
                 ++header.n_prefetched;
                 prefetches.push_back({expert, assign(expert, slot, kPrefetchedBit, layer + 1)});
             }
         }
+        header.reuse = updated_reuse(header.reuse, static_cast<uint32_t>(used.size()), n_repeats);
         header.prefetch_threshold = updated_threshold(header.prefetch_threshold,
                                                       static_cast<uint32_t>(prefetches.size()), n_used_ahead);
     }
@@ -90,7 +95,7 @@ class PlainResidency {
                 const uint32_t layer = owner / shape_.n_experts;
                 uint32_t steps = steps_until(layer, now, shape_.n_layers);
                 if (ahead && layer == now + 1) steps += shape_.n_layers;
-                key = wanted.count(owner) > 0 ? 0 : eviction_key(experts[owner].score, steps);
+                key = wanted.count(owner) > 0 ? 0 : eviction_key(experts[owner].score, steps, header.reuse);
             }
             if (best.second == kNowhere || key > best.first) best = {key, slot};
         }
@@ -137,6 +142,7 @@ void expect_equal(const Residency& residency, const PlainResidency& plain) {
     ASSERT_EQ(a.n_prefetched, b.n_prefetched);
     ASSERT_EQ(a.n_prefetched_used, b.n_prefetched_used);
     ASSERT_EQ(a.prefetch_threshold, b.prefetch_threshold);
+    ASSERT_EQ(a.reuse, b.reuse);
     ASSERT_EQ(a.units_low, b.units_low);
     ASSERT_EQ(a.units_high, b.units_high);
 }
@@ -273,10 +279,11 @@ TEST(Policy, KeysNeverMeanEmptyOrWanted) {
     for (int i = 0; i < 100000; ++i) {
         const auto score = static_cast<uint32_t>(random()) >> random() % 32;
         const auto steps = static_cast<uint32_t>(1 + random() % 1000);
-        EXPECT_GT(eviction_key(score, steps), 0U);
-        EXPECT_LT(eviction_key(score, steps), 0xFFFFFFFF);
+        const auto reuse = static_cast<uint32_t>(random() % (kLikelihoodOne + 1));
+        EXPECT_GT(eviction_key(score, steps, reuse), 0U);
+        EXPECT_LT(eviction_key(score, steps, reuse), 0xFFFFFFFF);
         const uint32_t after = updated_score(score, static_cast<uint32_t>(random() % 2));
-        EXPECT_LE(likelihood(after), 1U << 20);
+        EXPECT_LE(likelihood(after, reuse), kLikelihoodOne);
     }
 }
 
@@ -284,10 +291,22 @@ TEST(Policy, ScoresFollowUse) {
     uint32_t always = 0;
     uint32_t once = updated_score(0, 1);
     for (int i = 0; i < 2000; ++i) always = updated_score(always, 1);
-    EXPECT_GT(likelihood(always), (1U << 20) * 98 / 100);
-    EXPECT_EQ(likelihood(0), 0U);
+    EXPECT_GT(likelihood(always, 0), kLikelihoodOne * 98 / 100);
+    EXPECT_EQ(likelihood(0, kLikelihoodOne), 0U);
     for (int i = 0; i < 1500; ++i) once = updated_score(once, 0);
     EXPECT_EQ(once, 0U) << "what is never used again is forgotten";
+}
+
+TEST(Policy, WhatWasJustUsedIsAsLikelyAsReuseIs) {
+    uint32_t reuse = 0;
+    for (int i = 0; i < 2000; ++i) reuse = updated_reuse(reuse, 8, 4);
+    EXPECT_NEAR(reuse, kLikelihoodOne / 2, kLikelihoodOne / 100);
+    EXPECT_EQ(updated_reuse(reuse, 0, 0), reuse);
+    const uint32_t just_used = updated_score(0, 1);
+    EXPECT_EQ(likelihood(just_used, reuse), reuse);
+    EXPECT_LT(likelihood(updated_score(just_used, 0), reuse), reuse / 8);
+    for (int i = 0; i < 4000; ++i) reuse = updated_reuse(reuse, 8, 8);
+    EXPECT_LE(reuse, kLikelihoodOne);
 }
 
 TEST(Policy, ThresholdRisesWhileTooLittleIsUsed) {
