@@ -29,7 +29,7 @@ struct FileReaderOptions {
 /// Reads files by asynchronous calls, never through a mapping, so that a file that is truncated or a disk
 /// that fails gives an Error and no signal. Reads are cut into large aligned pieces, several of which are in
 /// flight at once. They do not fill the page cache: they go past it, or what they brought is dropped again.
-/// Thread-safe.
+/// What it holds already is taken from there, where the kernel tells, and stays. Thread-safe.
 class FileReader {
   public:
     using Ticket = uint64_t;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,11 +53,33 @@ OpenFile::~OpenFile() {
     if (direct_fd_ >= 0) ::close(direct_fd_);
 }
 
+bool in_page_cache(int descriptor, uint64_t offset, uint64_t bytes) {
+    // As linux/mman.h and asm/unistd.h of newer systems have them; the number is that of every architecture
+    // but alpha.
+    constexpr long kCachestat = 451;
+    struct Range {
+        uint64_t offset;
+        uint64_t bytes;
+    } range{down_to_block(offset), 0};
+    struct Pages {
+        uint64_t cached;
+        uint64_t dirty;
+        uint64_t writeback;
+        uint64_t evicted;
+        uint64_t recently_evicted;
+    } pages{};
+    range.bytes = down_to_block(offset + bytes + kBlock - 1) - range.offset;
+    const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    return ::syscall(kCachestat, descriptor, &range, &pages, 0) == 0 && pages.cached * page >= range.bytes;
+}
+
 ReadTransfer::ReadTransfer(const ReadPiece& piece, std::byte* bounce) : piece_(piece), bounce_(bounce) {
     begin(piece.file->direct());
 }
 
 void ReadTransfer::begin(bool direct) {
+    cached_ = in_page_cache(piece_.file->descriptor(false), piece_.offset, piece_.to.size());
+    direct = direct && !cached_;
     direct_ = direct;
     begin_ = direct ? down_to_block(piece_.offset) : piece_.offset;
     end_ = piece_.offset + piece_.to.size();
@@ -95,7 +118,7 @@ bool ReadTransfer::take(ssize_t result) {
     }
     if (direct_) {
         std::memcpy(piece_.to.data(), buffer_ + (piece_.offset - begin_), piece_.to.size());
-    } else {
+    } else if (!cached_) {
         ::posix_fadvise(piece_.file->descriptor(false), static_cast<off_t>(begin_),
                         static_cast<off_t>(end_ - begin_), POSIX_FADV_DONTNEED);
     }

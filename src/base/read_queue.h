@@ -38,6 +38,10 @@ class OpenFile {
     std::atomic<bool> direct_ = false;
 };
 
+/// Whether the page cache holds these bytes, as far as the kernel tells (from Linux 6.5 on, and owners of
+/// files only); false where it does not.
+bool in_page_cache(int descriptor, uint64_t offset, uint64_t bytes);
+
 /// A ticket's reads.
 struct ReadJob {
     size_t n_left = 0;  // pieces
@@ -82,6 +86,7 @@ class ReadTransfer {
 
     ReadPiece piece_;
     std::byte* bounce_ = nullptr;
+    bool cached_ = false;  // before it was read
     bool direct_ = false;
     std::byte* buffer_ = nullptr;  // bytes of the file from begin_ to end_
     uint64_t begin_ = 0;
