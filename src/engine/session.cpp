@@ -1,8 +1,11 @@
 #include "engine/session.h"
 
 #include "base/error.h"
+#include "experts/pager.h"
+#include "experts/program.h"
 #include "model/batch_builder.h"
 #include "model/blocks.h"
+#include "model/session_memory.h"
 #include "sched/scheduler.h"
 
 #include <algorithm>
@@ -14,11 +17,6 @@ namespace vkmoe {
 
 namespace {
 
-constexpr uint32_t kDefaultContext = 4096;
-constexpr uint32_t kDefaultMicroBatch = 512;
-/// Logits come back in pieces of at most this many bytes: 150,000 tokens of vocabulary are 600 kB a row.
-constexpr uint64_t kLogitBytes = 64ull << 20;
-
 /// What a batch's command buffer leaves behind.
 enum class Output { kNothing, kLastLogits, kNextToken };
 
@@ -26,40 +24,26 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-uint32_t context_of(const Model& model, const SessionParams& params) {
-    return params.n_context > 0 ? params.n_context : std::min(kDefaultContext, model.hyper().n_context_train);
-}
-
-uint32_t micro_batch_of(const Model& model, const SessionParams& params) {
-    uint32_t wish = params.n_micro_batch > 0 ? params.n_micro_batch : kDefaultMicroBatch;
-    return std::min(wish, context_of(model, params));
-}
-
-uint32_t logit_rows_of(const Model& model, uint32_t micro_batch) {
-    uint64_t fit = kLogitBytes / (model.hyper().n_vocabulary * sizeof(float));
-    return static_cast<uint32_t>(std::clamp<uint64_t>(fit, 1, micro_batch));
-}
-
 }  // namespace
 
 struct Session::State {
-    State(std::shared_ptr<Model> of, const SessionParams& params)
+    State(std::shared_ptr<Model> of, const SessionParams& params, const SessionShape& shape)
         : model(std::move(of)),
-          micro_batch(micro_batch_of(*model, params)),
+          micro_batch(shape.micro_batch),
           device(model->kernels().shared_device()),
           profiler(params.profile ? std::make_unique<Profiler>(device) : nullptr),
           scheduler(device, profiler.get()),
-          cache(device, model->hyper(), params.kv_type, context_of(*model, params)),
-          workspace(*model, micro_batch, logit_rows_of(*model, micro_batch), cache.n_context(),
-                    params.look_ahead) {
+          cache(device, model->hyper(), shape.kv_type, shape.n_context),
+          workspace(*model, micro_batch, shape.logit_rows, shape.n_context, shape.look_ahead) {
         stats.kv_bytes = cache.bytes();
         has_router_statistics = params.router_statistics;
         if (has_router_statistics) clear_router_sums();
     }
 
     void clear_router_sums();
-    std::unique_ptr<CommandBuffer> record(const BatchBuilder& batch, Output output, uint32_t logit_rows);
-    const CommandBuffer& batch_commands(uint32_t n_tokens, Output output);
+    Program record(BatchBuilder& batch, Output output, uint32_t logit_rows);
+    const Program& batch_program(uint32_t n_tokens, Output output);
+    void run(const Program& program);
     void set_input(std::span<const int32_t> tokens);
     void check_input(std::span<const int32_t> tokens) const;
     void read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n_tokens, std::span<float> to);
@@ -79,7 +63,8 @@ struct Session::State {
     SessionStats stats;
     /// Recorded once, replayed from then on. Decode is one of them; a long prompt's full micro-batches are
     /// another.
-    std::map<std::pair<uint32_t, Output>, std::unique_ptr<CommandBuffer>> recorded;
+    std::map<std::pair<uint32_t, Output>, std::unique_ptr<Program>> recorded;
+    uint64_t pager_generation = 0;  // of the slots that they refer to
 };
 
 void Session::State::clear_router_sums() {
@@ -92,27 +77,32 @@ void Session::State::clear_router_sums() {
     uploader.flush();
 }
 
-std::unique_ptr<CommandBuffer> Session::State::record(const BatchBuilder& batch, Output output,
-                                                      uint32_t logit_rows) {
-    Recorder recorder(device, profiler.get());
-    recorder.add(batch.dispatches());
+Program Session::State::record(BatchBuilder& batch, Output output, uint32_t logit_rows) {
     if (output == Output::kLastLogits) {
         const uint64_t bytes = uint64_t{logit_rows} * model->hyper().n_vocabulary * sizeof(float);
-        recorder.copy(workspace.logits.slice(0, bytes), workspace.logits_readback.slice(0, bytes));
+        batch.copy(workspace.logits.slice(0, bytes), workspace.logits_readback.slice(0, bytes));
     }
-    return recorder.finish();
+    return Program(device, profiler.get(), batch.take_parts());
 }
 
-const CommandBuffer& Session::State::batch_commands(uint32_t n_tokens, Output output) {
-    std::unique_ptr<CommandBuffer>& commands = recorded[{n_tokens, output}];
-    if (!commands) {
+const Program& Session::State::batch_program(uint32_t n_tokens, Output output) {
+    if (const Pager* pager = model->pager(); pager != nullptr && pager->generation() != pager_generation) {
+        recorded.clear();  // what refers to slots that are gone
+        pager_generation = pager->generation();
+    }
+    std::unique_ptr<Program>& program = recorded[{n_tokens, output}];
+    if (!program) {
         BatchBuilder batch(*model, workspace, cache, n_tokens);
         model->add_layers(batch);
         if (output != Output::kNothing) add_logits(batch, n_tokens - 1, 1);
         if (output == Output::kNextToken) add_argmax(batch);
-        commands = record(batch, output, 1);
+        program = std::make_unique<Program>(record(batch, output, 1));
     }
-    return *commands;
+    return *program;
+}
+
+void Session::State::run(const Program& program) {
+    program.run(scheduler, model->pager() != nullptr ? model->pager()->on_host() : nullptr);
 }
 
 void Session::State::check_input(std::span<const int32_t> tokens) const {
@@ -142,7 +132,7 @@ void Session::State::read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n
                                  std::span<float> to) {
     BatchBuilder batch(*model, workspace, cache, n_tokens);
     add_logits(batch, first_row, n_rows);
-    scheduler.run(*record(batch, Output::kLastLogits, n_rows));
+    run(record(batch, Output::kLastLogits, n_rows));
     std::memcpy(to.data(), workspace.logits_readback.mapped, to.size_bytes());
 }
 
@@ -151,7 +141,15 @@ Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
         fail(ErrorCode::kInvalidArgument, "a context of {} tokens; at most {} are possible", params.n_context,
              1u << 30);
     }
-    state_ = std::make_unique<State>(std::move(model), params);
+    const bool prefetches = model->pager() != nullptr && model->pager()->link_records() > 0;
+    const SessionShape shape = session_shape(*model, params.n_context, params.n_micro_batch, params.kv_type,
+                                             params.look_ahead || prefetches);
+    try {
+        state_ = std::make_unique<State>(model, params, shape);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::kOutOfMemory) explain_least_budget(*model, shape);
+        throw;
+    }
 }
 
 Session::~Session() {
@@ -177,13 +175,14 @@ void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits)
              tokens.size(), tokens.size() * n_vocabulary);
     }
     if (tokens.empty()) return;
+    const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
     state.last_logits.resize(n_vocabulary);
     for (size_t begin = 0; begin < tokens.size(); begin += state.micro_batch) {
         const auto n = static_cast<uint32_t>(std::min<size_t>(state.micro_batch, tokens.size() - begin));
         const bool last = begin + n == tokens.size();
         state.set_input(tokens.subspan(begin, n));
-        state.scheduler.run(state.batch_commands(n, last ? Output::kLastLogits : Output::kNothing));
+        state.run(state.batch_program(n, last ? Output::kLastLogits : Output::kNothing));
         if (last)
             std::memcpy(state.last_logits.data(), state.workspace.logits_readback.mapped,
                         n_vocabulary * sizeof(float));
@@ -211,9 +210,10 @@ int32_t Session::feed_greedy(int32_t token) {
     State& state = *state_;
     const std::span<const int32_t> tokens(&token, 1);
     state.check_input(tokens);
+    const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
     state.set_input(tokens);
-    state.scheduler.run(state.batch_commands(1, Output::kNextToken));
+    state.run(state.batch_program(1, Output::kNextToken));
     uint32_t next = 0;
     std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
     ++state.position;
@@ -234,6 +234,11 @@ void Session::truncate(uint32_t n_tokens) {
 
 SessionStats Session::stats() const {
     return state_->stats;
+}
+
+PagerStats Session::pager_stats() const {
+    const Device& device = *state_->device;
+    return {.vram_budget = device.memory_budget(), .peak_device_bytes = device.device_memory_peak()};
 }
 
 std::vector<uint64_t> Session::expert_counts() const {

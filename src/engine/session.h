@@ -2,6 +2,7 @@
 
 #include "engine/load_balance.h"
 #include "engine/routes.h"
+#include "experts/pager_stats.h"
 #include "model/model.h"
 
 #include <cstdint>
@@ -56,6 +57,8 @@ class Session {
     void truncate(uint32_t n_tokens);
 
     SessionStats stats() const;
+    /// Of the model's pager and device memory, for all of the model's sessions. Waits for the device.
+    PagerStats pager_stats() const;
     /// How often each expert was chosen so far, [n_layers, n_experts]; rows of dense layers zero.
     std::vector<uint64_t> expert_counts() const;
     /// Which experts the tokens fed last were routed to: those of the last micro-batch, where there were

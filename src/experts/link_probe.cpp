@@ -9,6 +9,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -21,11 +22,12 @@ namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
 
-// Records of the size that experts have (0.1 to 10 MB), as many at once as a token's experts in a layer. A
-// run takes other ones than the run before: together they do not fit in the caches of most CPUs, where
-// records that come once in a while would not be either.
-constexpr uint64_t kRecordBytes = kMiB;
-constexpr uint32_t kSourceRecords = 32;
+// Records of a size that experts have, as many at once as a token's experts in a layer. A run takes other
+// ones than the run before: together they do not fit in the caches of most CPUs, where records that come once
+// in a while would not be either. Where little device memory is left they are smaller, for half of it.
+constexpr uint64_t kSourceBytes = 32 * kMiB;
+constexpr uint64_t kMostRecordBytes = kMiB;
+constexpr uint64_t kLeastRecordBytes = 16384;
 constexpr uint32_t kMostRecords = 8;  // a run
 
 constexpr double kRunSeconds = 4e-3;       // of a run, if that takes fewer records: slow drivers
@@ -67,6 +69,11 @@ double rate(double bytes, double seconds, double round_trip_seconds) {
     return bytes / std::max(seconds - round_trip_seconds, seconds / 4);
 }
 
+uint64_t record_bytes_for(const Device& device) {
+    const uint64_t fitting = device.available_device_memory() / 2 / kMostRecords;
+    return std::bit_floor(std::clamp(fitting, kLeastRecordBytes, kMostRecordBytes));
+}
+
 /// Host memory to read from, device memory to write to, and the list of copies between them.
 class Probe {
   public:
@@ -76,20 +83,23 @@ class Probe {
           copy_queue_(kernels.shared_device()),
           host_(kernels.shared_device(), MemoryKind::kUpload, "link probe, host"),
           device_(kernels.shared_device(), MemoryKind::kDevice, "link probe, device"),
-          source_(host_.allocate(kSourceRecords * kRecordBytes)),
-          list_(host_.allocate(kSourceRecords * sizeof(PageCopy))),
-          target_(device_.allocate(kMostRecords * kRecordBytes)) {
+          record_bytes_(record_bytes_for(kernels.device())),
+          n_records_(static_cast<uint32_t>(kSourceBytes / record_bytes_)),
+          source_(host_.allocate(kSourceBytes)),
+          list_(host_.allocate(n_records_ * sizeof(PageCopy))) {
+        device_.set_reclaims(false);
+        target_ = device_.allocate(kMostRecords * record_bytes_);
         // Memory that was never written may not be there yet.
         std::memset(source_.mapped, 1, source_.size);
         if (target_.mapped != nullptr) std::memset(target_.mapped, 0, target_.size);
         std::vector<PageCopy> entries;
-        for (uint32_t i = 0; i < kSourceRecords; ++i) {
+        for (uint32_t i = 0; i < n_records_; ++i) {
             const BufferCopy copy = record_copy(i);
             entries.push_back({.from_low = static_cast<uint32_t>(copy.from.address),
                                .from_high = static_cast<uint32_t>(copy.from.address >> 32),
                                .to_low = static_cast<uint32_t>(copy.to.address),
                                .to_high = static_cast<uint32_t>(copy.to.address >> 32),
-                               .units = kUnits,
+                               .units = units(),
                                .expert = i,
                                .slot = i % kMostRecords,
                                .padding = 0});
@@ -113,7 +123,7 @@ class Probe {
         std::vector<std::unique_ptr<CommandBuffer>> runs;
         for (uint32_t i = 0; i < kRuns; ++i) runs.push_back(record(first_record(i, n), n));
         const double seconds = median_seconds([&](uint32_t i) { scheduler_.run(*runs[i]); });
-        return rate(static_cast<double>(n * kRecordBytes), seconds, round_trip_seconds);
+        return rate(static_cast<double>(n * record_bytes_), seconds, round_trip_seconds);
     }
 
     double copy_rate(double round_trip_seconds) {
@@ -126,21 +136,20 @@ class Probe {
         run(0, 1);
         const uint32_t n = records_for(seconds_of([&] { run(1, 1); }));
         const double seconds = median_seconds([&](uint32_t i) { run(first_record(i, n), n); });
-        return rate(static_cast<double>(n * kRecordBytes), seconds, round_trip_seconds);
+        return rate(static_cast<double>(n * record_bytes_), seconds, round_trip_seconds);
     }
 
   private:
-    static constexpr uint32_t kUnits = kRecordBytes / 16;
-
+    uint32_t units() const { return static_cast<uint32_t>(record_bytes_ / 16); }
     static uint32_t records_for(double seconds_of_one) {
         return static_cast<uint32_t>(
             std::clamp(kRunSeconds / seconds_of_one, 1.0, static_cast<double>(kMostRecords)));
     }
-    static uint32_t first_record(uint32_t run, uint32_t n) { return run * n % (kSourceRecords - n + 1); }
+    uint32_t first_record(uint32_t run, uint32_t n) const { return run * n % (n_records_ - n + 1); }
 
     BufferCopy record_copy(uint32_t index) const {
-        return {source_.slice(index * kRecordBytes, kRecordBytes),
-                target_.slice(index % kMostRecords * kRecordBytes, kRecordBytes)};
+        return {source_.slice(index * record_bytes_, record_bytes_),
+                target_.slice(index % kMostRecords * record_bytes_, record_bytes_)};
     }
 
     std::unique_ptr<CommandBuffer> record(uint32_t first, uint32_t n) {
@@ -149,7 +158,7 @@ class Probe {
         args.max_copies = n;
         args.from = {source_.address, source_.address + source_.size};
         args.to = {target_.address, target_.address + target_.size};
-        args.groups = page_copy_groups(kernels_.device(), kUnits);
+        args.groups = page_copy_groups(kernels_.device(), units());
         Recorder recorder(kernels_.shared_device());
         recorder.add(page_fetch(kernels_, args));
         return recorder.finish();
@@ -160,6 +169,8 @@ class Probe {
     CopyQueue copy_queue_;
     Arena host_;
     Arena device_;
+    uint64_t record_bytes_;
+    uint32_t n_records_;
     Allocation source_;
     Allocation list_;
     Allocation target_;

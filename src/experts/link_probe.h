@@ -18,7 +18,8 @@ struct LinkSpeed {
 };
 
 /// Measures all but device_bytes_per_second, in some tens of milliseconds, with 32 MiB of host memory and 8
-/// MiB of device memory, which it gives back. Error(kOutOfMemory) where those are not to be had.
+/// MiB of device memory, less where less than twice that is available, and gives them back.
+/// Error(kOutOfMemory) where not even 128 KiB are.
 LinkSpeed measure_link(KernelContext& kernels);
 
 /// Bytes a second that a matrix kernel reads of device memory: what bounds decoding. Takes up to 256 MiB of

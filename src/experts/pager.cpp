@@ -17,6 +17,10 @@ double mib(uint64_t bytes) {
     return static_cast<double>(bytes) / kMiB;
 }
 
+uint64_t table_bytes(PagerMode mode, const PagerShape& shape, uint64_t n_places) {
+    return mode == PagerMode::kDevice ? DevicePager::table_bytes(shape, n_places) : 0;
+}
+
 /// Which expert each slot holds at first: the layers in turn, as many of each as find slots.
 std::vector<uint32_t> first_experts(const PagerShape& shape, const SlotPlan& plan) {
     std::vector<uint32_t> slots(plan.n_slots(), kNowhere);
@@ -73,13 +77,20 @@ Pager::Use::~Use() {
     if (pager_ != nullptr) pager_->in_use_ = false;
 }
 
-uint64_t Pager::table_bytes(uint64_t n_places) const {
-    return mode_ == PagerMode::kDevice ? DevicePager::table_bytes(shape_, n_places) : 0;
+uint64_t Pager::least_bytes(const Device& device, PagerMode mode, const PagerShape& shape) {
+    const uint64_t slots = least_slot_bytes(shape.record_bytes, shape.n_used);
+    return slots + SlotPool::overhead(device, slots) + table_bytes(mode, shape, shape.n_used);
 }
 
-uint64_t Pager::least_bytes() const {
-    const uint64_t slots = least_slot_bytes(shape_.record_bytes, shape_.n_used);
-    return slots + SlotPool::overhead(kernels_.device(), slots) + table_bytes(shape_.n_used);
+SlotPlan Pager::plan_for(const Device& device, PagerMode mode, const PagerShape& shape, uint64_t free) {
+    const uint64_t smallest =
+        slot_bytes_of(*std::min_element(shape.record_bytes.begin(), shape.record_bytes.end()));
+    const uint64_t most_places =
+        std::min<uint64_t>(free / smallest, uint64_t{shape.n_layers()} * shape.n_experts) + 32;
+    const uint64_t beside = table_bytes(mode, shape, most_places) + SlotPool::overhead(device, free);
+    const uint64_t least = least_slot_bytes(shape.record_bytes, shape.n_used);
+    return plan_slots(std::max(free - std::min(free, beside), least), shape.record_bytes, shape.n_experts,
+                      shape.n_used);
 }
 
 void Pager::ensure_slots() {
@@ -94,15 +105,9 @@ void Pager::ensure_slots() {
              mib(free), shape_.n_used, mib(least_bytes()),
              (device.device_memory_taken() + least_bytes() + (1u << 20) - 1) >> 20);
     }
-    const uint64_t smallest =
-        slot_bytes_of(*std::min_element(shape_.record_bytes.begin(), shape_.record_bytes.end()));
-    const uint64_t most_places =
-        std::min<uint64_t>(free / smallest, uint64_t{shape_.n_layers()} * shape_.n_experts) + 32;
     const uint64_t least = least_slot_bytes(shape_.record_bytes, shape_.n_used);
-    uint64_t bytes = free - std::min(free, table_bytes(most_places) + SlotPool::overhead(device, free));
-    bytes = std::max(bytes, least);
+    plan_ = plan_for(device, mode_, shape_, free);
     for (;;) {
-        plan_ = plan_slots(bytes, shape_.record_bytes, shape_.n_experts, shape_.n_used);
         pool_ = std::make_unique<SlotPool>(kernels_.shared_device(), plan_);
         if (pool_->places().size() == plan_.n_places()) break;
         uint64_t given = 0;
@@ -116,8 +121,8 @@ void Pager::ensure_slots() {
                  device.caps().name, mib(given), shape_.n_used, mib(least));
         }
         log_warn("device '{}' refused memory: {:.1f} of {:.1f} MiB for experts; going on with these",
-                 device.caps().name, mib(given), mib(bytes));
-        bytes = given;
+                 device.caps().name, mib(given), mib(plan_.total_bytes()));
+        plan_ = plan_slots(given, shape_.record_bytes, shape_.n_experts, shape_.n_used);
     }
     fill_slots();
     ++generation_;

@@ -57,7 +57,10 @@ class Pager {
     HostTier& host_tier() const { return *host_tier_; }
 
     /// The device memory without which nothing works: slots for one layer's experts of a token, and tables.
-    uint64_t least_bytes() const;
+    uint64_t least_bytes() const { return least_bytes(kernels_.device(), mode_, shape_); }
+    static uint64_t least_bytes(const Device& device, PagerMode mode, const PagerShape& shape);
+    /// The slots that so many free bytes give, tables and all; at least least_bytes().
+    static SlotPlan plan_for(const Device& device, PagerMode mode, const PagerShape& shape, uint64_t free);
 
     /// What holds the pager while something is recorded or run that goes through it: others wait, and slots
     /// stay. Takes what device memory is free for slots and fills them, unless that was done: throws
@@ -93,7 +96,6 @@ class Pager {
     uint32_t link_records() const { return link_records_; }
 
   private:
-    uint64_t table_bytes(uint64_t n_places) const;
     void ensure_slots();
     void fill_slots();
     /// Gives all slots back, for an arena that is short of memory; returns the bytes. Waits for the device.

@@ -11,4 +11,11 @@ enum class PagerMode : uint8_t {
     kHost,    ///< the host, between parts of a token's work
 };
 
+/// Whether records come before they are wanted, by what a look-ahead says of the next layer.
+enum class Prefetch : uint8_t {
+    kAuto,  ///< where they can come beside the computing: by the host over a transfer queue
+    kOn,
+    kOff,
+};
+
 }  // namespace vkmoe

@@ -56,9 +56,10 @@ void SlotPool::take_places(Arena& arena, const SlotPlan& plan) {
     }
 }
 
-AddressRange SlotPool::word(uint64_t index) const {
-    const uint64_t address = tokens_.address + index * sizeof(uint32_t);
-    return {address, address + sizeof(uint32_t)};
+AddressRange SlotPool::token(uint64_t index) const {
+    constexpr uint64_t kBytes = 16;  // whole units, as records are
+    const uint64_t address = tokens_.address + index * kBytes;
+    return {address, address + kBytes};
 }
 
 }  // namespace vkmoe

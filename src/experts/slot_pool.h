@@ -22,13 +22,13 @@ class SlotPool {
     static uint64_t overhead(const Device& device, uint64_t bytes);
 
     /// Stands for all slots, and for each half of the ring, in what dispatches read and write: barriers are
-    /// global, so that one word of memory can speak for the rest.
-    AddressRange slots_token() const { return word(0); }
-    AddressRange ring_token(uint32_t half) const { return word(1 + half); }
+    /// global, so that a few bytes of memory can speak for the rest.
+    AddressRange slots_token() const { return token(0); }
+    AddressRange ring_token(uint32_t half) const { return token(1 + half); }
 
   private:
     void take_places(Arena& arena, const SlotPlan& plan);
-    AddressRange word(uint64_t index) const;
+    AddressRange token(uint64_t index) const;
 
     Arena arena_;
     Arena token_arena_;

@@ -32,7 +32,6 @@ class BatchBuilder {
     void copy(const Allocation& from, const Allocation& to) { parts_.back().copies.emplace_back(from, to); }
     /// Ends this part: the host works before the next begins.
     void add_host_step(HostStepWith<std::vector<Dispatch>> step);
-    const std::vector<Dispatch>& dispatches() const { return parts_.back().dispatches; }
     /// The batch, which is thereby given away.
     std::vector<ProgramPart> take_parts() { return std::move(parts_); }
 

@@ -3,8 +3,26 @@
 #include "base/error.h"
 #include "model/architecture.h"
 #include "model/blocks.h"
+#include "model/paging.h"
 
 namespace vkmoe {
+
+namespace {
+
+void load_weights(WeightLoader& loader, const Architecture& architecture, const HyperParameters& hyper,
+                  Weights& weights) {
+    weights.embedding = loader.matrix("token_embd.weight", hyper.n_vocabulary, hyper.n_embedding);
+    for (uint32_t layer = 0; layer < hyper.n_layers; ++layer) {
+        weights.layers.push_back(architecture.load_layer(loader, hyper, layer));
+    }
+    weights.output_norm = loader.vector("output_norm.weight", hyper.n_embedding);
+    weights.output = loader.optional_matrix("output.weight", hyper.n_vocabulary, hyper.n_embedding);
+    if (!weights.output) weights.output = weights.embedding;  // tied
+    weights.rope_table = loader.rope_table(hyper);
+    loader.finish();
+}
+
+}  // namespace
 
 Model::Model() = default;
 Model::~Model() = default;
@@ -18,22 +36,45 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
     const HyperParameters& hyper = model->hyper_;
 
     model->kernels_ = std::make_unique<KernelContext>(Device::create(params.device));
-    model->weights_ = std::make_unique<Weights>();
-    Weights& weights = *model->weights_;
-    weights.arena = std::make_unique<Arena>(model->kernels_->shared_device(), MemoryKind::kDevice, "weights");
-    WeightLoader loader(file, *weights.arena, params.progress);
-    weights.embedding = loader.matrix("token_embd.weight", hyper.n_vocabulary, hyper.n_embedding);
-    for (uint32_t layer = 0; layer < hyper.n_layers; ++layer) {
-        weights.layers.push_back(model->architecture_->load_layer(loader, hyper, layer));
+    KernelContext& kernels = *model->kernels_;
+    const auto load = [&](WeightLoader& loader) {
+        auto weights = std::make_unique<Weights>();
+        load_weights(loader, *model->architecture_, hyper, *weights);
+        return weights;
+    };
+    const auto measure = [&](bool leaves_experts) {
+        Arena arena(kernels.shared_device(), MemoryKind::kDevice, "weights", ArenaMode::kMeasure);
+        WeightLoader loader(file, arena, {});
+        if (leaves_experts) loader.leave_experts();
+        load(loader);
+        return MeasuredWeights{arena.layout(), arena.committed_bytes(), loader.records()};
+    };
+    set_memory_budget(kernels.device(), params);
+    MeasuredWeights measured = measure(false);
+    const bool is_paged = wants_pager(*model, params, measured.bytes);
+    if (params.measure_only) {
+        MeasuredWeights dense = measure(true);
+        const PagerMode paged = params.pager == PagerMode::kHost ? PagerMode::kHost : PagerMode::kDevice;
+        model->needs_ = {dense.bytes, measured.bytes, std::move(dense.records), is_paged, paged};
+        return model;
     }
-    weights.output_norm = loader.vector("output_norm.weight", hyper.n_embedding);
-    weights.output = loader.optional_matrix("output.weight", hyper.n_vocabulary, hyper.n_embedding);
-    if (!weights.output) weights.output = weights.embedding;  // tied
-    weights.rope_table = loader.rope_table(hyper);
-    loader.finish();
+    if (is_paged) measured = measure(true);
 
-    for (const GgufTensor& tensor : file.tensors()) model->n_parameters_ += tensor.n_elements();
-    model->weight_bytes_ = weights.arena->committed_bytes();
+    auto arena = std::make_unique<Arena>(kernels.shared_device(), MemoryKind::kDevice, "weights");
+    arena->expect(std::move(measured.layout));
+    WeightLoader loader(file, *arena, params.progress);
+    if (is_paged) loader.leave_experts();
+    model->weights_ = load(loader);
+    model->weights_->arena = std::move(arena);
+    for (const GgufTensor& tensor : file.tensors()) {
+        model->n_parameters_ += tensor.n_elements();
+        kernels.codebook(tensor.type);  // now, before experts take what memory is left
+    }
+    model->weight_bytes_ = model->weights_->arena->committed_bytes();
+    if (is_paged) {
+        model->pager_ = make_pager(*model, params, std::move(measured.records), loader.share_done());
+        file.forget_pages();
+    }
     return model;
 }
 

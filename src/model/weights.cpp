@@ -41,10 +41,12 @@ const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_li
 void WeightLoader::upload(const Allocation& to, std::span<const std::byte> from) {
     uploader_.copy(to, from);
     done_bytes_ += from.size();
-    if (progress_ && !progress_(static_cast<float>(static_cast<double>(done_bytes_) /
-                                                   static_cast<double>(total_bytes_)))) {
+    if (progress_ && !progress_(share_done()))
         fail(ErrorCode::kCancelled, "loading {} was cancelled", file_.path());
-    }
+}
+
+float WeightLoader::share_done() const {
+    return static_cast<float>(static_cast<double>(done_bytes_) / static_cast<double>(total_bytes_));
 }
 
 Matrix WeightLoader::matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns) {
@@ -68,6 +70,14 @@ Vector WeightLoader::vector(const std::string& name, uint32_t size) {
     return {memory.address, size};
 }
 
+RecordPiece WeightLoader::piece(const GgufTensor& tensor, uint64_t bytes, uint64_t record_offset) const {
+    const GgufLocation location = file_.location(tensor);
+    return {.path = location.path,
+            .file_offset = location.offset,
+            .bytes = bytes,
+            .record_offset = record_offset};
+}
+
 Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
     const uint64_t width = hyper.n_embedding;
     const uint64_t inner = hyper.n_expert_feed_forward;
@@ -84,6 +94,14 @@ Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
     experts.up_offset = align_up(gate_bytes, kMatrixAlignment);
     experts.down_offset = align_up(experts.up_offset + up_bytes, kMatrixAlignment);
     experts.record_bytes = experts.down_offset + down_bytes;
+
+    experts.ordinal = static_cast<uint32_t>(records_.size());
+    records_.push_back(
+        {.block = layer,
+         .record_bytes = experts.record_bytes,
+         .pieces = {piece(gate, gate_bytes, experts.gate_offset), piece(up, up_bytes, experts.up_offset),
+                    piece(down, down_bytes, experts.down_offset)}});
+    if (leaves_experts_) return experts;
 
     std::vector<uint64_t> addresses;
     AddressRange memory{UINT64_MAX, 0};

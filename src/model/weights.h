@@ -1,5 +1,6 @@
 #pragma once
 
+#include "experts/host_tier.h"
 #include "gpu/arena.h"
 #include "kernels/expert_matvec.h"
 #include "model/hyper_parameters.h"
@@ -32,7 +33,8 @@ struct Vector {
 
 /// The experts of a layer. Each is a record of its gate, up and down matrix, one after the other.
 struct Experts {
-    ExpertTable table;
+    uint32_t ordinal = 0;  ///< among the layers with experts
+    ExpertTable table;     ///< empty where a pager has them
     TensorType gate_type = TensorType::kF32;
     TensorType up_type = TensorType::kF32;
     TensorType down_type = TensorType::kF32;
@@ -79,10 +81,18 @@ class WeightLoader {
     Matrix matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
     Matrix optional_matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
     Vector vector(const std::string& name, uint32_t size);
-    /// The experts of a layer from its three stacked tensors, `blk.N.ffn_{gate,up,down}_exps.weight`.
+    /// The experts of a layer from its three stacked tensors, `blk.N.ffn_{gate,up,down}_exps.weight`. With
+    /// leave_experts() they stay where they are: only what records() tells of them is filled in.
     Experts experts(uint32_t layer, const HyperParameters& hyper);
     /// The rotary embedding's table, with the file's frequency factors where it has them.
     Allocation rope_table(const HyperParameters& hyper);
+
+    void leave_experts() { leaves_experts_ = true; }
+    /// Where the records of each layer with experts lie in the file, in order.
+    const std::vector<RecordLayer>& records() const { return records_; }
+
+    /// Of the file's bytes.
+    float share_done() const;
 
     /// Waits until all is there. A tensor that nothing used means that the file's model computes something
     /// else than vkmoe would: Error(kUnsupported) names it.
@@ -91,12 +101,15 @@ class WeightLoader {
   private:
     const GgufTensor& use(const std::string& name, std::initializer_list<uint64_t> shape);
     void upload(const Allocation& to, std::span<const std::byte> from);
+    RecordPiece piece(const GgufTensor& tensor, uint64_t bytes, uint64_t record_offset) const;
 
     const GgufFile& file_;
     Arena& arena_;
     Uploader uploader_;
     std::function<bool(float)> progress_;
     std::unordered_set<std::string> used_;
+    std::vector<RecordLayer> records_;
+    bool leaves_experts_ = false;
     uint64_t total_bytes_ = 0;
     uint64_t done_bytes_ = 0;
 };

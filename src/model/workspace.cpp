@@ -22,13 +22,26 @@ uint64_t floats(uint64_t rows, uint64_t columns) {
 }  // namespace
 
 Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit_rows, uint32_t n_context,
-                     bool wants_look_ahead)
+                     bool wants_look_ahead, ArenaMode mode)
     : max_tokens(tokens_at_once), max_logit_rows(logit_rows) {
+    const std::shared_ptr<Device>& device = model.kernels().shared_device();
+    const auto make_arenas = [&](ArenaMode arena_mode) {
+        device_arena = std::make_unique<Arena>(device, MemoryKind::kDevice, "activations", arena_mode);
+        upload_arena = std::make_unique<Arena>(device, MemoryKind::kUpload, "batch input", arena_mode);
+        readback_arena = std::make_unique<Arena>(device, MemoryKind::kReadback, "batch output", arena_mode);
+    };
+    make_arenas(ArenaMode::kMeasure);
+    lay_out(model, n_context, wants_look_ahead);
+    if (mode == ArenaMode::kMeasure) return;
+    ArenaLayout layout = device_arena->layout();
+    make_arenas(ArenaMode::kTake);
+    device_arena->expect(std::move(layout));
+    lay_out(model, n_context, wants_look_ahead);
+}
+
+void Workspace::lay_out(const Model& model, uint32_t n_context, bool wants_look_ahead) {
     const HyperParameters& hyper = model.hyper();
     const std::shared_ptr<Device>& device = model.kernels().shared_device();
-    device_arena = std::make_unique<Arena>(device, MemoryKind::kDevice, "activations");
-    upload_arena = std::make_unique<Arena>(device, MemoryKind::kUpload, "batch input");
-    readback_arena = std::make_unique<Arena>(device, MemoryKind::kReadback, "batch output");
     Arena& arena = *device_arena;
     const std::vector<Path>& paths = device->plan().path_order;
     const bool packs_float16 = std::any_of(paths.begin(), paths.end(), [](Path path) {
@@ -82,6 +95,9 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
             look_ahead.ids = arena.allocate(n_ids * sizeof(uint32_t));
             look_ahead.probabilities = arena.allocate(floats(n_ids, 1));
         }
+        const PagerMode pager = model.pager() != nullptr ? model.pager()->mode() : model.needs().pager;
+        if (pager != PagerMode::kAuto)
+            paging = make_pager_workspace(pager, hyper, max_tokens, arena, *upload_arena, *readback_arena);
         grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
         grouped.tiles = arena.allocate(
             uint64_t{max_route_tiles(static_cast<uint32_t>(pairs), hyper.n_experts, kLeastTileTokens)} * 16);

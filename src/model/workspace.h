@@ -4,6 +4,7 @@
 #include "kernels/activation.h"
 #include "kernels/group_routes.h"
 #include "model/hyper_parameters.h"
+#include "model/pager_workspace.h"
 
 #include <memory>
 
@@ -41,8 +42,9 @@ struct LookAheadBuffers {
 /// Device memory for the activations of one batch of at most max_tokens tokens, laid out once for a session:
 /// command buffers that are replayed refer to it.
 struct Workspace {
+    /// mode kMeasure: no memory is taken, and only device_arena->committed_bytes() means anything.
     Workspace(const Model& model, uint32_t max_tokens, uint32_t max_logit_rows, uint32_t n_context,
-              bool wants_look_ahead);
+              bool wants_look_ahead, ArenaMode mode = ArenaMode::kTake);
 
     /// A layer's part of what is kept for each layer, [max_tokens, width] numbers of 4 bytes.
     Allocation layer_part(const Allocation& all_layers, uint32_t layer, uint32_t width) const;
@@ -70,6 +72,7 @@ struct Workspace {
     Allocation expert_counts;   ///< uint32 [n_layers, n_experts]: how often each was chosen, ever rising
     Allocation router_sums;     ///< float32 [n_layers, n_experts, 2] of router_statistics; empty: not wanted
     LookAheadBuffers look_ahead;
+    PagerWorkspace paging;  ///< empty where the model has no pager
     GroupedRoutes grouped;
     Allocation gate;   ///< float32 [rows, n_feed_forward] where rows: tokens, or tokens * n_experts_used
     Allocation up;     ///< likewise
@@ -78,6 +81,9 @@ struct Workspace {
     Allocation logits;           ///< float32 [max_logit_rows, n_vocabulary]
     Allocation logits_readback;  ///< the same on the host's side
     Allocation next_token;       ///< uint32: the most likely next token, on the host's side
+
+  private:
+    void lay_out(const Model& model, uint32_t n_context, bool wants_look_ahead);
 };
 
 }  // namespace vkmoe

@@ -1,0 +1,219 @@
+#include "model/expert_blocks.h"
+
+#include "kernels/combine.h"
+#include "kernels/expert_matmul.h"
+#include "kernels/expert_matvec_sum.h"
+#include "kernels/linear_shape.h"
+#include "kernels/quantize_q8.h"
+#include "kernels/swiglu.h"
+#include "model/model.h"
+
+#include <algorithm>
+
+namespace vkmoe {
+
+namespace {
+
+/// The address of a row in rows of float32.
+uint64_t row_of(const Allocation& rows, uint64_t row, uint64_t n_columns) {
+    return rows.address + row * n_columns * sizeof(float);
+}
+
+/// The same rows from one of them on.
+Rows rows_from(const Rows& rows, uint64_t first_row, uint64_t n_columns) {
+    const auto moved = [&](uint64_t address, ActivationLayout layout) {
+        return address == 0 ? 0 : address + first_row * activation_row_bytes(layout, n_columns);
+    };
+    return {.f32 = moved(rows.f32, ActivationLayout::kFloat32),
+            .q8 = moved(rows.q8, ActivationLayout::kQ8),
+            .f16 = moved(rows.f16, ActivationLayout::kFloat16)};
+}
+
+}  // namespace
+
+Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
+                  TensorType reader) {
+    const Workspace& workspace = batch.workspace();
+    Inner inner;
+    inner.rows = rows_from(batch.rows_for(workspace.inner, batch.n_tokens(), {reader}), first_row, n_columns);
+    inner.dispatches.push_back(swiglu(batch.kernels(), {.gate = row_of(workspace.gate, first_row, n_columns),
+                                                        .up = row_of(workspace.up, first_row, n_columns),
+                                                        .output = inner.rows.f32,
+                                                        .output_q8 = inner.rows.q8,
+                                                        .n_rows = n_rows,
+                                                        .n_columns = n_columns}));
+    if (std::optional<Dispatch> packed = batch.packed(inner.rows, n_rows, n_columns))
+        inner.dispatches.push_back(*std::move(packed));
+    return inner;
+}
+
+std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
+                                     AddressRange memory) {
+    const HyperParameters& hyper = batch.hyper();
+    const Workspace& workspace = batch.workspace();
+    const Experts& experts = rows.experts;
+    const uint64_t first_pair = uint64_t{rows.first_token} * hyper.n_experts_used;
+    const uint32_t inner_width = hyper.n_expert_feed_forward;
+    const auto x_of = [&](uint64_t x, TensorType type) {
+        const ActivationLayout layout = batch.layout(type, batch.n_tokens());
+        return x + rows.first_token * activation_row_bytes(layout, hyper.n_embedding);
+    };
+    ExpertMatvecArgs args{.type = experts.gate_type,
+                          .experts = {experts.table.records, experts.table.n_experts, memory},
+                          .ids = ids,
+                          .x = x_of(rows.x_gate, experts.gate_type),
+                          .first_offset = experts.gate_offset,
+                          .n_rows = inner_width,
+                          .n_columns = hyper.n_embedding,
+                          .n_pairs = rows.n_tokens * hyper.n_experts_used,
+                          .x_divisor = hyper.n_experts_used};
+    std::vector<Dispatch> dispatches;
+    if (experts.gate_type == experts.up_type) {
+        args.y = row_of(workspace.inner.f32, first_pair, inner_width);
+        args.gated = true;
+        args.second_offset = experts.up_offset;
+        args.label = "experts gate+up";
+        dispatches.push_back(expert_matvec(batch.kernels(), args));
+        return dispatches;
+    }
+    args.y = row_of(workspace.gate, first_pair, inner_width);
+    args.label = "experts gate";
+    dispatches.push_back(expert_matvec(batch.kernels(), args));
+    args.type = experts.up_type;
+    args.x = x_of(rows.x_up, experts.up_type);
+    args.y = row_of(workspace.up, first_pair, inner_width);
+    args.first_offset = experts.up_offset;
+    args.label = "experts up";
+    dispatches.push_back(expert_matvec(batch.kernels(), args));
+    return dispatches;
+}
+
+std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
+    const HyperParameters& hyper = batch.hyper();
+    const Workspace& workspace = batch.workspace();
+    const Experts& experts = rows.experts;
+    const uint32_t n_pairs = rows.n_tokens * hyper.n_experts_used;
+    const uint32_t first_pair = rows.first_token * hyper.n_experts_used;
+    const uint32_t inner_width = hyper.n_expert_feed_forward;
+    const ActivationLayout layout = batch.layout(experts.down_type, batch.n_tokens());
+    Inner inner;
+    if (experts.gate_type == experts.up_type) {
+        // gate_up_of_few has done the activation.
+        inner.rows = rows_from({.f32 = workspace.inner.f32.address, .q8 = workspace.inner.q8.address},
+                               first_pair, inner_width);
+        if (layout == ActivationLayout::kQ8) {
+            inner.dispatches.push_back(quantize_q8(batch.kernels(), {.input = inner.rows.f32,
+                                                                     .output = inner.rows.q8,
+                                                                     .n_rows = n_pairs,
+                                                                     .n_columns = inner_width}));
+        }
+    } else {
+        inner = swiglu_rows(batch, first_pair, n_pairs, inner_width, experts.down_type);
+    }
+    const uint64_t stream = row_of(workspace.stream, rows.first_token, hyper.n_embedding);
+    inner.dispatches.push_back(
+        expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
+                                            .experts = experts.table,
+                                            .ids = rows.ids + first_pair * sizeof(uint32_t),
+                                            .weights = row_of(workspace.expert_weights, first_pair, 1),
+                                            .x = inner.rows.in(layout),
+                                            .y = stream,
+                                            .residual = stream,
+                                            .offset = experts.down_offset,
+                                            .n_rows = hyper.n_embedding,
+                                            .n_columns = inner_width,
+                                            .n_tokens = rows.n_tokens,
+                                            .n_slots = hyper.n_experts_used,
+                                            .label = "experts down"}));
+    return std::move(inner.dispatches);
+}
+
+ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
+                              AddressRange memory) {
+    const HyperParameters& hyper = batch.hyper();
+    const Workspace& workspace = batch.workspace();
+    const Experts& experts = rows.experts;
+    const ExpertTable table{experts.table.records, experts.table.n_experts, memory};
+    const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
+    const uint32_t inner_width = hyper.n_expert_feed_forward;
+    KernelContext& kernels = batch.kernels();
+    const bool one_type = experts.gate_type == experts.up_type;
+    const DevicePlan& plan = kernels.plan();
+    const Path gate_path = linear_path(kernels, Op::kExpertMatmul, experts.gate_type);
+    const Path up_path = linear_path(kernels, Op::kExpertMatmul, experts.up_type);
+    const Path down_path = linear_path(kernels, Op::kExpertMatmul, experts.down_type);
+    // Groups beyond a matrix do nothing, so the grid of the smaller tiles serves gate and up.
+    const uint32_t inner_groups = std::max(expert_tile_rows(plan, gate_path, inner_width),
+                                           expert_tile_rows(plan, up_path, inner_width));
+    ExpertsOfMany parts;
+    parts.group.push_back(
+        group_routes(kernels, {.ids = ids,
+                               .grouped = workspace.grouped,
+                               .n_pairs = n_pairs,
+                               .n_experts = hyper.n_experts,
+                               .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
+                               .first_y = inner_groups,
+                               .first_z = one_type ? 2u : 1u,
+                               .second_y = expert_tile_rows(plan, down_path, hyper.n_embedding),
+                               .second_z = 1}));
+    ExpertMatmulArgs args{.type = experts.gate_type,
+                          .experts = table,
+                          .ids = ids,
+                          .grouped = workspace.grouped,
+                          .x = rows.x_gate,
+                          .first_y = workspace.gate.address,
+                          .first_offset = experts.gate_offset,
+                          .n_rows = inner_width,
+                          .n_columns = hyper.n_embedding,
+                          .n_pairs = n_pairs,
+                          .x_divisor = hyper.n_experts_used,
+                          .label = "experts gate+up"};
+    if (one_type) {
+        args.second_y = workspace.up.address;
+        args.second_offset = experts.up_offset;
+        parts.gate_up = expert_matmul(kernels, args);
+    } else {
+        parts.gate_up = expert_matmul(kernels, args);
+        args.type = experts.up_type;
+        args.x = rows.x_up;
+        args.first_y = workspace.up.address;
+        args.first_offset = experts.up_offset;
+        std::ranges::move(expert_matmul(kernels, args), std::back_inserter(parts.gate_up));
+    }
+    Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type);
+    parts.inner = std::move(inner.dispatches);
+    parts.down =
+        expert_matmul(kernels, {.type = experts.down_type,
+                                .experts = table,
+                                .ids = ids,
+                                .grouped = workspace.grouped,
+                                .second_dispatch = true,
+                                .x = inner.rows.in(batch.layout(experts.down_type, batch.n_tokens())),
+                                .first_y = workspace.expert_output.address,
+                                .first_offset = experts.down_offset,
+                                .n_rows = hyper.n_embedding,
+                                .n_columns = inner_width,
+                                .n_pairs = n_pairs,
+                                .label = "experts down"});
+    return parts;
+}
+
+Dispatch combine_experts(const BatchBuilder& batch) {
+    const Workspace& workspace = batch.workspace();
+    return combine(batch.kernels(), {.expert_output = workspace.expert_output.address,
+                                     .weights = workspace.expert_weights.address,
+                                     .residual = workspace.stream.address,
+                                     .output = workspace.stream.address,
+                                     .n_tokens = batch.n_tokens(),
+                                     .n_slots = batch.hyper().n_experts_used,
+                                     .n_columns = batch.hyper().n_embedding});
+}
+
+void add_experts_of_many(BatchBuilder& batch, const ExpertRows& rows) {
+    ExpertsOfMany parts = experts_of_many(batch, rows, rows.ids, rows.experts.table.memory);
+    for (std::vector<Dispatch>* part : {&parts.group, &parts.gate_up, &parts.inner, &parts.down})
+        batch.add(std::move(*part));
+    batch.add(combine_experts(batch));
+}
+
+}  // namespace vkmoe
