@@ -1,5 +1,7 @@
 #include "cli/gguf_json.h"
 
+#include "cli/expert_sizes.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -50,6 +52,12 @@ Json gguf_to_json(const GgufFile& file) {
     json["version"] = file.version();
     json["bytes"] = file.file_bytes();
     json["parts"] = file.n_parts();
+    const ExpertSizes sizes = expert_sizes(file);
+    json["dense_bytes"] = sizes.dense_bytes;
+    json["experts_bytes"] = sizes.all_experts();
+    json["expert_classes"] = Json::array();
+    for (const ExpertClass& size : sizes.classes)
+        json["expert_classes"].push_back({{"expert_bytes", size.expert_bytes}, {"layers", size.n_layers}});
     json["metadata"] = Json::object();
     for (const GgufEntry& entry : file.entries())
         json["metadata"][std::string(entry.key)] = to_json(entry.value);

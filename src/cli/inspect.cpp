@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/expert_sizes.h"
 #include "cli/gguf_json.h"
 #include "cli/options.h"
 #include "formats/gguf.h"
@@ -136,6 +137,30 @@ Lines tensor_types(const GgufFile& file) {
     return lines;
 }
 
+/// "3.00 MiB in 24 layers, 3.38 MiB in 24 layers"
+std::string by_class(const ExpertSizes& sizes, uint64_t n_experts) {
+    std::string text;
+    for (const ExpertClass& size : sizes.classes) {
+        text += fmt::format("{}{}", text.empty() ? "" : ", ", human_bytes(size.expert_bytes * n_experts));
+        if (sizes.classes.size() > 1)
+            text += fmt::format(" in {} layer{}", size.n_layers, size.n_layers == 1 ? "" : "s");
+    }
+    return text;
+}
+
+Lines memory(const GgufFile& file) {
+    const ExpertSizes sizes = expert_sizes(file);
+    if (sizes.classes.empty()) return {{"all weights", human_bytes(sizes.dense_bytes)}};
+    return {
+        {"all but experts", human_bytes(sizes.dense_bytes)},
+        {"an expert", by_class(sizes, 1)},
+        {"a layer's experts", by_class(sizes, sizes.n_experts)},
+        {"all experts", human_bytes(sizes.all_experts())},
+        {"at least", fmt::format("{} on the device, with one layer's {} experts of a token; and a session "
+                                 "(vkmoe plan)",
+                                 human_bytes(sizes.least_bytes()), sizes.n_used)}};
+}
+
 std::string describe_file(const GgufFile& file) {
     std::string text;
     const auto append = [&text](const Lines& lines, std::string_view indent, size_t width) {
@@ -145,6 +170,8 @@ std::string describe_file(const GgufFile& file) {
     append(summary(file), "", 12);
     text += "tensors\n";
     append(tensor_types(file), "  ", 10);
+    text += "weights\n";
+    append(memory(file), "  ", 17);
     text += "metadata\n";
     Lines metadata;
     size_t width = 0;

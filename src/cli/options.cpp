@@ -92,13 +92,20 @@ void add_session_options(CLI::App& command, SessionOptions& options) {
         ->type_name("f16|f32|q8_0");
 }
 
+TensorType SessionOptions::cache_type() const {
+    const std::string type = CLI::detail::to_lower(kv_type);
+    return type == "f32" ? TensorType::kF32 : type == "q8_0" ? TensorType::kQ8_0 : TensorType::kF16;
+}
+
 vkmoe_session_params SessionOptions::params(uint32_t n_context) const {
     vkmoe_session_params params;
     vkmoe_session_default_params(&params, sizeof params);
     params.n_context = n_context;
     params.n_micro_batch = n_micro_batch;
-    const std::string type = CLI::detail::to_lower(kv_type);
-    params.kv_type = type == "f32" ? VKMOE_KV_F32 : type == "q8_0" ? VKMOE_KV_Q8_0 : VKMOE_KV_F16;
+    const TensorType type = cache_type();
+    params.kv_type = type == TensorType::kF32    ? VKMOE_KV_F32
+                     : type == TensorType::kQ8_0 ? VKMOE_KV_Q8_0
+                                                 : VKMOE_KV_F16;
     return params;
 }
 

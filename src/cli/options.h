@@ -35,6 +35,7 @@ struct SessionOptions {
     std::string kv_type = "f16";
 
     vkmoe_session_params params(uint32_t n_context) const;
+    TensorType cache_type() const;
 };
 void add_session_options(CLI::App& command, SessionOptions& options);
 

@@ -48,6 +48,7 @@ void add_commands(CLI::App& app) {
     add_run_command(app);
     add_devices_command(app);
     add_inspect_command(app);
+    add_plan_command(app);
     add_tokenize_command(app);
     add_logits_command(app);
     add_perplexity_command(app);

@@ -17,7 +17,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
-COMMANDS = ["run", "devices", "inspect", "tokenize", "logits", "perplexity", "synth", "conformance"]
+COMMANDS = ["run", "devices", "inspect", "plan", "tokenize", "logits", "perplexity", "synth", "conformance"]
 PROGRAM = ""
 NO_DRIVER = {"VK_DRIVER_FILES": "/nonexistent.json", "VK_ICD_FILENAMES": "/nonexistent.json"}
 
@@ -124,6 +124,14 @@ class Usage(Case):
             ["run", "-m", MODEL, "-p", "a", "--seed", "-1"],
             ["run", "-m", MODEL, "-p", "a", "--kv", "f64"],
             ["run", "-m", MODEL, "-p", "a", "--micro-batch", "0"],
+            ["run", "-m", MODEL, "-p", "a", "--vram-budget", "12Q"],
+            ["run", "-m", MODEL, "-p", "a", "--vram-budget", "0"],
+            ["run", "-m", MODEL, "-p", "a", "--ram-budget", "-1G"],
+            ["perplexity", "-m", MODEL, "-f", text, "--ram-budget", "101%"],
+            ["run", "-m", MODEL, "-p", "a", "--pager", "nobody"],
+            ["plan"],
+            ["plan", "-m", MODEL, "--vram-budget", "much"],
+            ["plan", "-m", MODEL, "-c", "-1"],
             ["logits", "-m", MODEL, "--tokens", tokens],
             ["perplexity", "-m", MODEL, "-f", text, "-c", "2"],
             ["synth", "--shape", "GPT-5", "-o", self.folder / "x.gguf"],
@@ -197,6 +205,14 @@ class WithoutDevice(Case):
         self.assertEqual(inspected["metadata"]["qwen3moe.expert_count"], 16)
         self.assertEqual(len(inspected["metadata"]["tokenizer.ggml.tokens"]), 4096)
         self.assertEqual(len(inspected["tensors"]), 50)
+        experts = sum(tensor["bytes"] for tensor in inspected["tensors"] if "_exps." in tensor["name"])
+        everything = sum(tensor["bytes"] for tensor in inspected["tensors"])
+        self.assertEqual(inspected["experts_bytes"], experts)
+        self.assertEqual(inspected["dense_bytes"], everything - experts)
+        classes = inspected["expert_classes"]
+        self.assertEqual(sum(16 * size["expert_bytes"] * size["layers"] for size in classes), experts)
+        for fact in ("all but experts", "an expert", "a layer's experts", "all experts", "at least"):
+            self.assertIn(fact, result.stdout.decode())
 
         text = "def read(x): # caf\u00e9 \U0001F600"
         ids = json.loads(vkmoe("tokenize", "-m", MODEL, "-p", text, "--json", env=NO_DRIVER).stdout)
@@ -234,6 +250,66 @@ class Device(Case):
 
     def test_unknown_device(self):
         self.refused(1, ["no such GPU"], "run", "-m", MODEL, "-p", "a", "--device", "no such GPU")
+
+
+class Plan(Case):
+    def plan(self, *arguments):
+        result = vkmoe("plan", "-m", MODEL, "--json", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_says_what_goes_where(self):
+        result = vkmoe("plan", "-m", MODEL, "-c", 300)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for fact in (MODEL, "device memory", "all but experts", "KV cache", "300 tokens", "tokens/s"):
+            self.assertIn(str(fact), result.stdout.decode())
+        plan = self.plan("-c", 300)
+        self.assertTrue(plan["fits"])
+        self.assertEqual(plan["context"], 300)
+        inspected = json.loads(vkmoe("inspect", MODEL, "--json").stdout)
+        # Tables, padding and norms in float32 come on top.
+        for key in ("dense_bytes", "experts_bytes"):
+            self.assertGreaterEqual(plan[key], inspected[key])
+            self.assertLess(plan[key], 1.02 * inspected[key] + (1 << 20))
+        self.assertGreater(self.plan("-c", 600)["kv_cache_bytes"], 1.9 * plan["kv_cache_bytes"])
+        self.assertGreater(plan["tokens_per_second"], 0)
+
+    def test_budgets_are_kept(self):
+        least = self.plan("-c", 300, "--pager", "device")["least_vram_budget"]
+        slots = 0
+        for budget in (least, least + (2 << 20), least + (8 << 20)):
+            plan = self.plan("-c", 300, "--vram-budget", budget)
+            self.assertTrue(plan["fits"] and plan["paged"], plan)
+            self.assertEqual(plan["vram_budget"], budget)
+            self.assertGreater(plan["slots"], slots)
+            slots = plan["slots"]
+            parts = ("dense_bytes", "kv_cache_bytes", "activation_bytes", "slot_bytes", "ring_bytes")
+            self.assertLessEqual(sum(plan[part] for part in parts), budget)
+        self.assertTrue(0 < plan["hit_rate"] < 1)
+        self.assertGreater(plan["link_seconds"], 0)
+
+    def test_the_least_budget_is_the_least(self):
+        text = vkmoe("run", "-m", MODEL, "-p", "It was a dark night", "-n", 8, "-c", 100, "--temp", 0)
+        self.assertEqual(text.returncode, 0, text.stderr)
+        for pager in ("device", "host"):
+            budget = self.plan("-c", 100, "--pager", pager)["least_vram_budget"]
+            arguments = ["run", "-m", MODEL, "-p", "It was a dark night", "-n", 8, "-c", 100, "--temp", 0, "--pager", pager]
+            paged = vkmoe(*arguments, "--vram-budget", budget)
+            self.assertEqual(paged.returncode, 0, paged.stderr)
+            self.assertEqual(paged.stdout, text.stdout)
+            self.refused(1, ["least --vram-budget"], *arguments, "--vram-budget", budget - 8192)
+
+    def test_a_budget_that_is_too_small(self):
+        plan = self.plan("--vram-budget", "1M")
+        self.assertFalse(plan["fits"])
+        self.assertNotIn("tokens_per_second", plan)
+        text = vkmoe("plan", "-m", MODEL, "--vram-budget", "1M").stdout.decode()
+        self.assertIn("does not fit", text)
+        self.assertIn(f"--vram-budget {plan['least_vram_budget']}", text)
+
+    def test_shares(self):
+        whole = self.plan("--vram-budget", "100%")["vram_budget"]
+        self.assertAlmostEqual(self.plan("--vram-budget", "50%")["vram_budget"], whole / 2, delta=1)
 
 
 class Run(Case):

@@ -1,0 +1,234 @@
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/memory_plan.h"
+#include "cli/options.h"
+#include "experts/trace.h"
+#include "kernels/kernel_table.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace vkmoe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kFormula =
+    R"(Without loading anything: what of a model goes where, and how fast decoding can be.
+
+The speed is a bound. A token takes the longer of two times:
+  device  bytes that it reads of device memory (all but experts, its experts, half of the KV cache) / the rate at
+          which a matrix kernel reads device memory, measured
+  link    bytes of the experts that are not there / the rate of the link, measured; where the host decides, and a
+          round trip to it for each layer
+How many experts are there is estimated from the share that has slots: see the hit rate. Reads from the file, where
+host memory does not hold all experts, are not counted.)";
+
+struct Options {
+    std::string model;
+    std::string device;
+    MemoryOptions memory;
+    SessionOptions session;
+    uint32_t n_context = 0;
+    std::string trace;
+    bool json = false;
+};
+
+std::string_view mode_name(PagerMode mode) {
+    return mode == PagerMode::kDevice ? "device" : mode == PagerMode::kHost ? "host" : "none";
+}
+
+double percent(uint64_t part, uint64_t whole) {
+    return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+uint64_t slot_bytes(const SlotPlan& slots) {
+    uint64_t bytes = 0;
+    for (const uint64_t slot : slots.slot_bytes) bytes += slot;
+    return bytes;
+}
+
+/// Text in two columns.
+class Table {
+  public:
+    void heading(std::string_view title) { text_ += fmt::format("{}\n", title); }
+    void line(std::string_view title, const std::string& value) {
+        text_ += fmt::format("  {:<15}  {}\n", title, value);
+    }
+    const std::string& text() const { return text_; }
+
+  private:
+    std::string text_;
+};
+
+void describe_device_memory(const MemoryPlan& plan, Table& table) {
+    table.heading(fmt::format("device memory: {} {}", human_bytes(plan.available),
+                              plan.budget != 0 ? "within the budget" : "free"));
+    table.line("all but experts", human_bytes(plan.dense));
+    table.line("KV cache", fmt::format("{} for {} tokens of context", human_bytes(plan.session.kv_cache),
+                                       plan.session_shape.n_context));
+    table.line("activations", fmt::format("{} for {} tokens at once", human_bytes(plan.session.activations),
+                                          plan.session_shape.micro_batch));
+    if (plan.n_records == 0) return;
+    if (!plan.is_paged) {
+        table.line("experts", fmt::format("{}: all {}", human_bytes(plan.experts), plan.n_records));
+    } else if (plan.fits()) {
+        const SlotPlan& slots = plan.slots;
+        table.line("expert slots",
+                   fmt::format("{}: {} of {} experts ({:.1f}%)", human_bytes(slot_bytes(slots)),
+                               slots.n_slots(), plan.n_records, percent(slots.n_slots(), plan.n_records)));
+        if (slots.ring_first >= slots.n_slots() && slots.ring_slots != 0) {
+            table.line("ring",
+                       fmt::format("{}: {} places, for prompts",
+                                   human_bytes(slots.total_bytes() - slot_bytes(slots)), slots.ring_slots));
+        } else if (slots.ring_slots != 0) {
+            table.line("ring", fmt::format("{} of the slots lend their places to prompts", slots.ring_slots));
+        }
+    }
+    table.line("at least",
+               fmt::format("{} with this context, at --vram-budget {}", human_bytes(plan.least), plan.least));
+}
+
+void describe_host_memory(const MemoryPlan& plan, Table& table) {
+    const HostPlan& host = plan.host;
+    table.heading(fmt::format("host memory: {} for experts", human_bytes(host.budget)));
+    table.line("experts", host.holds_all
+                              ? fmt::format("{}: all {}", human_bytes(host.taken), plan.n_records)
+                              : fmt::format("{}; the others stay in the file until they are wanted",
+                                            human_bytes(host.taken)));
+    table.line("at least", human_bytes(host.least));
+}
+
+void describe_speed(const SpeedPlan& speed, const LocalityCurve& locality, Table& table) {
+    table.heading("expected, at most");
+    table.line("decoding", fmt::format("{:.1f} tokens/s", speed.tokens_per_second()));
+    table.line("device", fmt::format("{:.2f} ms a token, at {:.1f} GB/s", 1e3 * speed.device_seconds,
+                                     speed.measured.device_bytes_per_second / 1e9));
+    if (speed.mode == PagerMode::kAuto) return;
+    table.line("link",
+               fmt::format("{:.2f} ms a token; {}", 1e3 * speed.link_seconds, describe(speed.measured)));
+    table.line("hit rate",
+               fmt::format("{:.0f}% of the experts that a token wants, by {}; paged by the {}",
+                           100 * speed.hit_rate, printable(locality.source), mode_name(speed.mode)));
+}
+
+std::string describe(const MemoryPlan& plan, const Model& model, const LocalityCurve& locality) {
+    Table table;
+    table.heading(fmt::format("{} on {}", printable(model.file().path()), plan.device));
+    describe_device_memory(plan, table);
+    if (plan.is_paged) describe_host_memory(plan, table);
+    if (plan.speed) {
+        describe_speed(*plan.speed, locality, table);
+    } else if (plan.is_paged || plan.n_records == 0) {
+        table.heading("does not fit: raise the budget, or take a smaller context or --micro-batch");
+    } else {
+        table.heading("does not fit with this context: --pager device or host leaves experts in host memory");
+    }
+    return table.text();
+}
+
+Json to_json(const MemoryPlan& plan, const LocalityCurve& locality) {
+    Json json;
+    json["device"] = plan.device;
+    json["unified_memory"] = plan.unified_memory;
+    json["fits"] = plan.fits();
+    json["paged"] = plan.is_paged;
+    json["available_bytes"] = plan.available;
+    json["vram_budget"] = plan.budget;
+    json["least_vram_budget"] = plan.least;
+    json["dense_bytes"] = plan.dense;
+    json["experts_bytes"] = plan.experts;
+    json["n_experts"] = plan.n_records;
+    json["context"] = plan.session_shape.n_context;
+    json["micro_batch"] = plan.session_shape.micro_batch;
+    json["kv_cache_bytes"] = plan.session.kv_cache;
+    json["activation_bytes"] = plan.session.activations;
+    if (plan.is_paged) {
+        json["slots"] = plan.slots.n_slots();
+        json["slot_bytes"] = slot_bytes(plan.slots);
+        json["ring_slots"] = plan.slots.ring_slots;
+        json["ring_bytes"] = plan.slots.total_bytes() - slot_bytes(plan.slots);
+        json["ram_budget"] = plan.host.budget;
+        json["least_ram_budget"] = plan.host.least;
+        json["host_bytes"] = plan.host.taken;
+        json["host_holds_all"] = plan.host.holds_all;
+    }
+    if (plan.speed) {
+        const SpeedPlan& speed = *plan.speed;
+        json["tokens_per_second"] = speed.tokens_per_second();
+        json["device_seconds"] = speed.device_seconds;
+        json["device_bytes_per_second"] = speed.measured.device_bytes_per_second;
+        json["hit_rate"] = speed.hit_rate;
+        json["hit_rate_source"] = locality.source;
+        json["link_seconds"] = speed.link_seconds;
+        json["shader_bytes_per_second"] = speed.measured.shader_bytes_per_second;
+        json["copy_bytes_per_second"] = speed.measured.copy_bytes_per_second;
+        json["round_trip_seconds"] = speed.measured.round_trip_seconds;
+        json["pager"] = mode_name(speed.mode);
+    }
+    return json;
+}
+
+/// From the trace that was asked for, which must be one of a model of this shape.
+LocalityCurve locality_of(const Options& options, const Model& model) {
+    if (options.trace.empty()) return published_locality();
+    const RoutingTrace trace = read_trace(options.trace);
+    const auto n_layers = static_cast<uint32_t>(model.needs().records.size());
+    const HyperParameters& hyper = model.hyper();
+    if (trace.shape.n_layers != n_layers || trace.shape.n_experts != hyper.n_experts) {
+        fail(ErrorCode::kInvalidArgument,
+             "'{}' is a trace of {} layers of {} experts, not of the {} of {} that '{}' has: record one with "
+             "vkmoe routes",
+             options.trace, trace.shape.n_layers, trace.shape.n_experts, n_layers, hyper.n_experts,
+             options.model);
+    }
+    return measured_locality(trace);
+}
+
+void print_plan(const Options& options) {
+    ModelParams params = options.memory.model_params(options.device);
+    params.measure_only = true;
+    const std::shared_ptr<Model> model = Model::load(options.model, params);
+    // The host fetches ahead where a queue can copy beside the computing, by what a look-ahead says.
+    const bool looks_ahead = model->needs().is_paged && model->kernels().plan().transfer_family.has_value();
+    const SessionShape shape = session_shape(*model, options.n_context, options.session.n_micro_batch,
+                                             options.session.cache_type(), looks_ahead);
+    const LocalityCurve locality = locality_of(options, *model);
+    const MemoryPlan plan = make_memory_plan(*model, params, shape, locality);
+    StandardOutput().write(
+        options.json ? to_json(plan, locality).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                     : describe(plan, *model, locality));
+}
+
+}  // namespace
+
+void add_plan_command(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "plan", "Says what of a model would go where, and how fast it can be; loads nothing");
+    command->footer(std::string(kFormula));
+    const auto options = std::make_shared<Options>();
+    add_model_option(*command, options->model);
+    command
+        ->add_option("-c,--context", options->n_context,
+                     "Room for text in tokens; 0: 4096, or what the model was trained for if that is less")
+        ->check(whole_number(0, 1U << 30));
+    add_session_options(*command, options->session);
+    add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
+    command
+        ->add_option(
+            "--trace", options->trace,
+            "Routes of this model, recorded by vkmoe routes, to estimate the hit rate from; default: "
+            "what is known of another model")
+        ->check(existing_file())
+        ->type_name("FILE");
+    command->add_flag("--json", options->json, "For programs; sizes in bytes");
+    command->callback([options] { print_plan(*options); });
+}
+
+}  // namespace vkmoe::cli
