@@ -40,6 +40,7 @@ shared uint missing[kSetWords];  // and that are in no slot
 shared uint wanted[kSetWords];   // experts of the next layer that the look-ahead names
 shared uint candidates;          // a bit for each entry of predicted: its expert is in no slot
 shared uint n_used_ahead;        // experts that were fetched ahead and are used for the first time
+shared uint n_repeats;           // experts that the step before of this layer used too
 shared uint victim_keys[kMaxPairs];
 shared uint victim_slots[kMaxPairs];
 shared uint ahead_experts[kMaxPredicted];
@@ -86,6 +87,8 @@ Victim first_victim(Victim own, uint turn) {
 #endif
 }
 
+uint reuse;  // of the header, when the step began
+
 bool looks_ahead(PageTables tables) { return params.n_predicted != 0u && params.layer + 1u < tables.n_layers; }
 
 bool contains(uint word, uint expert) { return (word >> (expert & 31u) & 1u) != 0u; }
@@ -102,7 +105,7 @@ Victim victim_of(PageTables tables, uint slot, uint owner) {
     uint steps = steps_until(layer, params.layer, tables.n_layers);
     // What the look-ahead does not name will hardly be used at this turn of its layer.
     if (looks_ahead(tables) && layer == params.layer + 1u) steps += tables.n_layers;
-    return Victim(eviction_key(Experts(tables.experts).at[number].score, steps), rank);
+    return Victim(eviction_key(Experts(tables.experts).at[number].score, steps, reuse), rank);
 }
 
 /// The first kKept victims after `bound`, of every gl_WorkGroupSize.x-th slot from the invocation's own on.
@@ -177,15 +180,17 @@ void sort_pairs(PageTables tables) {
     for (uint p = invocation(); p < params.n_pairs; p += gl_WorkGroupSize.x) {
         uint id = Words(params.ids).at[p];
         bool is_expert = id < tables.n_experts;
-        uint slot = is_expert ? Experts(tables.experts).at[params.layer * tables.n_experts + id].slot : kNowhere;
-        bool is_here = slot != kNowhere;
+        PageExpert expert = PageExpert(kNowhere, 0u);
+        if (is_expert) expert = Experts(tables.experts).at[params.layer * tables.n_experts + id];
+        bool is_here = expert.slot != kNowhere;
         WordsOut(params.hit_ids).at[p] = is_here ? id : kNowhere;
         WordsOut(params.miss_ids).at[p] = is_here ? kNowhere : is_expert ? id : kNowhere;
         if (!is_expert) continue;
-        atomicOr(used[id / 32u], 1u << (id & 31u));
+        bool is_first = !contains(atomicOr(used[id / 32u], 1u << (id & 31u)), id);
+        if (is_first && was_used(expert.score) != 0u) atomicAdd(n_repeats, 1u);
         if (!is_here) {
             atomicOr(missing[id / 32u], 1u << (id & 31u));
-        } else if ((atomicAnd(Owners(tables.slots).at[slot], ~kPrefetchedBit) & kPrefetchedBit) != 0u) {
+        } else if ((atomicAnd(Owners(tables.slots).at[expert.slot], ~kPrefetchedBit) & kPrefetchedBit) != 0u) {
             atomicAdd(n_used_ahead, 1u);
         }
     }
@@ -233,7 +238,7 @@ void prepare_ahead(PageTables tables) {
         bool is_positive = probability > 0.0 && (floatBitsToUint(probability) & 0x7FFFFFFFu) <= 0x7F800000u;
         uint share = is_positive ? uint(min(probability, 1.0) * float(kScoreOne)) : 0u;
         ahead_experts[i] = expert;
-        ahead_keys[i] = prefetch_key(share, threshold, Experts(tables.experts).at[expert].score);
+        ahead_keys[i] = prefetch_key(share, threshold, Experts(tables.experts).at[expert].score, reuse);
     }
 }
 
@@ -271,6 +276,7 @@ void main() {
     if (invocation() == 0u) {
         candidates = 0u;
         n_used_ahead = 0u;
+        n_repeats = 0u;
     }
     synchronize();
     sort_pairs(tables);
@@ -283,6 +289,7 @@ void main() {
         n_used += bitCount(used[w]);
         n_misses += bitCount(missing[w]);
     }
+    reuse = Header(tables.header).header.reuse;
     uint link_records = Header(tables.header).header.link_records;
     uint budget = link_records > n_misses ? link_records - n_misses : 0u;
     update_scores(tables);
@@ -339,6 +346,7 @@ void main() {
         if (n_evicted != 0u) header.header.n_evictions += n_evicted;
         if (n_used_ahead != 0u) header.header.n_prefetched_used += n_used_ahead;
         header.header.prefetch_threshold = updated_threshold(header.header.prefetch_threshold, n_ahead, n_used_ahead);
+        header.header.reuse = updated_reuse(reuse, n_used, n_repeats);
         WordsOut arguments = WordsOut(params.arguments);
         arguments.at[0] = params.copy_groups;
         arguments.at[1] = n_fetched;

@@ -63,9 +63,11 @@ class Reference {
         }
         std::vector<uint32_t> missing;
         uint32_t n_used_ahead = 0;
+        uint32_t n_repeats = 0;
         for (uint32_t e = 0; e < paged_.n_experts; ++e) {
             const uint32_t number = paged_.number(step_.layer, e);
             PageExpert& expert = paged_.experts[number];
+            if (used_.count(number) != 0) n_repeats += was_used(expert.score);
             expert.score = updated_score(expert.score, used_.count(number) != 0 ? 1 : 0);
             if (used_.count(number) == 0) continue;
             if (!paged_.is_resident(number)) {
@@ -88,6 +90,8 @@ class Reference {
         paged_.header.n_prefetched_used += n_used_ahead;
         paged_.header.prefetch_threshold =
             updated_threshold(paged_.header.prefetch_threshold, n_ahead, n_used_ahead);
+        paged_.header.reuse =
+            updated_reuse(paged_.header.reuse, static_cast<uint32_t>(used_.size()), n_repeats);
         outcome_.arguments = {kCopyGroups,
                               n_misses,
                               1,
@@ -115,8 +119,10 @@ class Reference {
                 const uint32_t owner_layer = owner / paged_.n_experts;
                 uint32_t steps = steps_until(owner_layer, step_.layer, paged_.n_layers());
                 if (!step_.predicted.empty() && owner_layer == step_.layer + 1) steps += paged_.n_layers();
-                result.push_back(
-                    {is_wanted(owner) ? 0 : eviction_key(paged_.experts[owner].score, steps), slot});
+                result.push_back({is_wanted(owner)
+                                      ? 0
+                                      : eviction_key(paged_.experts[owner].score, steps, paged_.header.reuse),
+                                  slot});
             }
         }
         std::sort(result.begin(), result.end());
@@ -143,8 +149,8 @@ class Reference {
             const uint32_t probability = share >= static_cast<float>(kScoreOne) ? kScoreOne
                                          : share > 0                            ? static_cast<uint32_t>(share)
                                                                                 : 0;
-            const uint32_t key =
-                prefetch_key(probability, paged_.header.prefetch_threshold, paged_.experts[number].score);
+            const uint32_t key = prefetch_key(probability, paged_.header.prefetch_threshold,
+                                              paged_.experts[number].score, paged_.header.reuse);
             if (victims.back().key <= key || victims.back().key == 0) continue;
             outcome_.copies[step_.ids.size() + n++] =
                 assign(number, kPrefetchedBit, victims.back().slot, step_.layer + 1);

@@ -113,6 +113,7 @@ PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape)
                     .units_low = counters[7],
                     .units_high = counters[8],
                     .prefetch_threshold = random_below(random, kScoreOne + 1) >> random_below(random, 18),
+                    .reuse = random_below(random, (1u << 20) + 1) >> random_below(random, 22),
                     .padding = {}};
 
     std::vector<uint32_t> order(n_records);
