@@ -238,7 +238,11 @@ SessionStats Session::stats() const {
 
 PagerStats Session::pager_stats() const {
     const Device& device = *state_->device;
-    return {.vram_budget = device.memory_budget(), .peak_device_bytes = device.device_memory_peak()};
+    const Pager* pager = state_->model->pager();
+    PagerStats stats = pager != nullptr ? pager->stats() : PagerStats{};
+    stats.vram_budget = device.memory_budget();
+    stats.peak_device_bytes = device.device_memory_peak();
+    return stats;
 }
 
 std::vector<uint64_t> Session::expert_counts() const {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <cstring>
 
 namespace vkmoe {
@@ -31,19 +30,6 @@ void write_words(const Allocation& to, const std::vector<uint32_t>& values) {
     assert(values.size() * sizeof(uint32_t) <= to.size);
     std::memcpy(to.mapped, values.data(), values.size() * sizeof(uint32_t));
 }
-
-/// Adds the time until it goes to a sum.
-class Stopwatch {
-  public:
-    explicit Stopwatch(double& sum) : sum_(sum) {}
-    ~Stopwatch() { sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-    Stopwatch(const Stopwatch&) = delete;
-    Stopwatch& operator=(const Stopwatch&) = delete;
-
-  private:
-    double& sum_;
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace
 
@@ -181,7 +167,6 @@ void HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
 
 uint64_t HostPager::copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits,
                          size_t& arrived) {
-    const Stopwatch stopwatch(seconds_stalled_);
     for (const RecordCopy& wanted : copies)
         host_tier_.request(layer_of(wanted.expert), wanted.expert % shape_.n_experts);
     batch_.clear();

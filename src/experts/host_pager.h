@@ -36,10 +36,6 @@ class HostPager {
     /// not come are in no slot.
     std::vector<TimelinePoint> run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
 
-    /// Seconds that the device had nothing to do because records were on their way from the host's memory or
-    /// disk, as far as the host saw.
-    double seconds_stalled() const { return seconds_stalled_; }
-
   private:
     struct Held {
         uint64_t copied_at;  // value of the copy queue's timeline
@@ -72,7 +68,6 @@ class HostPager {
     size_t next_staging_ = 0;
     std::vector<BufferCopy> batch_;
     uint64_t prefetched_at_ = 0;  // of the copy queue: prefetches under way
-    double seconds_stalled_ = 0;
 };
 
 }  // namespace vkmoe

@@ -49,8 +49,13 @@ void PagerCounters::add(const PageHeader& header) {
     bytes_copied += 16 * (header.units_low + (uint64_t{header.units_high} << 32));
 }
 
-Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier)
-    : kernels_(kernels), mode_(mode), shape_(std::move(shape)), host_tier_(std::move(host_tier)) {
+Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier,
+             const LinkSpeed& link)
+    : kernels_(kernels),
+      mode_(mode),
+      shape_(std::move(shape)),
+      host_tier_(std::move(host_tier)),
+      link_(link) {
     kernels_.device().set_reclaimer([this](uint64_t) {
         const std::lock_guard lock(mutex_);
         return in_use_ ? 0 : drop_slots();
@@ -71,10 +76,14 @@ Pager::Use::Use(Pager* pager) : pager_(pager) {
         pager_->in_use_ = false;
         throw;
     }
+    start_ = std::chrono::steady_clock::now();
 }
 
 Pager::Use::~Use() {
-    if (pager_ != nullptr) pager_->in_use_ = false;
+    if (pager_ == nullptr) return;
+    pager_->in_use_ = false;
+    pager_->seconds_in_use_ +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 uint64_t Pager::least_bytes(const Device& device, PagerMode mode, const PagerShape& shape) {
@@ -124,7 +133,15 @@ void Pager::ensure_slots() {
                  device.caps().name, mib(given), mib(plan_.total_bytes()));
         plan_ = plan_slots(given, shape_.record_bytes, shape_.n_experts, shape_.n_used);
     }
-    fill_slots();
+    try {
+        fill_slots();
+    } catch (...) {
+        // Half filled they would be taken for full.
+        on_device_.reset();
+        on_host_.reset();
+        pool_.reset();
+        throw;
+    }
     ++generation_;
     log_info("pager: {} of {} experts in {:.1f} MiB of device memory{}", plan_.n_slots(),
              shape_.n_layers() * shape_.n_experts, mib(pool_->committed_bytes()),
@@ -187,11 +204,37 @@ void Pager::set_link_records(uint32_t records) {
 PagerCounters Pager::counters() const {
     PagerCounters sum = past_;
     if (on_device_) sum.add(on_device_->read_header());
-    if (on_host_) {
-        sum.add(on_host_->residency().header());
-        sum.seconds_stalled += on_host_->seconds_stalled();
-    }
+    if (on_host_) sum.add(on_host_->residency().header());
     return sum;
+}
+
+PagerStats Pager::stats() const {
+    const PagerCounters done = counters();
+    const HostTierStatistics tier = host_tier_->statistics();
+    PagerStats stats{.mode = mode_,
+                     .n_slots = plan_.n_slots(),
+                     .slot_bytes = plan_.total_bytes(),
+                     .n_records = uint64_t{shape_.n_layers()} * shape_.n_experts,
+                     .hits = done.hits,
+                     .misses = done.misses,
+                     .evictions = done.evictions,
+                     .prefetched = done.prefetched,
+                     .prefetched_used = done.prefetched_used,
+                     .streamed = done.streamed,
+                     .bytes_moved = done.bytes_copied,
+                     .seconds = seconds_in_use_,
+                     .link_bytes_per_second = mode_ == PagerMode::kDevice ? link_.shader_bytes_per_second
+                                                                          : link_.copy_bytes_per_second,
+                     .ram_budget = host_tier_->committed_bytes()};
+    for (uint64_t bytes : shape_.record_bytes) stats.record_bytes += bytes * shape_.n_experts;
+    const uint64_t waited_for = done.misses + done.streamed;
+    const uint64_t copied = waited_for + done.prefetched;
+    stats.seconds_stalled = tier.seconds_waited;
+    if (copied > 0 && stats.link_bytes_per_second > 0) {
+        stats.seconds_stalled += static_cast<double>(done.bytes_copied) * static_cast<double>(waited_for) /
+                                 static_cast<double>(copied) / stats.link_bytes_per_second;
+    }
+    return stats;
 }
 
 }  // namespace vkmoe

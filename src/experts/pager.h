@@ -1,12 +1,15 @@
 #pragma once
 
 #include "experts/host_tier.h"
+#include "experts/link_probe.h"
 #include "experts/pager_mode.h"
+#include "experts/pager_stats.h"
 #include "experts/slot_plan.h"
 #include "experts/slot_pool.h"
 #include "kernels/expert_matvec.h"
 #include "kernels/kernel_table.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -36,7 +39,6 @@ struct PagerCounters {
     uint64_t batch_hits = 0;  ///< that a batch wanted and that were there
     uint64_t streamed = 0;    ///< that came for a batch alone
     uint64_t bytes_copied = 0;
-    double seconds_stalled = 0;  ///< host-managed: waiting for records, as far as the host saw
 
     void add(const PageHeader& header);
 };
@@ -47,7 +49,9 @@ struct PagerCounters {
 class Pager {
   public:
     /// mode: kDevice, which needs all records pinned, or kHost.
-    Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier);
+    /// link: as measured, for stats(); zeros where it was not.
+    Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier,
+          const LinkSpeed& link);
     ~Pager();
     Pager(const Pager&) = delete;
     Pager& operator=(const Pager&) = delete;
@@ -75,6 +79,7 @@ class Pager {
       private:
         Pager* pager_;
         std::unique_lock<std::recursive_mutex> lock_;
+        std::chrono::steady_clock::time_point start_;
     };
     /// Rises when slots are taken: what was recorded before is void.
     uint64_t generation() const { return generation_; }
@@ -89,8 +94,10 @@ class Pager {
     DevicePager* on_device() const { return on_device_.get(); }  ///< null in the other mode
     HostPager* on_host() const { return on_host_.get(); }
 
+    const LinkSpeed& link() const { return link_; }
     /// Waits for the device.
     PagerCounters counters() const;
+    PagerStats stats() const;
     /// Records that prefetching and misses of a layer may move together; 0: no prefetching.
     void set_link_records(uint32_t records);
     uint32_t link_records() const { return link_records_; }
@@ -114,6 +121,8 @@ class Pager {
     PagerCounters past_;  // of slots that were given back
     uint64_t generation_ = 0;
     uint32_t link_records_ = 0;
+    LinkSpeed link_;
+    double seconds_in_use_ = 0;
 };
 
 }  // namespace vkmoe

@@ -23,8 +23,9 @@ struct PagerStats {
     uint64_t streamed = 0;     ///< records that batches of many tokens fetched past the slots
     uint64_t bytes_moved = 0;  ///< over the link, for whatever reason
     double seconds = 0;        ///< in which sessions computed
-    /// Part of them in which computing waited for records: measured where the host decides; where the device
-    /// does, what those missed take at the link's measured speed.
+    /// Part of them in which computing could not go on for want of records: what those that were missed or
+    /// streamed take at the link's measured speed, and the waits for reads from disk as the host measured
+    /// them.
     double seconds_stalled = 0;
     double link_bytes_per_second = 0;  ///< measured when the model was loaded, in the way of this mode
 

@@ -58,7 +58,11 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
         model->needs_ = {dense.bytes, measured.bytes, std::move(dense.records), is_paged, paged};
         return model;
     }
-    if (is_paged) measured = measure(true);
+    LinkSpeed link;
+    if (is_paged) {
+        measured = measure(true);
+        link = probe_link(kernels);
+    }
 
     auto arena = std::make_unique<Arena>(kernels.shared_device(), MemoryKind::kDevice, "weights");
     arena->expect(std::move(measured.layout));
@@ -72,7 +76,7 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
     }
     model->weight_bytes_ = model->weights_->arena->committed_bytes();
     if (is_paged) {
-        model->pager_ = make_pager(*model, params, std::move(measured.records), loader.share_done());
+        model->pager_ = make_pager(*model, params, link, std::move(measured.records), loader.share_done());
         file.forget_pages();
     }
     return model;

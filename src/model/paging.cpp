@@ -27,28 +27,22 @@ uint64_t less_headroom(uint64_t bytes) {
 /// has.
 constexpr double kExpectedMissShare = 0.25;
 
-PagerMode choose_mode(KernelContext& kernels, PagerMode wished, const PagerShape& shape,
+PagerMode choose_mode(PagerMode wished, const LinkSpeed& link, const PagerShape& shape,
                       const HostTier& host_tier) {
-    if (wished == PagerMode::kHost) return wished;
-    if (wished == PagerMode::kDevice) {
-        if (host_tier.all_pinned()) return wished;
+    if (wished == PagerMode::kDevice && !host_tier.all_pinned()) {
         fail(ErrorCode::kUnsupported,
              "--pager device: the device does not see all experts in host memory, because {}; use --pager "
              "host",
              host_tier.all_resident() ? "the driver refused to pin some of them"
                                       : "--ram-budget does not hold them all");
     }
-    if (!host_tier.all_pinned()) return PagerMode::kHost;
-    const LinkSpeed speed = measure_link(kernels);
+    if (wished != PagerMode::kAuto) return wished;
     double record_bytes = 0;
     for (uint64_t bytes : shape.record_bytes) record_bytes += static_cast<double>(bytes);
-    record_bytes /= shape.n_layers();
-    const LinkLoad load{.record_bytes = record_bytes,
+    const LinkLoad load{.record_bytes = record_bytes / shape.n_layers(),
                         .records_missed = kExpectedMissShare * shape.n_layers() * shape.n_used,
                         .n_layers = shape.n_layers()};
-    const PagerMode mode = choose_pager_mode(speed, load, true);
-    log_info("{}; experts paged by the {}", describe(speed), mode == PagerMode::kDevice ? "device" : "host");
-    return mode;
+    return choose_pager_mode(link, load, host_tier.all_pinned());
 }
 
 }  // namespace
@@ -73,7 +67,17 @@ bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_
            model.kernels().device().available_device_memory();
 }
 
-std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
+LinkSpeed probe_link(KernelContext& kernels) {
+    try {
+        return measure_link(kernels);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::kOutOfMemory) throw;
+        log_warn("the link was not measured: {}", error.what());
+        return {};
+    }
+}
+
+std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params, const LinkSpeed& link,
                                   std::vector<RecordLayer> records, float share_done) {
     KernelContext& kernels = model.kernels();
     PagerShape shape{.n_experts = model.hyper().n_experts, .n_used = model.hyper().n_experts_used};
@@ -85,9 +89,9 @@ std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
     }
     auto host_tier = std::make_unique<HostTier>(kernels.shared_device(), std::move(records),
                                                 model.hyper().n_experts, options);
-    const PagerMode mode = choose_mode(kernels, params.pager, shape, *host_tier);
+    const PagerMode mode = choose_mode(params.pager, link, shape, *host_tier);
     const uint32_t n_used = shape.n_used;
-    auto pager = std::make_unique<Pager>(kernels, mode, std::move(shape), std::move(host_tier));
+    auto pager = std::make_unique<Pager>(kernels, mode, std::move(shape), std::move(host_tier), link);
     const bool beside = mode == PagerMode::kHost && kernels.plan().transfer_family.has_value();
     if (params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside))
         pager->set_link_records(n_used);

@@ -27,9 +27,12 @@ uint64_t host_memory_budget(const ModelParams& params);
 /// kernels() already.
 bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_bytes);
 
+/// measure_link, or nothing where the budget has no room for that. To be called before anything is loaded.
+LinkSpeed probe_link(KernelContext& kernels);
+
 /// Reads the experts into host memory, as far as params.ram_budget goes, and decides who will page them.
 /// share_done: of the progress that params.progress is told.
-std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
+std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params, const LinkSpeed& link,
                                   std::vector<RecordLayer> records, float share_done);
 
 }  // namespace vkmoe
