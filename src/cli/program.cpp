@@ -53,6 +53,7 @@ void add_commands(CLI::App& app) {
     add_logits_command(app);
     add_perplexity_command(app);
     add_routes_command(app);
+    add_pager_sim_command(app);
     add_synth_command(app);
     add_conformance_command(app);
 }
