@@ -1,5 +1,6 @@
 #include "experts/link_probe.h"
 
+#include "base/error.h"
 #include "kernels/kernel_fixture.h"
 
 #include <chrono>
@@ -25,6 +26,19 @@ TEST_F(LinkProbeTest, MeasuresWithinReason) {
     EXPECT_LT(speed.round_trip_seconds, 1);
     EXPECT_EQ(speed.device_bytes_per_second, 0);
     EXPECT_EQ(context().device().device_memory_taken(), taken) << "memory was kept";
+}
+
+TEST_F(LinkProbeTest, StaysWithinTheBudget) {
+    Device& device = context().device();
+    const uint64_t budget = device.memory_budget();
+    for (uint64_t left : {300u << 10, 1u << 20, 5u << 20}) {
+        device.set_memory_budget(device.device_memory_taken() + left);
+        EXPECT_NO_THROW(measure_link(context())) << left;
+        EXPECT_LE(device.device_memory_taken(), device.memory_budget());
+    }
+    device.set_memory_budget(device.device_memory_taken() + 1);
+    EXPECT_THROW(measure_link(context()), Error);
+    device.set_memory_budget(budget);
 }
 
 TEST_F(LinkProbeTest, MeasuresDeviceMemory) {
