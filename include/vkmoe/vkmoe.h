@@ -93,6 +93,7 @@ typedef struct vkmoe_model_info {
     uint32_t n_context_train; /* the longest context that the model was trained for */
     uint64_t n_parameters;
     uint64_t weight_bytes; /* in device memory */
+    const char* driver;    /* the driver's name and version */
 } vkmoe_model_info;
 
 VKMOE_API void vkmoe_model_default_params(vkmoe_model_params* params, size_t struct_size);
@@ -189,6 +190,38 @@ typedef struct vkmoe_session_stats {
 
 /* Set stats->struct_size first. */
 VKMOE_API vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkmoe_session_stats* stats);
+
+/* What the pager has and did since the model was loaded, for all of the model's sessions together; and the
+ * model's memory. To see what a part of the work did, take the figures before and after it. */
+typedef struct vkmoe_pager_stats {
+    size_t struct_size;
+    vkmoe_pager mode; /* VKMOE_PAGER_DEVICE or _HOST. VKMOE_PAGER_AUTO: all experts are resident, nothing is
+                         paged, and the figures down to ram_budget are 0 */
+    uint64_t n_slots; /* experts that device memory has room for */
+    uint64_t slot_bytes;
+    uint64_t n_records; /* experts of all layers */
+    uint64_t record_bytes;
+    uint64_t hits; /* experts that decoding wanted and that were in device memory */
+    uint64_t misses;
+    double hit_rate; /* hits of hits + misses; 0 where there were none */
+    uint64_t evictions;
+    uint64_t prefetched; /* fetched before they were wanted */
+    uint64_t prefetched_used;
+    uint64_t streamed;      /* fetched by prompt batches, which leave the slots as they are */
+    uint64_t bytes_moved;   /* to device memory, for decoding, prefetching and batches */
+    double seconds;         /* in which sessions computed */
+    double seconds_stalled; /* of these, how long records were waited for: measured where the host decides;
+                               where the device does, the time that misses take at the link's speed */
+    double link_bytes_per_second; /* the most that the link gave when the model was loaded */
+    double link_share;            /* bytes_moved of what the link could have moved in those seconds */
+    double stall_share;           /* seconds_stalled of seconds */
+    uint64_t ram_budget;          /* bytes */
+    uint64_t vram_budget;         /* bytes; 0: none was set */
+    uint64_t peak_device_bytes;   /* the most device memory that was ever taken */
+} vkmoe_pager_stats;
+
+/* Set stats->struct_size first. Waits for the device. */
+VKMOE_API vkmoe_status vkmoe_session_pager_stats(const vkmoe_session* session, vkmoe_pager_stats* stats);
 /* How often each expert was chosen so far: counts, [n_layers, n_experts], rows of dense layers zero.
  * capacity: of counts. */
 VKMOE_API vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* counts, size_t capacity);

@@ -12,7 +12,7 @@ using vkmoe::capi::require;
 namespace {
 
 constexpr size_t kParamsFirstVersion = offsetof(vkmoe_model_params, vram_budget);
-constexpr size_t kInfoFirstVersion = sizeof(vkmoe_model_info);
+constexpr size_t kInfoFirstVersion = offsetof(vkmoe_model_info, driver);
 
 static_assert(static_cast<int>(vkmoe::PagerMode::kAuto) == VKMOE_PAGER_AUTO &&
               static_cast<int>(vkmoe::PagerMode::kDevice) == VKMOE_PAGER_DEVICE &&
@@ -59,6 +59,7 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
         const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
         auto handle = std::make_unique<vkmoe_model>();
         handle->loaded = std::make_shared<vkmoe::capi::LoadedModel>(std::move(loaded), caps.name,
+                                                                    caps.driver_name + " " + caps.driver_info,
                                                                     caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU);
         *model = handle.release();
     });
@@ -86,6 +87,7 @@ vkmoe_status vkmoe_model_get_info(const vkmoe_model* model, vkmoe_model_info* in
         result.n_context_train = hyper.n_context_train;
         result.n_parameters = loaded.n_parameters();
         result.weight_bytes = loaded.weight_bytes();
+        result.driver = model->loaded->driver().c_str();
         vkmoe::capi::write_result(result, info, kInfoFirstVersion, "info");
     });
 }

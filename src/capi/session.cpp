@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kParamsFirstVersion = sizeof(vkmoe_session_params);
 constexpr size_t kStatsFirstVersion = sizeof(vkmoe_session_stats);
+constexpr size_t kPagerStatsFirstVersion = sizeof(vkmoe_pager_stats);
 constexpr size_t kRouterStatisticsFirstVersion = sizeof(vkmoe_router_statistics);
 
 TensorType tensor_type_of(vkmoe_kv_type type) {
@@ -31,6 +32,10 @@ TensorType tensor_type_of(vkmoe_kv_type type) {
             fail(ErrorCode::kInvalidArgument, "kv_type is {}, which is no vkmoe_kv_type",
                  static_cast<int>(type));
     }
+}
+
+double share(double part, double whole) {
+    return whole > 0 ? part / whole : 0;
 }
 
 vkmoe_session_params default_params() {
@@ -120,6 +125,39 @@ vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkmoe_session
         result.decode_seconds = measured.decode_seconds;
         result.kv_bytes = measured.kv_bytes;
         vkmoe::capi::write_result(result, stats, kStatsFirstVersion, "stats");
+    });
+}
+
+vkmoe_status vkmoe_session_pager_stats(const vkmoe_session* session, vkmoe_pager_stats* stats) {
+    return guard([&] {
+        require(session, "session");
+        const vkmoe::PagerStats measured = session->session.pager_stats();
+        vkmoe_pager_stats result{};
+        result.mode =
+            static_cast<vkmoe_pager>(measured.mode);  // model.cpp holds their numbers to be the same
+        result.n_slots = measured.n_slots;
+        result.slot_bytes = measured.slot_bytes;
+        result.n_records = measured.n_records;
+        result.record_bytes = measured.record_bytes;
+        result.hits = measured.hits;
+        result.misses = measured.misses;
+        result.hit_rate =
+            share(static_cast<double>(measured.hits), static_cast<double>(measured.hits + measured.misses));
+        result.evictions = measured.evictions;
+        result.prefetched = measured.prefetched;
+        result.prefetched_used = measured.prefetched_used;
+        result.streamed = measured.streamed;
+        result.bytes_moved = measured.bytes_moved;
+        result.seconds = measured.seconds;
+        result.seconds_stalled = measured.seconds_stalled;
+        result.link_bytes_per_second = measured.link_bytes_per_second;
+        result.link_share = share(static_cast<double>(measured.bytes_moved),
+                                  measured.seconds * measured.link_bytes_per_second);
+        result.stall_share = share(measured.seconds_stalled, measured.seconds);
+        result.ram_budget = measured.ram_budget;
+        result.vram_budget = measured.vram_budget;
+        result.peak_device_bytes = measured.peak_device_bytes;
+        vkmoe::capi::write_result(result, stats, kPagerStatsFirstVersion, "stats");
     });
 }
 

@@ -68,6 +68,13 @@ vkmoe_session_stats session_stats(const vkmoe_session* session) {
     return stats;
 }
 
+vkmoe_pager_stats session_pager_stats(const vkmoe_session* session) {
+    vkmoe_pager_stats stats{};
+    stats.struct_size = sizeof stats;
+    check(vkmoe_session_pager_stats(session, &stats));
+    return stats;
+}
+
 std::vector<int32_t> tokenize(const vkmoe_model* model, std::string_view text, unsigned flags) {
     // No token is shorter than a byte, but for those put around the text; a vocabulary may still grow a text
     // that it normalizes.

@@ -29,6 +29,7 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
 vkmoe_model_info model_info(const vkmoe_model* model);
 SessionHandle create_session(vkmoe_model* model, const vkmoe_session_params& params);
 vkmoe_session_stats session_stats(const vkmoe_session* session);
+vkmoe_pager_stats session_pager_stats(const vkmoe_session* session);
 /// flags: of vkmoe_tokenize_flags.
 std::vector<int32_t> tokenize(const vkmoe_model* model, std::string_view text, unsigned flags);
 

@@ -13,6 +13,7 @@ void add_run_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_logits_command(CLI::App& app);
 void add_perplexity_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 void add_routes_command(CLI::App& app);
 void add_pager_sim_command(CLI::App& app);
 void add_synth_command(CLI::App& app);

@@ -52,6 +52,7 @@ void add_commands(CLI::App& app) {
     add_tokenize_command(app);
     add_logits_command(app);
     add_perplexity_command(app);
+    add_bench_command(app);
     add_routes_command(app);
     add_pager_sim_command(app);
     add_synth_command(app);

@@ -31,6 +31,7 @@ struct Options {
     size_t n_tokens = 0;
     uint32_t n_context = 0;
     std::string device;
+    MemoryOptions memory;
 };
 
 /// How many of the experts that were used the look-ahead had named.
@@ -70,8 +71,7 @@ class Recall {
 
 std::shared_ptr<Model> load(const Options& options) {
     Progress progress("loading");
-    ModelParams params;
-    params.device = options.device;
+    ModelParams params = options.memory.model_params(options.device);
     params.progress = [&](float done) {
         progress.update(double{done});
         return true;
@@ -168,6 +168,7 @@ void add_routes_command(CLI::App& app) {
             "was trained for if that is less")
         ->check(whole_number(0, 1U << 30));
     add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
     command->callback([options] { record(*options); });
 }
 

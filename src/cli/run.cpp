@@ -3,6 +3,7 @@
 #include "cli/console.h"
 #include "cli/expert_use.h"
 #include "cli/options.h"
+#include "cli/pager_report.h"
 #include "cli/router_report.h"
 
 #include <fmt/format.h>
@@ -80,6 +81,7 @@ void print_statistics(vkmoe_session* session, const vkmoe_model_info& info) {
     const vkmoe_session_stats stats = session_stats(session);
     fmt::print(stderr, "prompt {}; decode {}\n", speed(stats.prompt_tokens, stats.prompt_seconds),
                speed(stats.decoded_tokens, stats.decode_seconds));
+    fmt::print(stderr, "{}", describe_pager(session_pager_stats(session)));
     if (info.n_experts != 0) {
         std::vector<uint64_t> counts(size_t{info.n_layers} * info.n_experts);
         check(vkmoe_session_expert_counts(session, counts.data(), counts.size()));

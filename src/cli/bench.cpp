@@ -1,0 +1,222 @@
+#include "base/error.h"
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/options.h"
+#include "cli/pager_report.h"
+#include "cli/spread.h"
+#include "formats/gguf_value.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace vkmoe::cli {
+namespace {
+
+struct Options {
+    std::string model;
+    std::string file;
+    uint32_t n_prompt = 512;
+    uint32_t n_decode = 128;
+    uint32_t n_repeats = 5;
+    SessionOptions session;
+    std::string device;
+    MemoryOptions memory;
+    bool json = false;
+};
+
+/// Of one part of the work, over all repeats.
+struct Measured {
+    std::vector<double> tokens_per_second;
+    vkmoe_pager_stats pager{};  // of the last repeat
+};
+
+/// The first tokens of the text, or random ones: the same each time.
+std::vector<int32_t> prompt_tokens(const Options& options, const vkmoe_model* model) {
+    // Decoding begins from a token even where no prompt is measured.
+    const size_t n = std::max(options.n_prompt, 1u);
+    if (!options.file.empty()) {
+        std::vector<int32_t> tokens = tokenize(model, read_file(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
+        if (tokens.size() < n) {
+            fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, not {}: give more text or a smaller -p",
+                 options.file, tokens.size(), n);
+        }
+        tokens.resize(n);
+        return tokens;
+    }
+    std::mt19937 random(1);
+    std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(model_info(model).n_vocabulary) - 1);
+    std::vector<int32_t> tokens(n);
+    for (int32_t& token : tokens) token = any(random);
+    return tokens;
+}
+
+bool goes_on(int32_t, const char*, size_t, void*) {
+    return !interrupted();
+}
+
+class Bench {
+  public:
+    Bench(const Options& options, vkmoe_model* model)
+        : options_(options),
+          tokens_(prompt_tokens(options, model)),
+          session_(create_session(
+              model, options.session.params(static_cast<uint32_t>(tokens_.size()) + options.n_decode))) {
+        vkmoe_sampling_default(&greedy_, sizeof greedy_);
+        greedy_.temperature = 0;
+        greedy_.ignore_end = true;
+    }
+
+    void run() {
+        Progress progress("bench");
+        const uint32_t n_runs = 1 + options_.n_repeats;
+        for (uint32_t i = 0; i < n_runs; ++i) {
+            // The first run makes pipelines and records command buffers: it only warms up.
+            repeat(i != 0);
+            progress.update((i + 1.0) / n_runs);
+        }
+    }
+
+    const Measured& prompt() const { return prompt_; }
+    const Measured& decode() const { return decode_; }
+    vkmoe_pager_stats pager() const { return session_pager_stats(session_.get()); }
+
+  private:
+    void repeat(bool measured) {
+        check(vkmoe_session_truncate(session_.get(), 0));
+        const auto feed = [&] {
+            check(vkmoe_session_feed(session_.get(), tokens_.data(), tokens_.size(), nullptr));
+        };
+        if (options_.n_prompt != 0 && measured) {
+            measure(prompt_, options_.n_prompt, feed);
+        } else {
+            feed();
+        }
+        if (options_.n_decode == 0) return;
+        const auto generate = [&] {
+            check(vkmoe_session_generate(session_.get(), &greedy_, options_.n_decode, goes_on, nullptr));
+        };
+        if (measured) {
+            measure(decode_, options_.n_decode, generate);
+        } else {
+            generate();
+        }
+    }
+
+    template <typename Work>
+    void measure(Measured& measured, uint32_t n_tokens, const Work& work) {
+        const vkmoe_pager_stats before = pager();
+        const auto start = std::chrono::steady_clock::now();
+        work();
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        measured.tokens_per_second.push_back(n_tokens / seconds.count());
+        measured.pager = pager_difference(before, pager());
+    }
+
+    const Options& options_;
+    std::vector<int32_t> tokens_;
+    SessionHandle session_;
+    vkmoe_sampling greedy_{};
+    Measured prompt_;
+    Measured decode_;
+};
+
+std::string describe(std::string_view what, uint32_t n_tokens, const Measured& measured) {
+    if (measured.tokens_per_second.empty()) return {};
+    const Spread speed = spread_of(measured.tokens_per_second);
+    return fmt::format("{} of {} tokens: {:.2f} tok/s (median of {}; {:.2f} to {:.2f})\n", what, n_tokens,
+                       speed.median, measured.tokens_per_second.size(), speed.least, speed.most);
+}
+
+std::string describe(const Options& options, const vkmoe_model_info& info, const Bench& bench) {
+    std::string text = fmt::format("model: {} ({}), {} parameters, {} in device memory\ndevice: {}, {}\n",
+                                   printable(info.name, 200), info.architecture,
+                                   human_count(static_cast<double>(info.n_parameters)),
+                                   human_bytes(info.weight_bytes), info.device, info.driver);
+    text += describe("prompt", options.n_prompt, bench.prompt());
+    text += describe("decode", options.n_decode, bench.decode());
+    // What paging costs is seen best where tokens come one by one.
+    return text + describe_pager(options.n_decode != 0 ? bench.decode().pager : bench.prompt().pager);
+}
+
+nlohmann::ordered_json to_json(uint32_t n_tokens, const Measured& measured) {
+    if (measured.tokens_per_second.empty()) return nullptr;
+    const Spread speed = spread_of(measured.tokens_per_second);
+    return {{"tokens", n_tokens},
+            {"tokens_per_second",
+             {{"median", speed.median},
+              {"least", speed.least},
+              {"most", speed.most},
+              {"all", measured.tokens_per_second}}},
+            {"pager", pager_json(measured.pager)}};
+}
+
+std::string to_json(const Options& options, const vkmoe_model_info& info, const Bench& bench) {
+    const vkmoe_pager_stats memory = bench.pager();
+    const nlohmann::ordered_json json = {{"model", info.name},
+                                         {"architecture", info.architecture},
+                                         {"parameters", info.n_parameters},
+                                         {"weight_bytes", info.weight_bytes},
+                                         {"device", info.device},
+                                         {"driver", info.driver},
+                                         {"vkmoe", vkmoe_version()},
+                                         {"micro_batch", options.session.n_micro_batch},
+                                         {"kv", options.session.kv_type},
+                                         {"prompt", to_json(options.n_prompt, bench.prompt())},
+                                         {"decode", to_json(options.n_decode, bench.decode())},
+                                         {"peak_device_bytes", memory.peak_device_bytes}};
+    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void run_bench(const Options& options) {
+    if (options.n_prompt == 0 && options.n_decode == 0)
+        fail(ErrorCode::kInvalidArgument, "nothing to measure: give -p or -n");
+    catch_interrupts();
+    const ModelHandle model = load_model(options.model, options.device, options.memory);
+    const vkmoe_model_info info = model_info(model.get());
+    Bench bench(options, model.get());
+    bench.run();
+    StandardOutput().write(options.json ? to_json(options, info, bench) : describe(options, info, bench));
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+    constexpr uint32_t kMaxTokens = 1U << 20;
+    CLI::App* command = app.add_subcommand(
+        "bench",
+        "Measures how many tokens a second a model reads and writes: a prompt, then greedy decoding after "
+        "it, after one run that only warms up");
+    const auto options = std::make_shared<Options>();
+    add_model_option(*command, options->model);
+    command->add_option("-p,--prompt-tokens", options->n_prompt, "Tokens of the prompt; 0: only decode")
+        ->check(whole_number(0, kMaxTokens))
+        ->type_name("N");
+    command->add_option("-n,--tokens", options->n_decode, "Tokens to write; 0: only read the prompt")
+        ->check(whole_number(0, kMaxTokens))
+        ->type_name("N");
+    command->add_option("-r,--repeats", options->n_repeats, "How often to measure")
+        ->check(whole_number(1, 1000))
+        ->type_name("N");
+    command
+        ->add_option(
+            "-f,--file", options->file,
+            "A text for the prompt. Without one its tokens are random, which few experts are used to: "
+            "to see what paging costs, give a text")
+        ->check(existing_file())
+        ->type_name("FILE");
+    add_session_options(*command, options->session);
+    add_device_option(*command, options->device);
+    add_memory_options(*command, options->memory);
+    command->add_flag("--json", options->json, "Print JSON: speeds in tokens a second, sizes in bytes");
+    command->callback([options] { run_bench(*options); });
+}
+
+}  // namespace vkmoe::cli

@@ -1,0 +1,85 @@
+#include "cli/pager_report.h"
+
+#include "cli/console.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace vkmoe::cli {
+namespace {
+
+double share(double part, double whole) {
+    return whole > 0 ? part / whole : 0;
+}
+
+double share(uint64_t part, uint64_t whole) {
+    return share(static_cast<double>(part), static_cast<double>(whole));
+}
+
+std::string gigabytes(double bytes) {
+    return fmt::format("{:.{}f} GB", bytes / 1e9, bytes < 1e9 ? 3 : 1);
+}
+
+}  // namespace
+
+vkmoe_pager_stats pager_difference(const vkmoe_pager_stats& before, const vkmoe_pager_stats& after) {
+    vkmoe_pager_stats result = after;
+    for (const auto count :
+         {&vkmoe_pager_stats::hits, &vkmoe_pager_stats::misses, &vkmoe_pager_stats::evictions,
+          &vkmoe_pager_stats::prefetched, &vkmoe_pager_stats::prefetched_used, &vkmoe_pager_stats::streamed,
+          &vkmoe_pager_stats::bytes_moved})
+        result.*count -= before.*count;
+    result.seconds -= before.seconds;
+    result.seconds_stalled -= before.seconds_stalled;
+    result.hit_rate = share(result.hits, result.hits + result.misses);
+    result.link_share =
+        share(static_cast<double>(result.bytes_moved), result.seconds * result.link_bytes_per_second);
+    result.stall_share = share(result.seconds_stalled, result.seconds);
+    return result;
+}
+
+std::string describe_pager(const vkmoe_pager_stats& stats) {
+    if (stats.mode == VKMOE_PAGER_AUTO) return {};
+    std::string text = fmt::format(
+        "pager ({}): {} of {} experts in {} of slots; hit rate {:.1f}%, {} evicted, {} fetched ahead of "
+        "which {} "
+        "were used, {} streamed for batches\n",
+        stats.mode == VKMOE_PAGER_DEVICE ? "device" : "host", stats.n_slots, stats.n_records,
+        human_bytes(stats.slot_bytes), 100 * stats.hit_rate, stats.evictions, stats.prefetched,
+        stats.prefetched_used, stats.streamed);
+    text += fmt::format("link: {} moved, {:.0f}% of what its {}/s allow; {:.0f}% of the time waited for it\n",
+                        gigabytes(static_cast<double>(stats.bytes_moved)), 100 * stats.link_share,
+                        gigabytes(stats.link_bytes_per_second), 100 * stats.stall_share);
+    text += fmt::format("memory: at most {} of the device", human_bytes(stats.peak_device_bytes));
+    if (stats.vram_budget != 0) text += fmt::format(", of a budget of {}", human_bytes(stats.vram_budget));
+    if (stats.ram_budget != 0)
+        text += fmt::format("; {} of the host for experts", human_bytes(stats.ram_budget));
+    return text + "\n";
+}
+
+nlohmann::ordered_json pager_json(const vkmoe_pager_stats& stats) {
+    if (stats.mode == VKMOE_PAGER_AUTO) return nullptr;
+    return {{"mode", stats.mode == VKMOE_PAGER_DEVICE ? "device" : "host"},
+            {"slots", stats.n_slots},
+            {"slot_bytes", stats.slot_bytes},
+            {"records", stats.n_records},
+            {"record_bytes", stats.record_bytes},
+            {"hits", stats.hits},
+            {"misses", stats.misses},
+            {"hit_rate", stats.hit_rate},
+            {"evictions", stats.evictions},
+            {"prefetched", stats.prefetched},
+            {"prefetched_used", stats.prefetched_used},
+            {"streamed", stats.streamed},
+            {"bytes_moved", stats.bytes_moved},
+            {"seconds", stats.seconds},
+            {"seconds_stalled", stats.seconds_stalled},
+            {"link_bytes_per_second", stats.link_bytes_per_second},
+            {"link_share", stats.link_share},
+            {"stall_share", stats.stall_share},
+            {"vram_budget", stats.vram_budget},
+            {"ram_budget", stats.ram_budget},
+            {"peak_device_bytes", stats.peak_device_bytes}};
+}
+
+}  // namespace vkmoe::cli
