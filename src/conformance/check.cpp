@@ -1,6 +1,7 @@
 #include "conformance/check.h"
 
 #include <bit>
+#include <cassert>
 #include <cmath>
 #include <limits>
 
@@ -48,9 +49,17 @@ std::optional<double> finite_nmse(std::span<const Expected> expected, std::span<
     return error / size;
 }
 
-/// Squared error over squared magnitude; infinite when a value is not finite where one was expected, or where
-/// all should be zero and are not.
+[[noreturn]] void fail_nmse(std::string_view what, size_t count, double error, double limit) {
+    CheckFailure failure(
+        fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what, error, count, limit));
+    failure.nmse = error;
+    throw failure;
+}
+
+}  // namespace
+
 double nmse(std::span<const double> expected, std::span<const float> actual) {
+    assert(expected.size() == actual.size());
     double error = 0;
     double magnitude = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -64,15 +73,6 @@ double nmse(std::span<const double> expected, std::span<const float> actual) {
     if (magnitude > 0) return error / magnitude;
     return error == 0 ? 0 : std::numeric_limits<double>::infinity();
 }
-
-[[noreturn]] void fail_nmse(std::string_view what, size_t count, double error, double limit) {
-    CheckFailure failure(
-        fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what, error, count, limit));
-    failure.nmse = error;
-    throw failure;
-}
-
-}  // namespace
 
 void fail_element(std::string_view what, uint64_t index, uint64_t count, std::string expected,
                   std::string got, std::optional<double> nmse) {

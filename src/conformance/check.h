@@ -79,9 +79,12 @@ struct Tolerance {
 void check_numbers(std::string_view what, std::span<const Expected> expected, std::span<const float> actual,
                    const Tolerance& tolerance);
 
-/// Squared error over squared magnitude within the limit, and every number finite where it should be and only
-/// there; else the failure names the first element that is not, or is off by more than the limit lets all be
-/// off together.
+/// Squared error over squared magnitude; infinite when a value is not finite where one was expected, or where
+/// all should be zero and are not.
+double nmse(std::span<const double> expected, std::span<const float> actual);
+
+/// nmse() within the limit; else the failure names the first element that is off by more than the limit lets
+/// all be off together, or not finite where it should be.
 void check_nmse(std::string_view what, std::span<const double> expected, std::span<const float> actual,
                 double limit);
 

@@ -33,6 +33,7 @@
 
 namespace vkmoe {
 
+using conformance::nmse;
 using conformance::Output;
 using conformance::TypedOutput;
 
