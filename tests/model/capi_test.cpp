@@ -336,6 +336,24 @@ TEST_F(CApi, SamplingIsChecked) {
     EXPECT_TRUE(heard.tokens.empty());
 }
 
+TEST_F(CApi, PagerStatisticsOfAResidentModelAreItsMemory) {
+    feed(tokenize("The package"));
+    vkmoe_pager_stats stats{};
+    EXPECT_REFUSED(vkmoe_session_pager_stats(session_, &stats), "struct_size");
+    EXPECT_REFUSED(vkmoe_session_pager_stats(nullptr, &stats), "session is NULL");
+    stats.struct_size = sizeof stats;
+    ASSERT_EQ(vkmoe_session_pager_stats(session_, &stats), VKMOE_OK);
+    EXPECT_EQ(stats.mode, VKMOE_PAGER_AUTO);
+    EXPECT_EQ(stats.hits + stats.misses + stats.n_slots, 0U);
+    EXPECT_EQ(stats.hit_rate + stats.link_share + stats.stall_share, 0);
+    EXPECT_EQ(stats.vram_budget, 0U);
+    vkmoe_model_info info{};
+    info.struct_size = sizeof info;
+    ASSERT_EQ(vkmoe_model_get_info(model_, &info), VKMOE_OK);
+    EXPECT_GT(stats.peak_device_bytes, info.weight_bytes);
+    EXPECT_NE(std::string(info.driver), "");
+}
+
 TEST_F(CApi, StatisticsCountTokensAndRoutes) {
     feed(tokenize("The package is in the archive"));
     feed({5});

@@ -17,7 +17,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
-COMMANDS = ["run", "devices", "inspect", "plan", "tokenize", "logits", "perplexity", "synth", "conformance"]
+COMMANDS = ["run", "devices", "inspect", "plan", "tokenize", "logits", "perplexity", "bench", "routes", "synth",
+            "conformance"]
 PROGRAM = ""
 NO_DRIVER = {"VK_DRIVER_FILES": "/nonexistent.json", "VK_ICD_FILENAMES": "/nonexistent.json"}
 
@@ -298,6 +299,8 @@ class Plan(Case):
             self.assertEqual(paged.returncode, 0, paged.stderr)
             self.assertEqual(paged.stdout, text.stdout)
             self.refused(1, ["least --vram-budget"], *arguments, "--vram-budget", budget - 8192)
+            for too_small in ("1M", "4M", budget // 2):
+                self.refused(1, ["least --vram-budget"], *arguments, "--vram-budget", too_small)
 
     def test_a_budget_that_is_too_small(self):
         plan = self.plan("--vram-budget", "1M")
@@ -453,6 +456,69 @@ class Perplexity(Case):
 
     def test_a_text_that_is_too_short(self):
         self.refused(1, ["text", "512"], "perplexity", "-m", MODEL, "-f", self.file("text", "Too short."))
+
+
+class Routes(Case):
+    def test_a_trace_has_every_token_of_every_text(self):
+        trace = self.folder / "two.trace"
+        texts = [self.file("a.txt", "The package is in the archive."), self.file("b.txt", "def main(): return 0")]
+        result = vkmoe("routes", "-m", MODEL, "-f", texts[0], "-f", texts[1], "-n", 5, "-c", 3, "--trace", trace)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        out = result.stdout.decode()
+        self.assertIn("10 tokens, 2 of 16 experts in each of 4 layers", out)
+        self.assertRegex(out, r"look-ahead: \d+\.\d% .* the 2 that it names first, \d+\.\d% among all 4\n$")
+        raw = trace.read_bytes()
+        version, n_layers, n_experts, n_used, n_predicted, n_name = struct.unpack("<6I", raw[8:32])
+        self.assertEqual((version, n_layers, n_experts, n_used, n_predicted), (1, 4, 16, 2, 4))
+        # Each token: whether it begins a sequence, then 4 layers of 2 experts, 3 of them with 4 named ones.
+        size = 1 + 4 * 2 + 3 * 4 * 3
+        tokens = [raw[at:at + size] for at in range(32 + n_name, 32 + n_name + 10 * size, size)]
+        self.assertEqual([token[0] for token in tokens], [1, 0, 0, 1, 0] * 2)
+        for token in tokens:
+            used, named = set(token[1:3]), token[3:7]
+            self.assertEqual(len(used), 2)
+            self.assertEqual(len(set(named)), 4)
+            probabilities = struct.unpack("<4H", token[7:15])
+            self.assertEqual(sorted(probabilities, reverse=True), list(probabilities))
+        self.assertEqual(raw[32 + n_name + 10 * size:], struct.pack("<BQ", 2, 10))
+
+    def test_texts_and_folders_that_are_not_there(self):
+        text = self.file("a.txt", "")
+        self.refused(1, [text, "no tokens"], "routes", "-m", MODEL, "-f", text, "--trace", self.folder / "t")
+        text = self.file("a.txt", "The")
+        self.refused(1, ["/no/such"], "routes", "-m", MODEL, "-f", text, "--trace", "/no/such/t")
+        self.refused(2, ["--trace"], "routes", "-m", MODEL, "-f", text)
+
+
+class Bench(Case):
+    def test_speeds_for_people_and_programs(self):
+        result = vkmoe("bench", "-m", MODEL, "-p", 20, "-n", 6, "-r", 3)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.decode().splitlines()
+        self.assertRegex(lines[0], r"^model: .*(olmoe|qwen3moe|llama).* parameters, [\d.]+ MiB in device memory$")
+        self.assertRegex(lines[1], r"^device: .+, .+$")
+        for line, what in ((lines[2], "prompt of 20"), (lines[3], "decode of 6")):
+            self.assertRegex(line, rf"^{what} tokens: [\d.]+ tok/s \(median of 3; [\d.]+ to [\d.]+\)$")
+
+        result = vkmoe("bench", "-m", MODEL, "-p", 0, "-n", 4, "-r", 2, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = json.loads(result.stdout)
+        self.assertIsNone(report["prompt"])
+        speed = report["decode"]["tokens_per_second"]
+        self.assertEqual(len(speed["all"]), 2)
+        self.assertAlmostEqual(speed["median"], sum(speed["all"]) / 2)
+        self.assertEqual((speed["least"], speed["most"]), (min(speed["all"]), max(speed["all"])))
+        self.assertGreater(report["peak_device_bytes"], report["weight_bytes"])
+
+    def test_a_text_as_prompt(self):
+        text = self.file("a.txt", "The package is in the archive.")
+        result = vkmoe("bench", "-m", MODEL, "-f", text, "-p", 4, "-n", 0, "-r", 1)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotIn("decode", result.stdout.decode())
+        self.refused(1, [text, "400"], "bench", "-m", MODEL, "-f", text, "-p", 400)
+
+    def test_nothing_to_measure(self):
+        self.refused(1, ["-p", "-n"], "bench", "-m", MODEL, "-p", 0, "-n", 0)
 
 
 if __name__ == "__main__":

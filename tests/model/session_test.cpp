@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <set>
 
 namespace vkmoe {
 namespace {
@@ -306,6 +308,81 @@ TEST_F(SessionTest, RouterStatisticsAreThoseOfTheTokensFed) {
         if (whole.empty()) whole = layers;
     }
     expect_error(ErrorCode::kInvalidArgument, {"router_statistics"}, [&] { session()->router_statistics(); });
+}
+
+/// Whether a list names the same experts, in any order.
+bool same_experts(std::span<const uint32_t> a, std::span<const uint32_t> b) {
+    return std::multiset<uint32_t>(a.begin(), a.end()) == std::multiset<uint32_t>(b.begin(), b.end());
+}
+
+TEST_F(SessionTest, RoutesAreThoseOfTheReferenceAndOfTheCounts) {
+    const std::vector<int32_t> tokens = prompt();
+    ReferenceModel reference(path_);
+    std::vector<ReferenceModel::Token> expected;
+    for (const int32_t token : tokens) expected.push_back(reference.next(token));
+    for (const uint32_t size : {1U, 7U, 64U}) {
+        const auto fed = session({.n_micro_batch = size});
+        expect_error(ErrorCode::kInvalidArgument, {"feed a token"}, [&] { fed->routes(); });
+        std::vector<uint64_t> counts(2 * 8);
+        for (size_t at = 0; at < kPrompt; at += size) {
+            const size_t n = std::min<size_t>(size, kPrompt - at);
+            fed->feed(std::span(tokens).subspan(at, n));
+            const Routes routes = fed->routes();
+            ASSERT_EQ(routes.n_tokens, n);
+            ASSERT_EQ(routes.n_layers, 2U);
+            ASSERT_EQ(routes.n_used, 2U);
+            EXPECT_EQ(routes.n_predicted, 0U);
+            ASSERT_EQ(routes.ids.size(), n * 4);
+            for (size_t i = 0; i < n; ++i) {
+                const auto ids = std::span(routes.ids).subspan(4 * i, 4);
+                for (size_t j = 0; j < 4; ++j) ++counts[j / 2 * 8 + ids[j]];
+                // Where two experts are nearly equal, float32 may see it the other way.
+                if (expected[at + i].margin < 1e-4) continue;
+                for (size_t layer = 0; layer < 2; ++layer)
+                    EXPECT_TRUE(same_experts(ids.subspan(2 * layer, 2),
+                                             std::span(expected[at + i].experts).subspan(2 * layer, 2)))
+                        << "token " << at + i << ", layer " << layer << ", micro-batches of " << size;
+            }
+        }
+        EXPECT_EQ(fed->expert_counts(), counts);
+    }
+}
+
+TEST_F(SessionTest, ALookAheadThatCannotErrNamesWhatIsUsed) {
+    // Both layers have the same router and the same norm, and the first layer adds nothing after its router
+    // has looked: the second one's router sees the same rows, so it was known what it would say.
+    TinyFile file = make_tiny_file({.architecture = "qwen3moe", .seed = 33});
+    for (const char* name : {"ffn_gate_inp.weight", "ffn_norm.weight"})
+        file.tensors.at(std::string("blk.1.") + name) = file.tensors.at(std::string("blk.0.") + name);
+    for (const char* name : {"blk.0.ffn_down_exps.weight", "blk.1.attn_output.weight"})
+        std::ranges::fill(file.tensors.at(name).bytes, std::byte{0});
+    const std::string path = *folder_ / "constant.gguf";
+    file.write(path);
+    const std::vector<int32_t> tokens = prompt();
+    const std::shared_ptr<Model> constant = Model::load(path);
+    for (const uint32_t size : {1U, 64U}) {
+        Session ahead(constant, {.n_context = 64, .n_micro_batch = size, .look_ahead = true});
+        ahead.feed(std::span(tokens).first(std::min<size_t>(size, kPrompt)));
+        const Routes routes = ahead.routes();
+        ASSERT_EQ(routes.n_predicted, 4U);
+        ASSERT_EQ(routes.predicted.size(), routes.n_tokens * 4U);
+        ASSERT_EQ(routes.probabilities.size(), routes.predicted.size());
+        for (size_t i = 0; i < routes.n_tokens; ++i) {
+            const auto second = std::span(routes.ids).subspan(4 * i + 2, 2);
+            EXPECT_TRUE(same_experts(std::span(routes.predicted).subspan(4 * i, 2), second)) << "token " << i;
+            const auto chances = std::span(routes.probabilities).subspan(4 * i, 4);
+            EXPECT_TRUE(std::ranges::is_sorted(chances, std::greater()));
+            const float sum = chances[0] + chances[1] + chances[2] + chances[3];
+            // Of 8 experts the likeliest 4: at least half, and not all.
+            EXPECT_GE(sum, 0.5F);
+            EXPECT_LT(sum, 1.0F);
+        }
+    }
+}
+
+TEST_F(SessionTest, ALookAheadChangesNothingElse) {
+    const std::vector<int32_t> tokens = prompt();
+    EXPECT_EQ(all_logits(*session({.look_ahead = true}), tokens), all_logits(*session(), tokens));
 }
 
 TEST_F(SessionTest, ProfilesByRegion) {
