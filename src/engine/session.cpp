@@ -44,6 +44,7 @@ struct Session::State {
     Program record(BatchBuilder& batch, Output output, uint32_t logit_rows);
     const Program& batch_program(uint32_t n_tokens, Output output);
     void run(const Program& program);
+    void compute(std::span<const int32_t> tokens, std::span<float> all_logits);
     void set_input(std::span<const int32_t> tokens);
     void check_input(std::span<const int32_t> tokens) const;
     void read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n_tokens, std::span<float> to);
@@ -136,6 +137,28 @@ void Session::State::read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n
     std::memcpy(to.data(), workspace.logits_readback.mapped, to.size_bytes());
 }
 
+/// Computes tokens and moves on behind them, micro-batch by micro-batch.
+void Session::State::compute(std::span<const int32_t> tokens, std::span<float> all_logits) {
+    const uint64_t n_vocabulary = model->hyper().n_vocabulary;
+    for (size_t begin = 0; begin < tokens.size(); begin += micro_batch) {
+        const auto n = static_cast<uint32_t>(std::min<size_t>(micro_batch, tokens.size() - begin));
+        const bool last = begin + n == tokens.size();
+        set_input(tokens.subspan(begin, n));
+        run(batch_program(n, last ? Output::kLastLogits : Output::kNothing));
+        if (last)
+            std::memcpy(last_logits.data(), workspace.logits_readback.mapped, n_vocabulary * sizeof(float));
+        if (!all_logits.empty()) {
+            std::span<float> rows = all_logits.subspan(begin * n_vocabulary, n * n_vocabulary);
+            for (uint32_t row = 0; row < n; row += workspace.max_logit_rows) {
+                uint32_t count = std::min(workspace.max_logit_rows, n - row);
+                read_logits(row, count, n, rows.subspan(row * n_vocabulary, count * n_vocabulary));
+            }
+        }
+        position += n;
+        last_batch = n;
+    }
+}
+
 Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     if (params.n_context > (1u << 30)) {
         fail(ErrorCode::kInvalidArgument, "a context of {} tokens; at most {} are possible", params.n_context,
@@ -178,23 +201,12 @@ void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits)
     const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
     state.last_logits.resize(n_vocabulary);
-    for (size_t begin = 0; begin < tokens.size(); begin += state.micro_batch) {
-        const auto n = static_cast<uint32_t>(std::min<size_t>(state.micro_batch, tokens.size() - begin));
-        const bool last = begin + n == tokens.size();
-        state.set_input(tokens.subspan(begin, n));
-        state.run(state.batch_program(n, last ? Output::kLastLogits : Output::kNothing));
-        if (last)
-            std::memcpy(state.last_logits.data(), state.workspace.logits_readback.mapped,
-                        n_vocabulary * sizeof(float));
-        if (!all_logits.empty()) {
-            std::span<float> rows = all_logits.subspan(begin * n_vocabulary, n * n_vocabulary);
-            for (uint32_t row = 0; row < n; row += state.workspace.max_logit_rows) {
-                uint32_t count = std::min(state.workspace.max_logit_rows, n - row);
-                state.read_logits(row, count, n, rows.subspan(row * n_vocabulary, count * n_vocabulary));
-            }
-        }
-        state.position += n;
-        state.last_batch = n;
+    const uint32_t position = state.position;
+    try {
+        state.compute(tokens, all_logits);
+    } catch (...) {
+        state.position = position;  // of several micro-batches some may have gone well
+        throw;
     }
     state.has_logits = true;
     (tokens.size() > 1 ? state.stats.prompt_tokens : state.stats.decoded_tokens) += tokens.size();
