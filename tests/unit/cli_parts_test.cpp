@@ -4,7 +4,9 @@
 #include "cli/likelihood.h"
 #include "cli/memory_size.h"
 #include "cli/npy.h"
+#include "cli/pager_report.h"
 #include "cli/random_weights.h"
+#include "cli/spread.h"
 #include "cli/synthetic_model.h"
 #include "cli/token_file.h"
 #include "formats/dequantize.h"
@@ -12,6 +14,7 @@
 #include "text/tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <memory>
@@ -48,6 +51,51 @@ TEST(TokenFile, NamesWhatIsWrong) {
     EXPECT_NE(refusal("[18446744073709551616]").find("element 0"), std::string::npos);
     EXPECT_NE(refusal("[1, [2]]").find("element 1 is array"), std::string::npos);
     EXPECT_NE(refusal("[\"a\"]").find("element 0 is \"a\""), std::string::npos);
+}
+
+TEST(PagerReport, TellsWhatWasDoneBetweenTwoLooks) {
+    vkmoe_pager_stats before{};
+    EXPECT_EQ(describe_pager(before), "") << "nothing is paged";
+    EXPECT_TRUE(pager_json(before).is_null());
+    before.mode = VKMOE_PAGER_HOST;
+    before.n_slots = 5;
+    before.hits = 100;
+    before.misses = 900;
+    before.bytes_moved = 1'000'000'000;
+    before.seconds = 10;
+    before.seconds_stalled = 9;
+    before.link_bytes_per_second = 4e9;
+    vkmoe_pager_stats after = before;
+    after.n_slots = 7;
+    after.hits += 30;
+    after.misses += 10;
+    after.evictions += 3;
+    after.bytes_moved += 2'000'000'000;
+    after.seconds += 2;
+    after.seconds_stalled += 0.5;
+    const vkmoe_pager_stats done = pager_difference(before, after);
+    EXPECT_EQ(done.n_slots, 7U);
+    EXPECT_EQ(done.hits, 30U);
+    EXPECT_EQ(done.evictions, 3U);
+    EXPECT_DOUBLE_EQ(done.hit_rate, 0.75);
+    EXPECT_DOUBLE_EQ(done.link_share, 0.25);
+    EXPECT_DOUBLE_EQ(done.stall_share, 0.25);
+    const std::string text = describe_pager(done);
+    for (const char* part : {"pager (host)", "hit rate 75.0%", "3 evicted", "2.0 GB moved, 25% of"})
+        EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+    EXPECT_EQ(pager_json(done)["bytes_moved"], 2'000'000'000);
+
+    const vkmoe_pager_stats nothing = pager_difference(after, after);
+    EXPECT_EQ(nothing.hit_rate + nothing.link_share + nothing.stall_share, 0) << "nothing over nothing is 0";
+}
+
+TEST(Spread, HasTheMiddleAndTheEnds) {
+    const Spread odd = spread_of({3, 1, 10});
+    EXPECT_EQ(odd.median, 3);
+    EXPECT_EQ(odd.least, 1);
+    EXPECT_EQ(odd.most, 10);
+    EXPECT_EQ(spread_of({4, 1, 2, 100}).median, 3);
+    EXPECT_EQ(spread_of({7}).median, 7);
 }
 
 TEST(MemorySize, TakesBytesUnitsAndShares) {
