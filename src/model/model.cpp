@@ -61,6 +61,7 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
     LinkSpeed link;
     if (is_paged) {
         measured = measure(true);
+        require_budget(*model, params, measured);
         link = probe_link(kernels);
     }
 

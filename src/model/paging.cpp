@@ -45,6 +45,16 @@ PagerMode choose_mode(PagerMode wished, const LinkSpeed& link, const PagerShape&
     return choose_pager_mode(link, load, host_tier.all_pinned());
 }
 
+PagerShape shape_of(const Model& model, const std::vector<RecordLayer>& records) {
+    PagerShape shape{.n_experts = model.hyper().n_experts, .n_used = model.hyper().n_experts_used};
+    for (const RecordLayer& layer : records) shape.record_bytes.push_back(layer.record_bytes);
+    return shape;
+}
+
+uint64_t mib_rounded_up(uint64_t bytes) {
+    return (bytes + (1u << 20) - 1) >> 20;
+}
+
 }  // namespace
 
 void set_memory_budget(Device& device, const ModelParams& params) {
@@ -67,6 +77,21 @@ bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_
            model.kernels().device().available_device_memory();
 }
 
+void require_budget(const Model& model, const ModelParams& params, const MeasuredWeights& dense) {
+    const Device& device = model.kernels().device();
+    const PagerMode mode = params.pager == PagerMode::kHost ? PagerMode::kHost : PagerMode::kDevice;
+    const uint64_t least = dense.bytes + Pager::least_bytes(device, mode, shape_of(model, dense.records));
+    const uint64_t available = device.available_device_memory();
+    if (least <= available) return;
+    const SessionShape session = session_shape(model, 0, 0, TensorType::kF16, false);
+    fail(ErrorCode::kOutOfMemory,
+         "{}: {} MiB of device memory are available, and the weights take {} MiB even with no more than one "
+         "token's experts of a layer; the least --vram-budget that works with a context of {} tokens is {} "
+         "MiB",
+         model.file().path(), available >> 20, mib_rounded_up(least), session.n_context,
+         mib_rounded_up(least + measure_session(model, session).bytes()));
+}
+
 LinkSpeed probe_link(KernelContext& kernels) {
     try {
         return measure_link(kernels);
@@ -80,8 +105,7 @@ LinkSpeed probe_link(KernelContext& kernels) {
 std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params, const LinkSpeed& link,
                                   std::vector<RecordLayer> records, float share_done) {
     KernelContext& kernels = model.kernels();
-    PagerShape shape{.n_experts = model.hyper().n_experts, .n_used = model.hyper().n_experts_used};
-    for (const RecordLayer& layer : records) shape.record_bytes.push_back(layer.record_bytes);
+    PagerShape shape = shape_of(model, records);
     HostTierOptions options;
     options.budget_bytes = host_memory_budget(params);
     if (params.progress) {

@@ -23,6 +23,10 @@ void set_memory_budget(Device& device, const ModelParams& params);
 /// Host memory for experts: params.ram_budget, or what is free less headroom.
 uint64_t host_memory_budget(const ModelParams& params);
 
+/// Throws kOutOfMemory, with the least budget that works, where there is no room for the weights of a paged
+/// model and one token's experts. dense: without the experts.
+void require_budget(const Model& model, const ModelParams& params, const MeasuredWeights& dense);
+
 /// Whether a model whose weights take so many bytes, experts among them, is to be paged. It has hyper() and
 /// kernels() already.
 bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_bytes);
