@@ -40,6 +40,11 @@ vkmoe_pager_stats pager_difference(const vkmoe_pager_stats& before, const vkmoe_
 
 std::string describe_pager(const vkmoe_pager_stats& stats) {
     if (stats.mode == VKMOE_PAGER_AUTO) return {};
+    if (stats.n_slots == stats.n_records) {
+        return fmt::format(
+            "pager: all {} experts are in {} of slots, nothing is paged; at most {} of the device\n",
+            stats.n_records, human_bytes(stats.slot_bytes), human_bytes(stats.peak_device_bytes));
+    }
     std::string text = fmt::format(
         "pager ({}): {} of {} experts in {} of slots; hit rate {:.1f}%, {} evicted, {} fetched ahead of "
         "which {} "
@@ -52,8 +57,8 @@ std::string describe_pager(const vkmoe_pager_stats& stats) {
                         gigabytes(stats.link_bytes_per_second), 100 * stats.stall_share);
     text += fmt::format("memory: at most {} of the device", human_bytes(stats.peak_device_bytes));
     if (stats.vram_budget != 0) text += fmt::format(", of a budget of {}", human_bytes(stats.vram_budget));
-    if (stats.ram_budget != 0)
-        text += fmt::format("; {} of the host for experts", human_bytes(stats.ram_budget));
+    if (stats.host_bytes != 0)
+        text += fmt::format("; {} of the host for experts", human_bytes(stats.host_bytes));
     return text + "\n";
 }
 
@@ -78,7 +83,7 @@ nlohmann::ordered_json pager_json(const vkmoe_pager_stats& stats) {
             {"link_share", stats.link_share},
             {"stall_share", stats.stall_share},
             {"vram_budget", stats.vram_budget},
-            {"ram_budget", stats.ram_budget},
+            {"host_bytes", stats.host_bytes},
             {"peak_device_bytes", stats.peak_device_bytes}};
 }
 

@@ -146,18 +146,18 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
                               .n_experts = hyper.n_experts}));
     }
     add_look_ahead(batch, layer, x);
-    const ExpertRows rows{.experts = experts,
+    const Pager* pager = batch.model().pager();
+    Experts found = experts;
+    if (pager != nullptr) found.table = pager->table(experts.ordinal);
+    const ExpertRows rows{.experts = found,
                           .ids = ids,
                           .x_gate = x.in(batch.layout(experts.gate_type, n)),
                           .x_up = x.in(batch.layout(experts.up_type, n)),
                           .n_tokens = n};
-    if (batch.model().pager() != nullptr) {
+    if (pager != nullptr && !pager->plan().holds_all) {
         add_paged_experts(batch, layer, rows);
-    } else if (n <= kMaxMatvecTokens) {
-        batch.add(gate_up_of_few(batch, rows, ids, experts.table.memory));
-        batch.add(down_of_few(batch, rows));
     } else {
-        add_experts_of_many(batch, rows);
+        add_experts(batch, rows);
     }
 }
 

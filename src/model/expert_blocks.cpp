@@ -4,6 +4,7 @@
 #include "kernels/expert_matmul.h"
 #include "kernels/expert_matvec_sum.h"
 #include "kernels/linear_shape.h"
+#include "kernels/matvec.h"
 #include "kernels/quantize_q8.h"
 #include "kernels/swiglu.h"
 #include "model/model.h"
@@ -209,8 +210,14 @@ Dispatch combine_experts(const BatchBuilder& batch) {
                                      .n_columns = batch.hyper().n_embedding});
 }
 
-void add_experts_of_many(BatchBuilder& batch, const ExpertRows& rows) {
-    ExpertsOfMany parts = experts_of_many(batch, rows, rows.ids, rows.experts.table.memory);
+void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
+    const AddressRange memory = rows.experts.table.memory;
+    if (batch.n_tokens() <= kMaxMatvecTokens) {
+        batch.add(gate_up_of_few(batch, rows, rows.ids, memory));
+        batch.add(down_of_few(batch, rows));
+        return;
+    }
+    ExpertsOfMany parts = experts_of_many(batch, rows, rows.ids, memory);
     for (std::vector<Dispatch>* part : {&parts.group, &parts.gate_up, &parts.inner, &parts.down})
         batch.add(std::move(*part));
     batch.add(combine_experts(batch));

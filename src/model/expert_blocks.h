@@ -39,8 +39,8 @@ struct ExpertsOfMany {
 ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, AddressRange memory);
 /// stream += the weighted sum of expert_output.
 Dispatch combine_experts(const BatchBuilder& batch);
-/// All of that in one go, for experts that are all there.
-void add_experts_of_many(BatchBuilder& batch, const ExpertRows& rows);
+/// All of that in one go, for the whole batch and experts that are all there.
+void add_experts(BatchBuilder& batch, const ExpertRows& rows);
 
 /// silu(gate) * up from the workspace for rows [first_row, first_row + n_rows), in the form that a matrix of
 /// type `reader` reads: where that is, and the dispatches that make it.

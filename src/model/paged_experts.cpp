@@ -157,29 +157,25 @@ void add_many_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& row
 
 void add_paged_experts(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows) {
     const Pager& pager = *batch.model().pager();
-    Experts experts = rows.experts;
-    const uint32_t ordinal = experts.ordinal;
-    experts.table = pager.table(ordinal);
-    ExpertRows paged{experts, rows.ids, rows.x_gate, rows.x_up, 0, batch.n_tokens()};
+    const uint32_t ordinal = rows.experts.ordinal;
     const bool on_device = pager.on_device() != nullptr;
     if (batch.n_tokens() > kMaxMatvecTokens) {
-        if (pager.plan().holds_all) {
-            add_experts_of_many(batch, paged);
-        } else if (on_device) {
-            add_many_on_device(batch, ordinal, paged);
+        if (on_device) {
+            add_many_on_device(batch, ordinal, rows);
         } else {
-            add_many_by_host(batch, ordinal, paged);
+            add_many_by_host(batch, ordinal, rows);
         }
         return;
     }
     const Prediction prediction = prediction_of(batch, layer);
     const uint32_t at_once = pager.tokens_at_once();
-    for (; paged.first_token < batch.n_tokens(); paged.first_token += at_once) {
-        paged.n_tokens = std::min(at_once, batch.n_tokens() - paged.first_token);
+    ExpertRows some = rows;
+    for (; some.first_token < batch.n_tokens(); some.first_token += at_once) {
+        some.n_tokens = std::min(at_once, batch.n_tokens() - some.first_token);
         if (on_device) {
-            add_few_on_device(batch, ordinal, paged, prediction);
+            add_few_on_device(batch, ordinal, some, prediction);
         } else {
-            add_few_by_host(batch, ordinal, paged, prediction);
+            add_few_by_host(batch, ordinal, some, prediction);
         }
     }
 }
