@@ -196,7 +196,7 @@ VKMOE_API vkmoe_status vkmoe_session_get_stats(const vkmoe_session* session, vkm
 typedef struct vkmoe_pager_stats {
     size_t struct_size;
     vkmoe_pager mode; /* VKMOE_PAGER_DEVICE or _HOST. VKMOE_PAGER_AUTO: all experts are resident, nothing is
-                         paged, and the figures down to ram_budget are 0 */
+                         paged, and the figures down to host_bytes are 0 */
     uint64_t n_slots; /* experts that device memory has room for */
     uint64_t slot_bytes;
     uint64_t n_records; /* experts of all layers */
@@ -215,7 +215,7 @@ typedef struct vkmoe_pager_stats {
     double link_bytes_per_second; /* the most that the link gave when the model was loaded */
     double link_share;            /* bytes_moved of what the link could have moved in those seconds */
     double stall_share;           /* seconds_stalled of seconds */
-    uint64_t ram_budget;          /* bytes */
+    uint64_t host_bytes;          /* host memory that holds experts */
     uint64_t vram_budget;         /* bytes; 0: none was set */
     uint64_t peak_device_bytes;   /* the most device memory that was ever taken */
 } vkmoe_pager_stats;

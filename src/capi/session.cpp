@@ -154,7 +154,7 @@ vkmoe_status vkmoe_session_pager_stats(const vkmoe_session* session, vkmoe_pager
         result.link_share = share(static_cast<double>(measured.bytes_moved),
                                   measured.seconds * measured.link_bytes_per_second);
         result.stall_share = share(measured.seconds_stalled, measured.seconds);
-        result.ram_budget = measured.ram_budget;
+        result.host_bytes = measured.host_bytes;
         result.vram_budget = measured.vram_budget;
         result.peak_device_bytes = measured.peak_device_bytes;
         vkmoe::capi::write_result(result, stats, kPagerStatsFirstVersion, "stats");

@@ -225,7 +225,7 @@ PagerStats Pager::stats() const {
                      .seconds = seconds_in_use_,
                      .link_bytes_per_second = mode_ == PagerMode::kDevice ? link_.shader_bytes_per_second
                                                                           : link_.copy_bytes_per_second,
-                     .ram_budget = host_tier_->committed_bytes()};
+                     .host_bytes = host_tier_->committed_bytes()};
     for (uint64_t bytes : shape_.record_bytes) stats.record_bytes += bytes * shape_.n_experts;
     const uint64_t waited_for = done.misses + done.streamed;
     const uint64_t copied = waited_for + done.prefetched;

@@ -30,7 +30,7 @@ struct PagerStats {
     double link_bytes_per_second = 0;  ///< measured when the model was loaded, in the way of this mode
 
     uint64_t vram_budget = 0;  ///< bytes; 0: what the driver gives
-    uint64_t ram_budget = 0;   ///< bytes; 0: nothing is paged
+    uint64_t host_bytes = 0;   ///< host memory that holds experts, with what reads of them pass through
     uint64_t peak_device_bytes = 0;
 };
 
