@@ -70,32 +70,35 @@ void HostPager::fill(const std::vector<uint32_t>& experts) {
     }
 }
 
-std::vector<TimelinePoint> HostPager::run(const RecordedHostStep& recorded, uint64_t value,
-                                          Scheduler& scheduler) {
+HostPager::Done HostPager::run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler) {
     scheduler.wait(value);
     release_copied();
-    if (recorded.step.kind == HostStep::Kind::kResolve) return resolve(recorded, scheduler);
-    batch(recorded, scheduler);
-    return {};
+    return recorded.step.kind == HostStep::Kind::kResolve ? resolve(recorded, scheduler)
+                                                          : batch(recorded, scheduler);
 }
 
-std::vector<TimelinePoint> HostPager::resolve(const RecordedHostStep& recorded, Scheduler& scheduler) {
+HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& scheduler) {
     const HostStep& step = recorded.step;
     const ResidencyStep& found =
         residency_.resolve(step.layer, words(step.ids, step.n_pairs), words(step.predicted, step.n_predicted),
                            floats(step.probabilities, step.n_predicted));
     write_words(step.hit_ids, found.hit_ids);
     write_words(step.miss_ids, found.miss_ids);
+    write_words(step.miss_arguments, {found.misses.empty() ? 0 : step.miss_groups, step.n_pairs, 1});
     for (const RecordCopy& copy : found.misses) write_record(copy);
     for (const RecordCopy& copy : found.prefetches) write_record(copy);
 
     // A hit may be on a record that is still on its way ahead.
     const std::vector<TimelinePoint> prefetched{copies_.point(prefetched_at_)};
-    if (recorded.hits) scheduler.submit(*recorded.hits, prefetched);
-    std::vector<TimelinePoint> waits;
+    const bool hits = std::ranges::any_of(found.hit_ids, [](uint32_t id) { return id != kNowhere; });
+    Done done;
+    if (hits) {
+        scheduler.submit(*recorded.hits, prefetched);
+        done.runs.push_back(recorded.hits.get());
+    }
     size_t arrived = 0;
     try {
-        if (!found.misses.empty()) waits.push_back(copies_.point(copy(found.misses, {}, arrived)));
+        if (!found.misses.empty()) done.waits.push_back(copies_.point(copy(found.misses, {}, arrived)));
     } catch (...) {
         for (const RecordCopy& lost : std::span(found.misses).subspan(arrived)) residency_.forget(lost.slot);
         for (const RecordCopy& lost : found.prefetches) residency_.forget(lost.slot);
@@ -117,10 +120,10 @@ std::vector<TimelinePoint> HostPager::resolve(const RecordedHostStep& recorded, 
                 host_tier_.request(step.layer + 1, expert);
         }
     }
-    return waits;
+    return done;
 }
 
-void HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
+HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
     const HostStep& step = recorded.step;
     const std::span<const uint32_t> ids = words(step.ids, step.n_pairs);
     const ResidencyBatch& plan =
@@ -142,7 +145,10 @@ void HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
     if (n_waves > 1) copied = copy(copies_of(1), {}, arrived);
     for (uint32_t wave = 0; wave < n_waves; ++wave) {
         // The ids' memory is the last but one wave's.
-        if (computed[wave % 2] != 0) scheduler.wait(computed[wave % 2]);
+        if (computed[wave % 2] != 0) {
+            scheduler.wait(computed[wave % 2]);
+            scheduler.collect(*recorded.waves[wave % 2]);
+        }
         bool any = false;
         for (size_t i = 0; i < wave_ids.size(); ++i) {
             const bool here = ids[i] < shape_.n_experts && plan.waves[ids[i]] == wave;
@@ -163,6 +169,11 @@ void HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
         if (free_at != 0) waits.push_back(scheduler.point(free_at));
         copied = copy(copies_of(wave + 1), waits, arrived);
     }
+    Done done;
+    for (size_t parity : {0, 1}) {
+        if (computed[parity] != 0) done.runs.push_back(recorded.waves[parity].get());
+    }
+    return done;
 }
 
 uint64_t HostPager::copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits,
@@ -200,8 +211,9 @@ Allocation HostPager::source_of(const HostRecord& record, uint64_t bytes) {
     if (record.memory) return record.memory.slice(0, bytes);
     if (staging_.empty()) {
         const uint64_t largest = *std::max_element(shape_.record_bytes.begin(), shape_.record_bytes.end());
-        for (size_t i = 0; i < kStagedRecords; ++i)
-            staging_.push_back(arena_.allocate(slot_bytes_of(largest)));
+        std::vector<Allocation> pieces;
+        for (size_t i = 0; i < kStagedRecords; ++i) pieces.push_back(arena_.allocate(slot_bytes_of(largest)));
+        staging_ = std::move(pieces);  // all or none: a shorter ring would be written while it is read
     }
     // Whoever had this piece last has been copied: no more than kStagedRecords are held.
     const Allocation staging = staging_[next_staging_].slice(0, bytes);

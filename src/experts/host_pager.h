@@ -31,10 +31,13 @@ class HostPager {
         residency_.set_link_records(host_tier_.all_resident() ? records : 0);
     }
 
+    struct Done {
+        std::vector<TimelinePoint> waits;        ///< what the next part must wait for
+        std::vector<const CommandBuffer*> runs;  ///< of the step's, submitted and not yet collected
+    };
     /// Does a step when the part before it, which reaches `value` of the scheduler's timeline, is done.
-    /// Returns what the next part must wait for. Throws what the host tier throws; then the experts that did
-    /// not come are in no slot.
-    std::vector<TimelinePoint> run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
+    /// Throws what the host tier throws; then the experts that did not come are in no slot.
+    Done run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
 
   private:
     struct Held {
@@ -42,8 +45,8 @@ class HostPager {
         uint32_t expert;
     };
 
-    std::vector<TimelinePoint> resolve(const RecordedHostStep& recorded, Scheduler& scheduler);
-    void batch(const RecordedHostStep& recorded, Scheduler& scheduler);
+    Done resolve(const RecordedHostStep& recorded, Scheduler& scheduler);
+    Done batch(const RecordedHostStep& recorded, Scheduler& scheduler);
     /// Has records copied when all of `waits` is reached; the value of the copy queue that tells that they
     /// are there. arrived: how many of them are sure to be, also when it throws.
     uint64_t copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits, size_t& arrived);

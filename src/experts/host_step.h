@@ -30,6 +30,8 @@ struct HostStep {
     // Written by the host, read by the device: uint32 [n_pairs]
     Allocation hit_ids;                  ///< kResolve: ids of experts that are there
     Allocation miss_ids;                 ///< and of those that come
+    Allocation miss_arguments;           ///< indirect: of the dispatches over miss_ids
+    uint32_t miss_groups = 0;            ///< theirs in x, where anything is missed
     std::array<Allocation, 2> wave_ids;  ///< kBatch: those of a wave, by the parity of its number
 };
 

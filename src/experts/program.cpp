@@ -38,14 +38,18 @@ Program::Program(const std::shared_ptr<Device>& device, Profiler* profiler, std:
 
 void Program::run(Scheduler& scheduler, HostPager* pager) const {
     uint64_t last = 0;
+    std::vector<const CommandBuffer*> runs;
     try {
         std::vector<TimelinePoint> waits;
         for (const Recorded& part : parts_) {
             last = scheduler.submit(*part.commands, waits);
+            runs.push_back(part.commands.get());
             waits.clear();
             if (!part.step) continue;
             assert(pager != nullptr);
-            waits = pager->run(*part.step, last, scheduler);
+            HostPager::Done done = pager->run(*part.step, last, scheduler);
+            waits = std::move(done.waits);
+            runs.insert(runs.end(), done.runs.begin(), done.runs.end());
         }
     } catch (...) {
         // What is in flight uses memory that the caller may let go of next.
@@ -57,11 +61,7 @@ void Program::run(Scheduler& scheduler, HostPager* pager) const {
         throw;
     }
     scheduler.wait(last);
-    for (const Recorded& part : parts_) {
-        scheduler.collect(*part.commands);
-        if (!part.step) continue;
-        if (part.step->hits) scheduler.collect(*part.step->hits);
-    }
+    for (const CommandBuffer* commands : runs) scheduler.collect(*commands);
 }
 
 }  // namespace vkmoe

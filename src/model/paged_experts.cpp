@@ -72,6 +72,9 @@ void add_few_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows
     const uint64_t bytes = n_pairs * sizeof(uint32_t);
     const Allocation& chosen = batch.workspace().expert_ids;
     const Allocation ids = chosen.slice(ids_of(batch, rows) - chosen.address, bytes);
+    const Allocation arguments = paging.scratch.arguments.slice(0, kArgumentBytes);
+    std::vector<Dispatch> misses =
+        gate_up_of_few(batch, rows, paging.scratch.miss_ids.address, rows.experts.table.memory);
     HostStepWith<std::vector<Dispatch>> step;
     step.step = {.kind = HostStep::Kind::kResolve,
                  .layer = layer,
@@ -81,7 +84,9 @@ void add_few_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows
                  .predicted = paging.predicted_back.slice(0, prediction.experts.size),
                  .probabilities = paging.probabilities_back.slice(0, prediction.probabilities.size),
                  .hit_ids = paging.scratch.hit_ids.slice(0, bytes),
-                 .miss_ids = paging.scratch.miss_ids.slice(0, bytes)};
+                 .miss_ids = paging.scratch.miss_ids.slice(0, bytes),
+                 .miss_arguments = arguments,
+                 .miss_groups = misses.front().groups[0]};
     batch.copy(ids, step.step.ids);
     if (prediction.n() > 0) {
         batch.copy(prediction.experts, step.step.predicted);
@@ -89,7 +94,8 @@ void add_few_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows
     }
     step.hits = gate_up_of_few(batch, rows, paging.scratch.hit_ids.address, rows.experts.table.memory);
     batch.add_host_step(std::move(step));
-    batch.add(gate_up_of_few(batch, rows, paging.scratch.miss_ids.address, rows.experts.table.memory));
+    for (Dispatch& miss : misses) miss.indirect = arguments;
+    batch.add(std::move(misses));
     batch.add(down_of_few(batch, rows));
 }
 

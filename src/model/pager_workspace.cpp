@@ -32,6 +32,7 @@ PagerWorkspace make_pager_workspace(PagerMode mode, const HyperParameters& hyper
         scratch.wave_ids = device_arena.allocate(pairs * sizeof(uint32_t));
         scratch.wave_arguments = device_arena.allocate(kMaxWaveDispatches * kArgumentBytes);
     } else {
+        paging.scratch.arguments = upload_arena.allocate(kArgumentBytes);
         for (Allocation& ids : paging.wave_ids) ids = upload_arena.allocate(pairs * sizeof(uint32_t));
         paging.ids_back = readback_arena.allocate(pairs * sizeof(uint32_t));
         paging.predicted_back = readback_arena.allocate(kMaxPredictedExperts * sizeof(uint32_t));
