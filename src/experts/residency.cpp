@@ -236,16 +236,4 @@ void Residency::forget(uint32_t slot) {
     slots_[slot] = kNowhere;
 }
 
-void Residency::shrink(uint32_t n_slots) {
-    assert(n_slots <= shape_.n_slots);
-    for (uint32_t slot = n_slots; slot < shape_.n_slots; ++slot) empty(slot);
-    shape_.n_slots = n_slots;
-    slots_.resize(n_slots);
-    live_.resize(n_slots);
-    for (PageLayer& layer : shape_.layers) {
-        layer.first_slot = std::min(layer.first_slot, n_slots);
-        layer.end_slot = std::min(layer.end_slot, n_slots);
-    }
-}
-
 }  // namespace vkmoe

@@ -69,8 +69,6 @@ class Residency {
     void place(uint32_t expert, uint32_t slot);
     /// Says that what a slot was to hold has not come after all.
     void forget(uint32_t slot);
-    /// Empties the slots from n_slots on, which no layer uses from now on.
-    void shrink(uint32_t n_slots);
 
     const ResidencyShape& shape() const { return shape_; }
     const PageHeader& header() const { return header_; }

@@ -262,18 +262,6 @@ TEST(Residency, ABorrowedRingIsEmptiedOnlyWhereSomethingMustCome) {
     EXPECT_EQ(residency.header().n_evictions, 1U);
 }
 
-TEST(Residency, ShrinksToTheFirstSlots) {
-    Residency residency(one_pool(2, 8, 8));
-    for (uint32_t e = 0; e < 8; ++e) residency.place(e, e);
-    residency.shrink(3);
-    EXPECT_EQ(residency.slots().size(), 3U);
-    EXPECT_EQ(residency.experts()[2].slot, 2U);
-    EXPECT_EQ(residency.experts()[3].slot, kNowhere);
-    const std::vector<uint32_t> ids = {5, 6};
-    for (const RecordCopy& copy : residency.resolve(0, ids).misses) EXPECT_LT(copy.slot, 3U);
-    EXPECT_EQ(residency.shape().layers[1].end_slot, 3U);
-}
-
 TEST(Policy, KeysNeverMeanEmptyOrWanted) {
     std::mt19937 random(3);
     for (int i = 0; i < 100000; ++i) {
