@@ -105,41 +105,37 @@ SlotPlan Pager::plan_for(const Device& device, PagerMode mode, const PagerShape&
 void Pager::ensure_slots() {
     if (pool_ != nullptr) return;
     Device& device = kernels_.device();
-    const uint64_t free = device.available_device_memory();
-    if (free < least_bytes()) {
+    const uint64_t least = least_bytes();
+    uint64_t free = device.available_device_memory();
+    if (free < least) {
         fail(ErrorCode::kOutOfMemory,
              "{:.1f} MiB of device memory are left for experts, and one token's {} of a layer need {:.1f} "
              "MiB; the "
              "least --vram-budget that works here is {} MiB",
-             mib(free), shape_.n_used, mib(least_bytes()),
-             (device.device_memory_taken() + least_bytes() + (1u << 20) - 1) >> 20);
+             mib(free), shape_.n_used, mib(least),
+             (device.device_memory_taken() + least + (1u << 20) - 1) >> 20);
     }
-    const uint64_t least = least_slot_bytes(shape_.record_bytes, shape_.n_used);
-    plan_ = plan_for(device, mode_, shape_, free);
-    for (;;) {
-        pool_ = std::make_unique<SlotPool>(kernels_.shared_device(), plan_);
-        if (pool_->places().size() == plan_.n_places()) break;
-        uint64_t given = 0;
-        for (const Allocation& place : pool_->places()) given += place.size;
-        pool_.reset();
-        if (given < least) {
+    uint64_t refused = 0;
+    for (uint64_t given = 0; !take_slots(free, given);) {
+        refused = std::max(refused, plan_.total_bytes());
+        if (free == least) {
             fail(ErrorCode::kOutOfMemory,
-                 "device '{}' gave {:.1f} MiB for experts, and one token's {} of a layer need {:.1f} MiB; "
-                 "close "
+                 "device '{}' refused {:.1f} MiB for experts, and one token's {} of a layer need that; close "
                  "other programs or use a smaller context",
-                 device.caps().name, mib(given), shape_.n_used, mib(least));
+                 device.caps().name, mib(least), shape_.n_used);
         }
-        log_warn("device '{}' refused memory: {:.1f} of {:.1f} MiB for experts; going on with these",
-                 device.caps().name, mib(given), mib(plan_.total_bytes()));
-        plan_ = plan_slots(given, shape_.record_bytes, shape_.n_experts, shape_.n_used);
+        // Where it gave next to nothing, less at once may do.
+        free = std::max(given >= least ? given : plan_.total_bytes() / 2, least);
+    }
+    if (refused != 0) {
+        log_warn("device '{}' refused {:.1f} MiB of memory for experts; going on with {:.1f} MiB",
+                 device.caps().name, mib(refused), mib(pool_->committed_bytes()));
+        device.shrink_memory_budget();
     }
     try {
         fill_slots();
     } catch (...) {
-        // Half filled they would be taken for full.
-        on_device_.reset();
-        on_host_.reset();
-        pool_.reset();
+        free_slots();  // half filled they would be taken for full
         throw;
     }
     ++generation_;
@@ -148,15 +144,39 @@ void Pager::ensure_slots() {
              plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
 }
 
+bool Pager::take_slots(uint64_t free, uint64_t& given) {
+    plan_ = plan_for(kernels_.device(), mode_, shape_, free);
+    try {
+        pool_ = std::make_unique<SlotPool>(kernels_.shared_device(), plan_);
+        given = 0;
+        for (const Allocation& place : pool_->places()) given += place.size;
+        const bool has_all = pool_->places().size() == plan_.n_places();
+        if (has_all && mode_ == PagerMode::kDevice) {
+            on_device_ = std::make_unique<DevicePager>(kernels_, shape_, plan_, *pool_, *host_tier_);
+        } else if (has_all) {
+            on_host_ = std::make_unique<HostPager>(kernels_, shape_, plan_, *pool_, *host_tier_);
+        }
+        if (has_all) return true;
+    } catch (const Error& error) {
+        free_slots();
+        if (error.code() != ErrorCode::kOutOfMemory) throw;
+        log_debug("{}", error.what());
+        return false;
+    }
+    free_slots();
+    return false;
+}
+
+void Pager::free_slots() {
+    on_device_.reset();
+    on_host_.reset();
+    pool_.reset();
+}
+
 void Pager::fill_slots() {
     const std::vector<uint32_t> experts = first_experts(shape_, plan_);
-    if (mode_ == PagerMode::kDevice) {
-        on_device_ = std::make_unique<DevicePager>(kernels_, shape_, plan_, *pool_, *host_tier_);
-        on_device_->fill(experts);
-    } else {
-        on_host_ = std::make_unique<HostPager>(kernels_, shape_, plan_, *pool_, *host_tier_);
-        on_host_->fill(experts);
-    }
+    if (on_device_) on_device_->fill(experts);
+    if (on_host_) on_host_->fill(experts);
     set_link_records(link_records_);
     Uploader uploader(kernels_.shared_device());
     for (uint32_t slot = 0; slot < plan_.n_slots(); ++slot) {
@@ -165,7 +185,12 @@ void Pager::fill_slots() {
         const uint32_t expert = experts[slot] % shape_.n_experts;
         const HostRecord record = host_tier_->acquire(layer, expert);
         const uint64_t bytes = 16ull * plan_.layers[layer].record_units;
-        uploader.copy(pool_->places()[slot].slice(0, bytes), {record.data, bytes});
+        try {
+            uploader.copy(pool_->places()[slot].slice(0, bytes), {record.data, bytes});
+        } catch (...) {
+            host_tier_->release(layer, expert);
+            throw;
+        }
         host_tier_->release(layer, expert);
     }
     uploader.flush();
@@ -176,9 +201,7 @@ uint64_t Pager::drop_slots() {
     kernels_.device().wait_idle();
     const uint64_t before = kernels_.device().device_memory_taken();
     past_ = counters();
-    on_device_.reset();
-    on_host_.reset();
-    pool_.reset();
+    free_slots();
     return before - std::min(before, kernels_.device().device_memory_taken());
 }
 
@@ -199,6 +222,22 @@ void Pager::set_link_records(uint32_t records) {
     link_records_ = records;
     if (on_device_) on_device_->set_link_records(records);
     if (on_host_) on_host_->set_link_records(records);
+}
+
+std::string Pager::describe() const {
+    const uint64_t n_records = uint64_t{shape_.n_layers()} * shape_.n_experts;
+    const bool measured = link_.copy_bytes_per_second > 0;
+    std::string text =
+        fmt::format("experts paged by the {} ({}); ", mode_ == PagerMode::kDevice ? "device" : "host",
+                    measured ? vkmoe::describe(link_) : "the link was not measured, for want of memory");
+    if (host_tier_->all_resident()) {
+        text +=
+            fmt::format("all {} in {:.1f} MiB of host memory", n_records, mib(host_tier_->committed_bytes()));
+        if (!host_tier_->all_pinned()) text += ", not all of which the device can read";
+        return text;
+    }
+    return text + fmt::format("room for {} of {} in {:.1f} MiB of host memory, the others in the file",
+                              host_tier_->n_places(), n_records, mib(host_tier_->committed_bytes()));
 }
 
 PagerCounters Pager::counters() const {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace vkmoe {
@@ -95,6 +96,8 @@ class Pager {
     HostPager* on_host() const { return on_host_.get(); }
 
     const LinkSpeed& link() const { return link_; }
+    /// One line: who pages, what was measured of the link, and where the records are.
+    std::string describe() const;
     /// Waits for the device.
     PagerCounters counters() const;
     PagerStats stats() const;
@@ -104,7 +107,11 @@ class Pager {
 
   private:
     void ensure_slots();
+    /// Takes slots and tables within so many bytes; false, with nothing taken, where the device refuses them.
+    /// given: the bytes of slots that it did not refuse.
+    bool take_slots(uint64_t free, uint64_t& given);
     void fill_slots();
+    void free_slots();
     /// Gives all slots back, for an arena that is short of memory; returns the bytes. Waits for the device.
     uint64_t drop_slots();
 

@@ -232,8 +232,8 @@ void Arena::make_chunk_or_fail(uint64_t size) {
     if (make_chunk(size)) return;
     if (kind_ == MemoryKind::kDevice) {
         const uint64_t needs = memory_of_chunk(*device_, size);
-        // The figures allow it, the driver does not.
-        if (device_->available_device_memory() >= needs) device_->shrink_memory_budget();
+        // The figures allow it, the driver does not. (Of what is only good to have, less may do.)
+        if (reclaims_ && device_->available_device_memory() >= needs) device_->shrink_memory_budget();
         while (reclaims_ && device_->reclaim_device_memory(needs) != 0)
             if (make_chunk(size)) return;
     }
