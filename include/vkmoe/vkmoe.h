@@ -66,6 +66,13 @@ typedef enum vkmoe_pager {
     VKMOE_PAGER_HOST = 2    /* the host, layer by layer */
 } vkmoe_pager;
 
+/* Whether experts that a layer will probably want are fetched while the one before it is computed. */
+typedef enum vkmoe_prefetch {
+    VKMOE_PREFETCH_AUTO = 0, /* where they can come beside the computing: by the host over a transfer queue */
+    VKMOE_PREFETCH_ON = 1,
+    VKMOE_PREFETCH_OFF = 2
+} vkmoe_prefetch;
+
 typedef struct vkmoe_model_params {
     size_t struct_size;
     const char* device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
@@ -77,6 +84,7 @@ typedef struct vkmoe_model_params {
     uint64_t ram_budget;  /* bytes of host memory for those; 0: what is free, less some headroom. Experts
                              beyond it stay in the file */
     vkmoe_pager pager;
+    vkmoe_prefetch prefetch;
 } vkmoe_model_params;
 
 typedef struct vkmoe_model_info {
@@ -94,6 +102,8 @@ typedef struct vkmoe_model_info {
     uint64_t n_parameters;
     uint64_t weight_bytes; /* in device memory */
     const char* driver;    /* the driver's name and version */
+    const char* pager; /* one line: who pages experts, what was measured to choose that, and where they are;
+                          "" where all are in device memory */
 } vkmoe_model_info;
 
 VKMOE_API void vkmoe_model_default_params(vkmoe_model_params* params, size_t struct_size);

@@ -15,15 +15,18 @@ namespace vkmoe::capi {
 /// What a model's handle and its sessions share: the last of them frees it.
 class LoadedModel {
   public:
-    LoadedModel(std::shared_ptr<Model> model, std::string device, std::string driver, bool device_is_cpu)
+    LoadedModel(std::shared_ptr<Model> model, std::string device, std::string driver, std::string pager,
+                bool device_is_cpu)
         : model_(std::move(model)),
           device_(std::move(device)),
           driver_(std::move(driver)),
+          pager_(std::move(pager)),
           device_is_cpu_(device_is_cpu) {}
 
     const std::shared_ptr<Model>& model() const { return model_; }
     const std::string& device() const { return device_; }
     const std::string& driver() const { return driver_; }
+    const std::string& pager() const { return pager_; }  ///< Pager::describe(), or empty
     bool device_is_cpu() const { return device_is_cpu_; }
 
     /// Made when it is first wanted: logits can be had of a model without a vocabulary. Throws as
@@ -34,6 +37,7 @@ class LoadedModel {
     std::shared_ptr<Model> model_;
     std::string device_;
     std::string driver_;
+    std::string pager_;
     bool device_is_cpu_;
     mutable std::once_flag tokenizer_once_;
     mutable std::unique_ptr<Tokenizer> tokenizer_;

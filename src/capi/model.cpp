@@ -1,5 +1,6 @@
 #include "capi/handles.h"
 #include "capi/sized_struct.h"
+#include "experts/pager.h"
 #include "kernels/kernel_table.h"
 
 #include <cstddef>
@@ -17,6 +18,9 @@ constexpr size_t kInfoFirstVersion = offsetof(vkmoe_model_info, driver);
 static_assert(static_cast<int>(vkmoe::PagerMode::kAuto) == VKMOE_PAGER_AUTO &&
               static_cast<int>(vkmoe::PagerMode::kDevice) == VKMOE_PAGER_DEVICE &&
               static_cast<int>(vkmoe::PagerMode::kHost) == VKMOE_PAGER_HOST);
+static_assert(static_cast<int>(vkmoe::Prefetch::kAuto) == VKMOE_PREFETCH_AUTO &&
+              static_cast<int>(vkmoe::Prefetch::kOn) == VKMOE_PREFETCH_ON &&
+              static_cast<int>(vkmoe::Prefetch::kOff) == VKMOE_PREFETCH_OFF);
 
 vkmoe::PagerMode pager_mode(vkmoe_pager pager) {
     switch (pager) {
@@ -27,6 +31,17 @@ vkmoe::PagerMode pager_mode(vkmoe_pager pager) {
     }
     vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->pager is {}, which is no vkmoe_pager",
                 static_cast<int>(pager));
+}
+
+vkmoe::Prefetch prefetch(vkmoe_prefetch prefetch) {
+    switch (prefetch) {
+        case VKMOE_PREFETCH_AUTO:
+        case VKMOE_PREFETCH_ON:
+        case VKMOE_PREFETCH_OFF:
+            return static_cast<vkmoe::Prefetch>(prefetch);
+    }
+    vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->prefetch is {}, which is no vkmoe_prefetch",
+                static_cast<int>(prefetch));
 }
 
 vkmoe_model_params default_params() {
@@ -55,12 +70,14 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
         model_params.vram_budget = given.vram_budget;
         model_params.ram_budget = given.ram_budget;
         model_params.pager = pager_mode(given.pager);
+        model_params.prefetch = prefetch(given.prefetch);
         std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);
         const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
+        std::string pager = loaded->pager() != nullptr ? loaded->pager()->describe() : "";
         auto handle = std::make_unique<vkmoe_model>();
-        handle->loaded = std::make_shared<vkmoe::capi::LoadedModel>(std::move(loaded), caps.name,
-                                                                    caps.driver_name + " " + caps.driver_info,
-                                                                    caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU);
+        handle->loaded = std::make_shared<vkmoe::capi::LoadedModel>(
+            std::move(loaded), caps.name, caps.driver_name + " " + caps.driver_info, std::move(pager),
+            caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU);
         *model = handle.release();
     });
 }
@@ -88,6 +105,7 @@ vkmoe_status vkmoe_model_get_info(const vkmoe_model* model, vkmoe_model_info* in
         result.n_parameters = loaded.n_parameters();
         result.weight_bytes = loaded.weight_bytes();
         result.driver = model->loaded->driver().c_str();
+        result.pager = model->loaded->pager().c_str();
         vkmoe::capi::write_result(result, info, kInfoFirstVersion, "info");
     });
 }

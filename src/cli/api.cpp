@@ -33,6 +33,7 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     params.vram_budget = memory.vram_bytes(device);
     params.ram_budget = memory.ram_bytes();
     params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
+    params.prefetch = static_cast<vkmoe_prefetch>(memory.prefetch_wish());
     Progress progress("loading");
     params.user = &progress;
     params.progress = [](float done, void* user) {
@@ -45,6 +46,7 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     ModelHandle handle(model);
     const vkmoe_model_info info = model_info(model);
     fmt::print(stderr, "device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
+    if (*info.pager != '\0') fmt::print(stderr, "{}\n", info.pager);
     return handle;
 }
 

@@ -23,8 +23,8 @@ struct FreeSession {
 using ModelHandle = std::unique_ptr<vkmoe_model, FreeModel>;
 using SessionHandle = std::unique_ptr<vkmoe_session, FreeSession>;
 
-/// Loads with a progress bar and says on stderr which device it is. device: as --device takes it; empty: the
-/// best.
+/// Loads with a progress bar and says on stderr which device it is, and where experts are paged how. device:
+/// as --device takes it; empty: the best.
 ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory);
 vkmoe_model_info model_info(const vkmoe_model* model);
 SessionHandle create_session(vkmoe_model* model, const vkmoe_session_params& params);

@@ -133,6 +133,12 @@ void add_memory_options(CLI::App& command, MemoryOptions& options) {
                     "Who decides which experts are in device memory: the device, the host, or what is faster")
         ->check(CLI::IsMember({"auto", "device", "host"}).description(""))
         ->type_name("auto|device|host");
+    command
+        .add_option("--prefetch", options.prefetch,
+                    "Whether experts are fetched that the next layer will probably want; auto: where that "
+                    "does not hold up the computing")
+        ->check(CLI::IsMember({"auto", "on", "off"}).description(""))
+        ->type_name("auto|on|off");
 }
 
 uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
@@ -154,12 +160,17 @@ PagerMode MemoryOptions::pager_mode() const {
     return pager == "device" ? PagerMode::kDevice : pager == "host" ? PagerMode::kHost : PagerMode::kAuto;
 }
 
+Prefetch MemoryOptions::prefetch_wish() const {
+    return prefetch == "on" ? Prefetch::kOn : prefetch == "off" ? Prefetch::kOff : Prefetch::kAuto;
+}
+
 ModelParams MemoryOptions::model_params(const std::string& device) const {
     ModelParams params;
     params.device = device;
     params.vram_budget = vram_bytes(device);
     params.ram_budget = ram_bytes();
     params.pager = pager_mode();
+    params.prefetch = prefetch_wish();
     return params;
 }
 

@@ -39,11 +39,12 @@ struct SessionOptions {
 };
 void add_session_options(CLI::App& command, SessionOptions& options);
 
-/// --vram-budget, --ram-budget and --pager.
+/// --vram-budget, --ram-budget, --pager and --prefetch.
 struct MemoryOptions {
     std::string vram_budget;  ///< as parse_memory_size takes it; empty: the default
     std::string ram_budget;
     std::string pager = "auto";
+    std::string prefetch = "auto";
 
     /// In bytes, 0 for the default. A share is one of the memory of the device that `device` names as
     /// --device does; throws Error(kNoDevice) as choose_device.
@@ -51,6 +52,7 @@ struct MemoryOptions {
     /// In bytes, 0 for the default. A share is one of the machine's memory.
     uint64_t ram_bytes() const;
     PagerMode pager_mode() const;
+    Prefetch prefetch_wish() const;
     /// For Model::load; the same as load_model gives the C API.
     ModelParams model_params(const std::string& device) const;
 };

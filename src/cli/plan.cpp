@@ -195,7 +195,10 @@ void print_plan(const Options& options) {
     params.measure_only = true;
     const std::shared_ptr<Model> model = Model::load(options.model, params);
     // The host fetches ahead where a queue can copy beside the computing, by what a look-ahead says.
-    const bool looks_ahead = model->needs().is_paged && model->kernels().plan().transfer_family.has_value();
+    const bool beside = params.pager != PagerMode::kDevice && model->kernels().plan().transfer_family;
+    const bool prefetches =
+        params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside);
+    const bool looks_ahead = model->needs().is_paged && prefetches;
     const SessionShape shape = session_shape(*model, options.n_context, options.session.n_micro_batch,
                                              options.session.cache_type(), looks_ahead);
     const LocalityCurve locality = locality_of(options, *model);

@@ -196,6 +196,44 @@ TEST_F(CApi, InfoTellsTheShape) {
     EXPECT_GT(info.weight_bytes, info.n_parameters);
 }
 
+TEST_F(CApi, InfoTellsWhoPagesExperts) {
+    vkmoe_model_info info{};
+    info.struct_size = sizeof info;
+    ASSERT_EQ(vkmoe_model_get_info(model_, &info), VKMOE_OK);
+    EXPECT_STREQ(info.pager, "");
+
+    for (const vkmoe_pager pager : {VKMOE_PAGER_DEVICE, VKMOE_PAGER_HOST}) {
+        vkmoe_model_params params;
+        vkmoe_model_default_params(&params, sizeof params);
+        params.pager = pager;
+        params.prefetch = VKMOE_PREFETCH_ON;
+        vkmoe_model* model = nullptr;
+        ASSERT_EQ(vkmoe_model_load(kModel, &params, &model), VKMOE_OK) << vkmoe_last_error();
+        ASSERT_EQ(vkmoe_model_get_info(model, &info), VKMOE_OK);
+        const std::string line = info.pager;
+        const std::string who = pager == VKMOE_PAGER_HOST ? "host" : "device";
+        EXPECT_TRUE(line.starts_with("experts paged by the " + who + " (link: ")) << line;
+        EXPECT_NE(line.find("round trip"), std::string::npos) << line;
+        EXPECT_NE(line.find("all 64 in "), std::string::npos) << line;
+        EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+
+        vkmoe_model_info older{};
+        older.struct_size = offsetof(vkmoe_model_info, pager);
+        EXPECT_EQ(vkmoe_model_get_info(model, &older), VKMOE_OK);
+        EXPECT_EQ(older.pager, nullptr) << "written past the end of an older header's struct";
+        vkmoe_model_free(model);
+    }
+}
+
+TEST_F(CApi, PrefetchIsChecked) {
+    vkmoe_model_params params;
+    vkmoe_model_default_params(&params, sizeof params);
+    const int unknown = 3;
+    std::memcpy(&params.prefetch, &unknown, sizeof unknown);
+    vkmoe_model* model = nullptr;
+    EXPECT_REFUSED(vkmoe_model_load(kModel, &params, &model), "prefetch is 3");
+}
+
 TEST_F(CApi, TokenizeTellsTheCapacityItNeeds) {
     const std::string text = "The package is here";
     size_t needed = 0;

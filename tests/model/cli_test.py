@@ -130,6 +130,7 @@ class Usage(Case):
             ["run", "-m", MODEL, "-p", "a", "--ram-budget", "-1G"],
             ["perplexity", "-m", MODEL, "-f", text, "--ram-budget", "101%"],
             ["run", "-m", MODEL, "-p", "a", "--pager", "nobody"],
+            ["run", "-m", MODEL, "-p", "a", "--prefetch", "perhaps"],
             ["plan"],
             ["plan", "-m", MODEL, "--vram-budget", "much"],
             ["plan", "-m", MODEL, "-c", "-1"],
@@ -329,6 +330,16 @@ class Run(Case):
         self.assertRegex(errors, r"(?m)^prompt \d+ tokens, [\d.]+ tok/s; decode \d+ tokens, [\d.]+ tok/s$")
         self.assertRegex(errors, r"(?m)^experts: \d+ of 64 used; busiest layer \d expert \d+ with \d+% of its layer's "
                                  r"routes$")
+
+    def test_says_who_pages_experts(self):
+        arguments = ["-p", "The package", "-n", 6, "--temp", 0]
+        resident, errors = self.run_model(*arguments)
+        self.assertNotIn("paged", errors)
+        for pager, prefetch in (("device", "on"), ("host", "off")):
+            out, errors = self.run_model(*arguments, "--pager", pager, "--prefetch", prefetch)
+            self.assertEqual(out, resident)
+            self.assertRegex(errors, rf"(?m)^experts paged by the {pager} \(link: [\d.]+ GB/s by shader reads, [\d.]+ GB/s by "
+                                     r"queue copies, round trip \d+ us\); all 64 in [\d.]+ MiB of host memory$")
 
     def test_prompt_from_a_file_and_not_shown(self):
         shown, _ = self.run_model("-p", "The package", "-n", 12, "--temp", 0)
