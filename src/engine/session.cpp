@@ -145,8 +145,10 @@ void Session::State::compute(std::span<const int32_t> tokens, std::span<float> a
         const bool last = begin + n == tokens.size();
         set_input(tokens.subspan(begin, n));
         run(batch_program(n, last ? Output::kLastLogits : Output::kNothing));
-        if (last)
+        if (last) {
+            has_logits = false;  // until nothing more can fail
             std::memcpy(last_logits.data(), workspace.logits_readback.mapped, n_vocabulary * sizeof(float));
+        }
         if (!all_logits.empty()) {
             std::span<float> rows = all_logits.subspan(begin * n_vocabulary, n * n_vocabulary);
             for (uint32_t row = 0; row < n; row += workspace.max_logit_rows) {
@@ -206,6 +208,7 @@ void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits)
         state.compute(tokens, all_logits);
     } catch (...) {
         state.position = position;  // of several micro-batches some may have gone well
+        state.last_batch = 0;       // and what routes() reads is theirs
         throw;
     }
     state.has_logits = true;
@@ -225,6 +228,7 @@ int32_t Session::feed_greedy(int32_t token) {
     const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
     state.set_input(tokens);
+    state.last_batch = 0;  // until it is known to be done
     state.run(state.batch_program(1, Output::kNextToken));
     uint32_t next = 0;
     std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));

@@ -3,6 +3,7 @@
 #include "gpu/vk_struct.h"
 
 #include "base/error.h"
+#include "base/faults.h"
 #include "base/log.h"
 
 #include <algorithm>
@@ -232,7 +233,8 @@ void Device::submit(VkQueue queue, const VkSubmitInfo2& info) {
 
 void Device::wait_idle() {
     const std::lock_guard lock(submit_mutex_);
-    check_vk(vk_.vkDeviceWaitIdle(device_), "wait for the device");
+    const VkResult result = vk_.vkDeviceWaitIdle(device_);
+    check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
 }
 
 }  // namespace vkmoe

@@ -1,0 +1,325 @@
+// What a paged model does when memory is refused, files break and the device is lost: it goes on with the
+// same bits where it can, and else says what is wrong, keeps its place and goes on when that is mended.
+
+#include "base/log.h"
+#include "engine/session.h"
+#include "experts/pager.h"
+#include "model/session_memory.h"
+#include "model/tiny_models.h"
+#include "unit/error_matching.h"
+#include "unit/scoped_faults.h"
+#include "unit/temp_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+
+namespace vkmoe {
+namespace {
+
+constexpr SessionParams kSession{.n_context = 64, .n_micro_batch = 16};
+constexpr uint32_t kVocabulary = 300;
+
+std::vector<int32_t> tokens_of(uint32_t n, uint32_t seed) {
+    std::mt19937 random(seed);
+    std::vector<int32_t> tokens(n);
+    for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kVocabulary);
+    return tokens;
+}
+
+std::string bytes_of_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_into_file(const std::string& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary | std::ios::in)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+std::vector<float> logits_of(const Session& session) {
+    return {session.logits().begin(), session.logits().end()};
+}
+
+struct Fed {
+    std::vector<int32_t> tokens;
+    std::vector<float> logits;  // after them, as a resident model has them
+};
+
+class PagerFaults : public testing::Test {
+  protected:
+    void SetUp() override {
+        set_faults("");
+        set_log_level(LogLevel::kWarn);
+        path_ = folder_ / "tiny.gguf";
+        TinyModel model{.architecture = "qwen3moe",
+                        .seed = 7,
+                        .n_layers = 3,
+                        .n_vocabulary = kVocabulary,
+                        .n_context = 256,
+                        .n_experts = 12,
+                        .n_experts_used = 3};
+        TinyFile file = make_tiny_file(model.with_type(TensorType::kQ4_K));
+        // Records of two sizes, which lie in blocks of their own.
+        TinyTensor& down = file.tensors.at("blk.2.ffn_down_exps.weight");
+        std::vector<float> values(down.shape[0] * down.shape[1] * down.shape[2]);
+        std::mt19937 random(8);
+        std::normal_distribution<float> weight(0, 0.05f);
+        for (float& value : values) value = weight(random);
+        down = make_tensor(TensorType::kQ8_0, down.shape, values);
+        file.write(path_);
+
+        Session resident(Model::load(path_), kSession);
+        ASSERT_EQ(resident.model().pager(), nullptr);
+        for (uint32_t n : {1u, 20u, 1u, 5u, 1u, 9u, 1u}) {
+            Fed& fed = text_.emplace_back();
+            fed.tokens = tokens_of(n, static_cast<uint32_t>(text_.size()));
+            resident.feed(fed.tokens);
+            fed.logits = logits_of(resident);
+        }
+    }
+    void TearDown() override { set_faults(""); }
+
+    /// Budgets 0: none.
+    std::shared_ptr<Model> load(PagerMode mode, uint64_t vram_budget = 0, uint64_t ram_budget = 0,
+                                Prefetch prefetch = Prefetch::kAuto) const {
+        return Model::load(
+            path_,
+            {.vram_budget = vram_budget, .ram_budget = ram_budget, .pager = mode, .prefetch = prefetch});
+    }
+
+    /// Enough for a session, the dense weights and a share of the experts, at least the fewest that work.
+    uint64_t vram_for(PagerMode mode, double share, Prefetch prefetch = Prefetch::kAuto) const {
+        const auto model = load(mode, 0, 0, prefetch);
+        const SessionShape shape = session_shape(*model, kSession.n_context, kSession.n_micro_batch,
+                                                 kSession.kv_type, prefetch == Prefetch::kOn);
+        const auto part = static_cast<uint64_t>(share * static_cast<double>(expert_bytes(*model)));
+        return model->kernels().device().device_memory_taken() + measure_session(*model, shape).bytes() +
+               std::max(part, model->pager()->least_bytes());
+    }
+    static uint64_t expert_bytes(const Model& model) {
+        uint64_t bytes = 0;
+        for (uint64_t record : model.pager()->shape().record_bytes)
+            bytes += slot_bytes_of(record) * model.pager()->shape().n_experts;
+        return bytes;
+    }
+    /// A paged model with slots for a token, and places in host memory for a third.
+    std::shared_ptr<Model> load_from_disk() const {
+        const uint64_t ram_budget = expert_bytes(*load(PagerMode::kHost)) / 3 + (1u << 20);
+        auto model = load(PagerMode::kHost, vram_for(PagerMode::kHost, 0), ram_budget);
+        EXPECT_FALSE(model->pager()->host_tier().all_resident());
+        return model;
+    }
+
+    /// Feeds the text from `first` on, and expects what a resident model computes.
+    void expect_right(Session& session, size_t first = 0) const {
+        for (size_t i = first; i < text_.size(); ++i) {
+            session.feed(text_[i].tokens);
+            EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
+        }
+    }
+
+    TempFolder folder_;
+    std::string path_;
+    std::vector<Fed> text_;
+};
+
+TEST_F(PagerFaults, RefusedSlotsMakeThePoolSmaller) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        for (uint64_t budget : {uint64_t{0}, vram_for(mode, 0.8)}) {
+            Session whole(load(mode, budget), kSession);
+            whole.feed(text_[0].tokens);
+            const SlotPlan& plan = whole.model().pager()->plan();
+            // The slots, and where the device decides its tables.
+            for (int at = 1; at <= (mode == PagerMode::kDevice ? 2 : 1); ++at) {
+                SCOPED_TRACE(
+                    fmt::format("mode {}, budget {}, refusal {}", static_cast<int>(mode), budget, at));
+                Session session(load(mode, budget), kSession);
+                testing::internal::CaptureStderr();
+                const ScopedFaults faults(fmt::format("device_allocation:at={}", at));
+                expect_right(session);
+                const std::string said = testing::internal::GetCapturedStderr();
+                EXPECT_EQ(fault_count(FaultPoint::kDeviceAllocation), 1u);
+                EXPECT_NE(said.find("of memory for experts; going on with "), std::string::npos) << said;
+                const SlotPlan& smaller = session.model().pager()->plan();
+                EXPECT_LT(smaller.total_bytes(), plan.total_bytes());
+                EXPECT_GE(smaller.n_slots(), plan.n_slots() / 3);
+                if (at == 1) EXPECT_LT(smaller.n_slots(), plan.n_slots());
+                const Device& device = session.model().kernels().device();
+                if (budget != 0) {
+                    EXPECT_LT(device.memory_budget(), budget);
+                    EXPECT_EQ(device.memory_budget(), device.device_memory_taken());
+                }
+            }
+        }
+    }
+}
+
+TEST_F(PagerFaults, SlotsThatAreAllRefusedAreAskedForAgain) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        for (uint64_t budget : {uint64_t{0}, vram_for(mode, 0.5)}) {
+            Session session(load(mode, budget), kSession);
+            {
+                const ScopedFaults faults("device_allocation");
+                expect_error(ErrorCode::kOutOfMemory, {"refused", "for experts", "smaller context"},
+                             [&] { session.feed(text_[0].tokens); });
+                EXPECT_EQ(session.position(), 0u);
+            }
+            expect_right(session);
+        }
+    }
+}
+
+TEST_F(PagerFaults, RefusedPinningLeavesTheHostToPage) {
+    for (const char* plan : {"host_pinning", "host_pinning:after=1"}) {
+        SCOPED_TRACE(plan);
+        for (PagerMode mode : {PagerMode::kHost, PagerMode::kAuto}) {
+            const uint64_t budget = vram_for(PagerMode::kHost, 0.3);
+            const ScopedFaults faults(plan);
+            const auto model = load(mode, budget);
+            EXPECT_GT(fault_count(FaultPoint::kHostPinning), 0u);
+            EXPECT_EQ(model->pager()->mode(), PagerMode::kHost);
+            EXPECT_FALSE(model->pager()->host_tier().all_pinned());
+            EXPECT_EQ(model->pager()->host_tier().pinned_bytes() > 0, std::string_view(plan).ends_with("1"));
+            EXPECT_NE(model->pager()->describe().find("not all of which the device can read"),
+                      std::string::npos);
+            Session session(model, kSession);
+            expect_right(session);
+        }
+        const ScopedFaults faults(plan);
+        expect_error(ErrorCode::kUnsupported, {"--pager device", "refused to pin", "--pager host"},
+                     [&] { load(PagerMode::kDevice); });
+    }
+}
+
+TEST_F(PagerFaults, ATruncatedFileIsAnErrorUntilItIsWhole) {
+    Session session(load_from_disk(), kSession);
+    session.feed(text_[0].tokens);
+    const std::string bytes = bytes_of_file(path_);
+    for (size_t i = 1; i < text_.size(); ++i) {
+        if (i < 3) {  // a batch, and one token
+            const uint32_t before = session.position();
+            // Nothing is left: not of the header either.
+            std::filesystem::resize_file(path_, 0);
+            for (int again = 0; again < 2; ++again) {
+                expect_error(ErrorCode::kIo,
+                             {"disk tier: expert ", " of layer ", path_, "cut short", "put it back"},
+                             [&] { session.feed(text_[i].tokens); });
+                EXPECT_EQ(session.position(), before);
+                EXPECT_TRUE(logits_of(session) == text_[i - 1].logits);
+            }
+            write_into_file(path_, bytes);
+        }
+        session.feed(text_[i].tokens);
+        EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
+    }
+}
+
+TEST_F(PagerFaults, AFailedReadIsAnErrorThatPasses) {
+    Session session(load_from_disk(), kSession);
+    expect_right(session);
+    session.truncate(0);
+    for (size_t i = 0; i < text_.size(); ++i) {
+        const uint32_t before = session.position();
+        if (i > 0) {
+            const ScopedFaults faults("disk_read");
+            expect_error(ErrorCode::kIo, {"disk tier: expert ", " of layer ", path_, "check the disk"}, [&] {
+                session.feed(text_[i].tokens);
+                ADD_FAILURE() << "piece " << i << " needs nothing from the disk";
+            });
+            EXPECT_EQ(session.position(), before);
+        }
+        session.feed(text_[i].tokens);
+        EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
+    }
+}
+
+TEST_F(PagerFaults, AnUnreadableFileIsNotLoaded) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        for (const char* plan : {"disk_read:at=1", "disk_read:at=20", "disk_read"}) {
+            const ScopedFaults faults(plan);
+            expect_error(ErrorCode::kIo, {"disk tier: expert ", " of layer ", path_, "check the disk"},
+                         [&] { load(mode); });
+        }
+        expect_error(ErrorCode::kIo, {"disk tier: expert 0 of layer 0: ", path_}, [&] {
+            const ScopedFaults faults("disk_read:at=1");
+            load(mode);
+        });
+    }
+}
+
+TEST_F(PagerFaults, ALostDeviceIsAnErrorAndLeavesTheSessionAsItWas) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        for (Prefetch prefetch : {Prefetch::kOff, Prefetch::kOn}) {
+            Session session(load(mode, vram_for(mode, 0.3, prefetch), 0, prefetch), kSession);
+            uint32_t n_losses = 0;
+            for (size_t i = 0; i < text_.size(); ++i) {
+                const uint32_t before = session.position();
+                // At many of the waits that the piece has, of which the host's way has several a layer.
+                for (uint32_t at = 1;; at += 1 + at / 3) {
+                    const ScopedFaults faults(fmt::format("device_lost:at={}:times=1", at));
+                    try {
+                        session.feed(text_[i].tokens);
+                        break;
+                    } catch (const Error& error) {
+                        EXPECT_EQ(error.code(), ErrorCode::kDeviceLost) << error.what();
+                        EXPECT_NE(std::string_view(error.what()).find("the device was lost"),
+                                  std::string_view::npos)
+                            << error.what();
+                        EXPECT_EQ(session.position(), before);
+                        EXPECT_TRUE(i == 0 || logits_of(session) == text_[i - 1].logits);
+                        ++n_losses;
+                    }
+                }
+                EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
+            }
+            EXPECT_GE(n_losses, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
+        }
+    }
+}
+
+TEST_F(PagerFaults, ALossDoesNotEndFollowingThePlan) {
+    Session session(load(PagerMode::kHost, vram_for(PagerMode::kHost, 0.3)), kSession);
+    session.feed(text_[0].tokens);
+    const uint32_t before = session.position();
+    int32_t expected = 0;
+    {
+        Session resident(Model::load(path_), kSession);
+        resident.feed(text_[0].tokens);
+        expected = resident.feed_greedy(9);
+    }
+    {
+        const ScopedFaults faults("device_lost:at=2");
+        expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { session.feed_greedy(9); });
+    }
+    EXPECT_EQ(session.position(), before);
+    expect_error(ErrorCode::kInvalidArgument, {"no routes yet"}, [&] { session.routes(); });
+    EXPECT_EQ(session.feed_greedy(9), expected);
+    EXPECT_EQ(session.routes().n_tokens, 1u);
+}
+
+TEST_F(PagerFaults, ALossWhileASessionIsMadeLeavesTheOthers) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        const auto model = load(mode, vram_for(mode, 0.9));
+        Session first(model, kSession);
+        first.feed(text_[0].tokens);
+        const uint32_t n_slots = model->pager()->plan().n_slots();
+        constexpr SessionParams kSmall{.n_context = 32, .n_micro_batch = 4};
+        {
+            // The new one's memory is that of slots, which are given back when the device is done with them.
+            const ScopedFaults faults("device_lost");
+            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { Session(model, kSmall); });
+        }
+        Session second(model, kSmall);
+        second.feed(text_[0].tokens);
+        EXPECT_TRUE(logits_of(second) == text_[0].logits);
+        EXPECT_LT(model->pager()->plan().n_slots(), n_slots);
+        expect_right(first, 1);
+    }
+}
+
+}  // namespace
+}  // namespace vkmoe
