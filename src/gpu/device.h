@@ -58,6 +58,9 @@ class Device : public std::enable_shared_from_this<Device> {
 
     /// Queue submission, which Vulkan wants done by one thread at a time. Throws kDeviceLost.
     void submit(VkQueue queue, const VkSubmitInfo2& info);
+    /// Waits for all queues. Needed before a semaphore goes that some batch has waited for, though that batch
+    /// be done: where Mesa emulates timelines its submission thread still touches those semaphores for a
+    /// moment after it has signalled the batch's own (25.0.7, vk_queue_submit_cleanup).
     void wait_idle();
 
     /// Bytes that may still be taken for arenas of MemoryKind::kDevice: from the largest device-local heap
