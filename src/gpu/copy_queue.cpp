@@ -36,7 +36,6 @@ CopyQueue::CopyQueue(std::shared_ptr<Device> device, Queue queue)
 CopyQueue::~CopyQueue() {
     try {
         timeline_.wait(submitted_);  // commands in flight may not lose their pool
-        device_->wait_idle();        // nor those that waited for this timeline the semaphore: see wait_idle
     } catch (const Error& error) {
         log_error("{}", error.what());
     }

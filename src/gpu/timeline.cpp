@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/faults.h"
+#include "base/log.h"
 
 #include <array>
 #include <cassert>
@@ -40,6 +41,11 @@ Timeline::Timeline(std::shared_ptr<Device> device) : device_(std::move(device)) 
 }
 
 Timeline::~Timeline() {
+    try {
+        device_->wait_idle();  // which tells why
+    } catch (const Error& error) {
+        log_error("{}", error.what());
+    }
     device_->vk().vkDestroySemaphore(device_->handle(), semaphore_, nullptr);
 }
 

@@ -11,7 +11,6 @@ Scheduler::Scheduler(std::shared_ptr<Device> device, Profiler* profiler)
 Scheduler::~Scheduler() {
     try {
         wait(submitted_);  // the timeline may not go while the device will still signal it
-        device_->wait_idle();
     } catch (const Error& error) {
         log_error("{}", error.what());
     }

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -30,6 +31,11 @@ struct Setting {
 std::string name_of(const testing::TestParamInfo<Setting>& info) {
     return std::string(info.param.mode == PagerMode::kDevice ? "Device" : "Host") +
            (info.param.prefetch == Prefetch::kOn ? "Prefetch" : "");
+}
+
+/// Whether the long prompt, which takes half a minute of a slow driver, runs at every budget and not at two.
+bool every_budget() {
+    return std::getenv("VKMOE_EVERY_BUDGET") != nullptr;
 }
 
 class PagerTest : public testing::TestWithParam<Setting> {
@@ -109,29 +115,38 @@ class PagerTest : public testing::TestWithParam<Setting> {
 };
 
 TEST_P(PagerTest, AnyBudgetGivesTheSameBits) {
-    for (uint32_t prompt : {1u, 30u, 600u}) {
-        const std::vector<int32_t> tokens = tokens_of(prompt, seed_);
+    std::map<uint32_t, std::vector<float>> expected;
+    {
         Session resident(Model::load(path_), kSession);
         ASSERT_EQ(resident.model().pager(), nullptr);
-        const std::vector<float> expected = everything(resident, tokens);
-        for (double share : {1.5, 0.75, 0.5, 0.25, 0.0}) {
+        for (uint32_t prompt : {1u, 30u, 600u}) {
+            resident.truncate(0);
+            expected[prompt] = everything(resident, tokens_of(prompt, seed_));
+        }
+    }
+    for (double share : {1.5, 0.75, 0.5, 0.25, 0.0}) {
+        const uint64_t budget = budget_of(share);
+        const auto model = load(budget);
+        Session session(model, kSession);
+        uint64_t streamed = 0;
+        for (const auto& [prompt, bits] : expected) {
+            if (prompt == 600 && share != 0.5 && share != 0 && !every_budget()) continue;
             SCOPED_TRACE(testing::Message()
                          << prompt << " tokens, " << share << " of the experts, seed " << seed_);
-            const uint64_t budget = budget_of(share);
-            const auto model = load(budget);
-            Session session(model, kSession);
-            EXPECT_EQ(everything(session, tokens), expected);
-            const Device& device = model->kernels().device();
-            EXPECT_LE(device.device_memory_peak(), budget);
+            session.truncate(0);
+            EXPECT_TRUE(everything(session, tokens_of(prompt, seed_)) == bits);
             const PagerCounters counters = model->pager()->counters();
-            EXPECT_EQ(model->pager()->plan().holds_all, share > 1);
-            if (share < 1) {
-                EXPECT_GT(counters.hits, 0u);
-                EXPECT_GT(counters.misses + counters.prefetched, 0u);
-                EXPECT_EQ(counters.streamed > 0, prompt > 8);
-            } else {
-                EXPECT_EQ(counters.bytes_copied, 0u);
-            }
+            EXPECT_EQ(counters.streamed > streamed, share < 1 && prompt > 8);
+            streamed = counters.streamed;
+        }
+        EXPECT_LE(model->kernels().device().device_memory_peak(), budget);
+        const PagerCounters counters = model->pager()->counters();
+        EXPECT_EQ(model->pager()->plan().holds_all, share > 1);
+        if (share < 1) {
+            EXPECT_GT(counters.hits, 0u);
+            EXPECT_GT(counters.misses + counters.prefetched, 0u);
+        } else {
+            EXPECT_EQ(counters.bytes_copied, 0u);
         }
     }
 }
