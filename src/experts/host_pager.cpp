@@ -157,8 +157,8 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         }
         if (any) {
             write_words(step.wave_ids[wave % 2], wave_ids);
-            std::vector<TimelinePoint> waits;
-            if (wave > 0) waits.push_back(copies_.point(copied));
+            // What is in slots may still be on its way ahead there.
+            const std::vector<TimelinePoint> waits{copies_.point(wave > 0 ? copied : prefetched_at_)};
             computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2], waits);
         }
         if (wave == 0 || wave + 1 >= n_waves) continue;
