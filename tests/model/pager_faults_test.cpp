@@ -130,8 +130,8 @@ class PagerFaults : public testing::Test {
 TEST_F(PagerFaults, RefusedSlotsMakeThePoolSmaller) {
     for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
         for (uint64_t budget : {uint64_t{0}, vram_for(mode, 0.8)}) {
-            Session whole(load(mode, budget), kSession);
-            whole.feed(text_[0].tokens);
+            const Session whole(load(mode, budget), kSession);
+            const Pager::Use slots_are_taken(whole.model().pager());
             const SlotPlan& plan = whole.model().pager()->plan();
             // The slots, and where the device decides its tables.
             for (int at = 1; at <= (mode == PagerMode::kDevice ? 2 : 1); ++at) {
@@ -162,30 +162,30 @@ TEST_F(PagerFaults, RefusedSlotsMakeThePoolSmaller) {
 
 TEST_F(PagerFaults, SlotsThatAreAllRefusedAreAskedForAgain) {
     for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
-        for (uint64_t budget : {uint64_t{0}, vram_for(mode, 0.5)}) {
-            Session session(load(mode, budget), kSession);
-            {
-                const ScopedFaults faults("device_allocation");
-                expect_error(ErrorCode::kOutOfMemory, {"refused", "for experts", "smaller context"},
-                             [&] { session.feed(text_[0].tokens); });
-                EXPECT_EQ(session.position(), 0u);
-            }
-            expect_right(session);
+        Session session(load(mode, mode == PagerMode::kHost ? vram_for(mode, 0.5) : 0), kSession);
+        {
+            const ScopedFaults faults("device_allocation");
+            expect_error(ErrorCode::kOutOfMemory, {"refused", "for experts", "smaller context"},
+                         [&] { session.feed(text_[0].tokens); });
+            EXPECT_EQ(session.position(), 0u);
         }
+        expect_right(session);
     }
 }
 
 TEST_F(PagerFaults, RefusedPinningLeavesTheHostToPage) {
     for (const char* plan : {"host_pinning", "host_pinning:after=1"}) {
         SCOPED_TRACE(plan);
-        for (PagerMode mode : {PagerMode::kHost, PagerMode::kAuto}) {
+        const bool some_are_pinned = std::string_view(plan).ends_with("after=1");
+        {
+            const PagerMode mode = some_are_pinned ? PagerMode::kAuto : PagerMode::kHost;
             const uint64_t budget = vram_for(PagerMode::kHost, 0.3);
             const ScopedFaults faults(plan);
             const auto model = load(mode, budget);
             EXPECT_GT(fault_count(FaultPoint::kHostPinning), 0u);
             EXPECT_EQ(model->pager()->mode(), PagerMode::kHost);
             EXPECT_FALSE(model->pager()->host_tier().all_pinned());
-            EXPECT_EQ(model->pager()->host_tier().pinned_bytes() > 0, std::string_view(plan).ends_with("1"));
+            EXPECT_EQ(model->pager()->host_tier().pinned_bytes() > 0, some_are_pinned);
             EXPECT_NE(model->pager()->describe().find("not all of which the device can read"),
                       std::string::npos);
             Session session(model, kSession);
@@ -309,13 +309,12 @@ TEST_F(PagerFaults, ALossWhileASessionIsMadeLeavesTheOthers) {
         Session first(model, kSession);
         first.feed(text_[0].tokens);
         const uint32_t n_slots = model->pager()->plan().n_slots();
-        constexpr SessionParams kSmall{.n_context = 32, .n_micro_batch = 4};
         {
             // The new one's memory is that of slots, which are given back when the device is done with them.
             const ScopedFaults faults("device_lost");
-            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { Session(model, kSmall); });
+            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { Session(model, kSession); });
         }
-        Session second(model, kSmall);
+        Session second(model, kSession);
         second.feed(text_[0].tokens);
         EXPECT_TRUE(logits_of(second) == text_[0].logits);
         EXPECT_LT(model->pager()->plan().n_slots(), n_slots);
