@@ -131,8 +131,7 @@ class Reference {
 
     PageCopy assign(uint32_t number, uint32_t flag, uint32_t slot, uint32_t layer) {
         paged_.evict(slot);
-        paged_.slots[slot] = number | flag;
-        paged_.experts[number].slot = slot;
+        paged_.put(number, slot, flag);
         return paged_.place_record(number, slot, paged_.layers[layer].record_units);
     }
 
@@ -228,48 +227,79 @@ Step random_step(std::mt19937& random, const PagedExperts& paged, uint32_t layer
     return step;
 }
 
+/// Lets the kernel take a step, and the reference. paged: what the tables hold, before and after it.
+void check_step(CaseContext& c, const KernelKey& cell, const std::string& what, const Step& step,
+                uint32_t workgroup_size, PagedExperts& paged, StoredPagedExperts& stored) {
+    const uint32_t n_pairs = static_cast<uint32_t>(step.ids.size());
+    const uint32_t n_predicted = static_cast<uint32_t>(step.predicted.size());
+    paged.header.link_records = random_below(c.random(), 2 * n_pairs + n_predicted + 1);
+    stored.header.fill(std::vector{paged.header});
+    auto hit_ids = c.output<uint32_t>(n_pairs);
+    auto miss_ids = c.output<uint32_t>(n_pairs);
+    auto copies = c.output<PageCopy>(size_t{n_pairs} + n_predicted);
+    auto arguments = c.output<uint32_t>(9);
+    PageResolveArgs args;
+    args.tables = stored.tables;
+    args.ids = c.upload(step.ids).address;
+    if (!step.predicted.empty()) {
+        args.predicted = c.upload(step.predicted).address;
+        args.probabilities = c.upload(step.probabilities).address;
+    }
+    args.hit_ids = hit_ids.address();
+    args.miss_ids = miss_ids.address();
+    args.copies = copies.address();
+    args.arguments = arguments.address();
+    args.layer = step.layer;
+    args.n_pairs = n_pairs;
+    args.n_predicted = n_predicted;
+    args.copy_groups = kCopyGroups;
+    args.miss_groups = kMissGroups;
+    args.path = cell.path;
+    args.workgroup_size = workgroup_size;
+    c.run({page_resolve(c.kernels(), args)});
+
+    const Outcome expected = Reference(paged, step).run();
+    require_equal<uint32_t>(what + ": hit_ids", expected.hit_ids, hit_ids.read());
+    require_equal<uint32_t>(what + ": miss_ids", expected.miss_ids, miss_ids.read());
+    require_equal<uint32_t>(what + ": arguments", expected.arguments, arguments.read());
+    check_paged_experts(what, paged, stored);
+    require_equal<uint32_t>(what + ": copies", words_of(expected.copies), words_of(copies.read()));
+}
+
 void check_steps(CaseContext& c, const KernelKey& cell, const PagedShape& shape, const Steps& steps) {
     PagedExperts paged = random_paged_experts(c.random(), shape);
     StoredPagedExperts stored = upload_paged_experts(c, paged);
     for (uint32_t i = 0; i < steps.n_steps; ++i) {
         const uint32_t first_layer = i == 0 ? random_below(c.random(), paged.n_layers()) : i;
         const Step step = random_step(c.random(), paged, first_layer % paged.n_layers(), steps);
-        paged.header.link_records = random_below(c.random(), 2 * steps.n_pairs + steps.n_predicted + 1);
-        stored.header.fill(std::vector{paged.header});
-        auto hit_ids = c.output<uint32_t>(steps.n_pairs);
-        auto miss_ids = c.output<uint32_t>(steps.n_pairs);
-        auto copies = c.output<PageCopy>(size_t{steps.n_pairs} + steps.n_predicted);
-        auto arguments = c.output<uint32_t>(9);
-        PageResolveArgs args;
-        args.tables = stored.tables;
-        args.ids = c.upload(step.ids).address;
-        if (!step.predicted.empty()) {
-            args.predicted = c.upload(step.predicted).address;
-            args.probabilities = c.upload(step.probabilities).address;
-        }
-        args.hit_ids = hit_ids.address();
-        args.miss_ids = miss_ids.address();
-        args.copies = copies.address();
-        args.arguments = arguments.address();
-        args.layer = step.layer;
-        args.n_pairs = steps.n_pairs;
-        args.n_predicted = steps.n_predicted;
-        args.copy_groups = kCopyGroups;
-        args.miss_groups = kMissGroups;
-        args.path = cell.path;
-        args.workgroup_size = steps.workgroup_size;
-        c.run({page_resolve(c.kernels(), args)});
-
-        const Outcome expected = Reference(paged, step).run();
-        const std::string what =
-            fmt::format("{}, step {} of {} pairs, {} predicted, of layer {}", shape.describe(), i,
-                        steps.n_pairs, steps.n_predicted, step.layer);
-        require_equal<uint32_t>(what + ": hit_ids", expected.hit_ids, hit_ids.read());
-        require_equal<uint32_t>(what + ": miss_ids", expected.miss_ids, miss_ids.read());
-        require_equal<uint32_t>(what + ": arguments", expected.arguments, arguments.read());
-        check_paged_experts(what, paged, stored);
-        require_equal<uint32_t>(what + ": copies", words_of(expected.copies), words_of(copies.read()));
+        check_step(c, cell,
+                   fmt::format("{}, step {} of {} pairs, {} predicted, of layer {}", shape.describe(), i,
+                               steps.n_pairs, steps.n_predicted, step.layer),
+                   step, steps.workgroup_size, paged, stored);
     }
+}
+
+/// All slots hold what the step itself uses or what the look-ahead wants, the first what the step uses: only
+/// what is wanted may leave.
+void only_wanted_experts_leave(CaseContext& c, const KernelKey& cell, uint32_t n_slots) {
+    const PagedShape shape = {
+        .n_layers = 2, .n_experts = 2 * n_slots, .n_slots = n_slots, .percent_empty = 100};
+    PagedExperts paged = random_paged_experts(c.random(), shape);
+    Step step;
+    for (uint32_t slot = 0; slot < n_slots; ++slot) {
+        const bool is_used = slot == 0 || (slot + 1 < n_slots && random_bool(c.random()));
+        paged.put(paged.number(is_used ? 0 : 1, slot), slot, random_bool(c.random()) ? kPrefetchedBit : 0u);
+        (is_used ? step.ids : step.predicted).push_back(slot);
+    }
+    const uint32_t n_wanted = static_cast<uint32_t>(step.predicted.size());
+    const uint32_t n_misses = 1 + random_below(c.random(), n_wanted);
+    for (uint32_t i = 0; i < n_misses; ++i) step.ids.push_back(n_slots + i);
+    for (uint32_t i = 0; i < n_wanted; ++i) step.probabilities.push_back(random_probability(c.random()));
+    StoredPagedExperts stored = upload_paged_experts(c, paged);
+    check_step(
+        c, cell,
+        fmt::format("{} slots in use, {} of them wanted ahead, {} misses", n_slots, n_wanted, n_misses), step,
+        0, paged, stored);
 }
 
 /// Workgroups of one subgroup, of several, and as wide as they can be.
@@ -318,6 +348,10 @@ std::vector<Case> page_resolve_cases(const KernelKey& cell, Depth depth) {
                              check_steps(c, cell, {4, 64, 100}, {4, 8, 12, 50, 0, size});
                              check_steps(c, cell, {2, 300, 350, 0, 1, 0, true}, {4, 256, 32, 10, 0, size});
                          }
+                     }});
+    cases.push_back({"only experts that the look-ahead wants can leave", [cell](CaseContext& c) {
+                         for (uint32_t n_slots : {2u, 5u, 9u, 33u})
+                             only_wanted_experts_leave(c, cell, n_slots);
                      }});
     return cases;
 }

@@ -62,6 +62,12 @@ std::string PagedShape::describe() const {
                        equal_scores ? ", equal scores" : "");
 }
 
+void PagedExperts::put(uint32_t number, uint32_t slot, uint32_t flag) {
+    experts[number].slot = slot;
+    records[number] = slot_records[slot];
+    slots[slot] = number | flag;
+}
+
 void PagedExperts::evict(uint32_t slot) {
     if (slots[slot] == kNowhere) return;
     experts[owner(slot)].slot = kNowhere;
@@ -128,9 +134,7 @@ PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape)
         while (slot < paged.layers[of_class].end_slot && random_below(random, 100) < shape.percent_empty)
             ++slot;
         if (slot >= paged.layers[of_class].end_slot) continue;
-        paged.experts[number].slot = slot;
-        paged.records[number] = paged.slot_records[slot];
-        paged.slots[slot++] = number | (random_below(random, 4) == 0 ? kPrefetchedBit : 0u);
+        paged.put(number, slot++, random_below(random, 4) == 0 ? kPrefetchedBit : 0u);
     }
     return paged;
 }

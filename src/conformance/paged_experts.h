@@ -43,6 +43,8 @@ struct PagedExperts {
     bool is_resident(uint32_t number) const { return experts[number].slot != kNowhere; }
     uint32_t owner(uint32_t slot) const { return slots[slot] & ~kPrefetchedBit; }
 
+    /// Into an empty slot. flag: 0 or kPrefetchedBit.
+    void put(uint32_t number, uint32_t slot, uint32_t flag);
     void evict(uint32_t slot);
     /// From now on an expert's record is at a place.
     PageCopy place_record(uint32_t number, uint32_t place, uint32_t units);
