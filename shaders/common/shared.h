@@ -3,6 +3,7 @@
 //   VKMOE_POINTER name;   a device address: uint64_t in C++, uvec2 in GLSL (shaders need no 64-bit integers)
 //   VKMOE_UINT name;      32 bits
 //   VKMOE_FLOAT name;     32 bits
+//   VKMOE_CONSTANT name = 1u;
 //
 // Pointers come first in a struct, so that both languages lay it out alike; every struct is checked with
 // VKMOE_CHECK_SIZE, which C++ evaluates and GLSL skips. Push constants hold at most 128 bytes.
@@ -14,12 +15,14 @@
 #define VKMOE_POINTER uint64_t
 #define VKMOE_UINT uint32_t
 #define VKMOE_FLOAT float
+#define VKMOE_CONSTANT inline constexpr uint32_t
 #define VKMOE_CHECK_SIZE(type, bytes) \
     static_assert(sizeof(type) == bytes && bytes <= 128, #type " must be laid out alike in C++ and GLSL")
 #else
 #define VKMOE_POINTER uvec2
 #define VKMOE_UINT uint
 #define VKMOE_FLOAT float
+#define VKMOE_CONSTANT const uint
 #define VKMOE_CHECK_SIZE(type, bytes)
 #endif
 

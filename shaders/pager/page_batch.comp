@@ -12,8 +12,6 @@
 layout(local_size_x_id = 0) in;
 layout(push_constant) uniform Push { PageBatchParams params; };
 
-shared uint used[kSetWords];
-shared uint missing[kSetWords];
 shared uint n_evicted;
 
 void synchronize() {
@@ -24,9 +22,9 @@ void synchronize() {
 /// Fills `missing` with the experts that are used and in no slot; returns whether there are any.
 bool find_missing(PageTables tables) {
     for (uint e = gl_LocalInvocationID.x; e < tables.n_experts; e += gl_WorkGroupSize.x) {
-        if ((used[e / 32u] >> (e & 31u) & 1u) == 0u) continue;
+        if (!contains(used[e / 32u], e)) continue;
         if (Experts(tables.experts).at[params.layer * tables.n_experts + e].slot == kNowhere)
-            atomicOr(missing[e / 32u], 1u << (e & 31u));
+            atomicOr(missing[e / 32u], bit_of(e));
     }
     synchronize();
     uint any = 0u;
@@ -55,7 +53,7 @@ void main() {
     synchronize();
     for (uint p = lane; p < params.n_pairs; p += gl_WorkGroupSize.x) {
         uint id = Words(params.ids).at[p];
-        if (id < tables.n_experts) atomicOr(used[id / 32u], 1u << (id & 31u));
+        if (id < tables.n_experts) atomicOr(used[id / 32u], bit_of(id));
     }
     synchronize();
     if (find_missing(tables) && params.ring_first < tables.n_slots) {
@@ -66,12 +64,9 @@ void main() {
 
     uint units = Layers(tables.layers).at[params.layer].record_units;
     for (uint e = lane; e < tables.n_experts; e += gl_WorkGroupSize.x) {
-        uint word = e / 32u;
-        uint bit = 1u << (e & 31u);
-        uint wave = (used[word] & bit) == 0u ? kNowhere : 0u;
-        if ((missing[word] & bit) != 0u) {
-            uint rank = bitCount(missing[word] & (bit - 1u));
-            for (uint w = 0u; w < word; ++w) rank += bitCount(missing[w]);
+        uint wave = contains(used[e / 32u], e) ? 0u : kNowhere;
+        if (contains(missing[e / 32u], e)) {
+            uint rank = missing_before(e);
             wave = 1u + rank / params.wave_slots;
             place_record(tables, params.layer * tables.n_experts + e, params.ring_first + rank % params.ring_slots, units,
                          params.copies, rank);

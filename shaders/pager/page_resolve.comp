@@ -24,28 +24,23 @@ layout(constant_id = 1) const uint kOneSubgroup = 0;  // 1: the workgroup is no 
 layout(constant_id = 2) const uint kBatch = 4;        // slots that an invocation loads at once
 layout(push_constant) uniform Push { PageResolveParams params; };
 
-const uint kMaxPairs = 256u;     // kMaxResolvedPairs of src/kernels/page_resolve.h
-const uint kMaxPredicted = 32u;  // kMaxPredictedExperts
-const uint kKept = 4u;           // victims that an invocation remembers
+const uint kKept = 4u;  // victims that an invocation remembers
 
 /// A slot in the order of victims, the first being the largest: its key, and kFirstRank less its number.
 const uint kFirstRank = 0xFFFFFFFEu;
-const uint kEmptyKey = 0xFFFFFFFFu;
 #define Victim uvec2
 const Victim kBeforeAll = Victim(~0u);
 const Victim kNone = Victim(0u);
 
-shared uint used[kSetWords];     // experts of this layer that the ids name
-shared uint missing[kSetWords];  // and that are in no slot
-shared uint wanted[kSetWords];   // experts of the next layer that the look-ahead names
-shared uint candidates;          // a bit for each entry of predicted: its expert is in no slot
-shared uint n_used_ahead;        // experts that were fetched ahead and are used for the first time
-shared uint n_repeats;           // experts that the step before of this layer used too
-shared uint victim_keys[kMaxPairs];
-shared uint victim_slots[kMaxPairs];
-shared uint ahead_experts[kMaxPredicted];
-shared uint ahead_keys[kMaxPredicted];
-shared uint ahead_victims[kMaxPredicted];  // indices of victims, or kNowhere
+shared uint wanted[kSetWords];  // experts of the next layer that the look-ahead names
+shared uint candidates;         // a bit for each entry of predicted: its expert is in no slot
+shared uint n_used_ahead;       // experts that were fetched ahead and are used for the first time
+shared uint n_repeats;          // experts that the step before of this layer used too
+shared uint victim_keys[kMaxResolvedPairs];
+shared uint victim_slots[kMaxResolvedPairs];
+shared uint ahead_experts[kMaxPredictedExperts];
+shared uint ahead_keys[kMaxPredictedExperts];
+shared uint ahead_victims[kMaxPredictedExperts];  // indices of victims, or kNowhere
 shared Victim partial[2][gl_WorkGroupSize.x];
 
 /// What the workgroup has written, in shared memory and in tables, is there for all of it.
@@ -91,8 +86,6 @@ uint reuse;  // of the header, when the step began
 
 bool looks_ahead(PageTables tables) { return params.n_predicted != 0u && params.layer + 1u < tables.n_layers; }
 
-bool contains(uint word, uint expert) { return (word >> (expert & 31u) & 1u) != 0u; }
-
 /// A slot as a victim; kNone where it is live.
 Victim victim_of(PageTables tables, uint slot, uint owner) {
     uint rank = kFirstRank - slot;
@@ -101,7 +94,7 @@ Victim victim_of(PageTables tables, uint slot, uint owner) {
     uint layer = number / tables.n_experts;
     uint expert = number - layer * tables.n_experts;
     if (layer == params.layer && contains(used[expert / 32u], expert)) return kNone;
-    if (layer == params.layer + 1u && contains(wanted[expert / 32u], expert)) return Victim(0u, rank);
+    if (layer == params.layer + 1u && contains(wanted[expert / 32u], expert)) return Victim(kWantedKey, rank);
     uint steps = steps_until(layer, params.layer, tables.n_layers);
     // What the look-ahead does not name will hardly be used at this turn of its layer.
     if (looks_ahead(tables) && layer == params.layer + 1u) steps += tables.n_layers;
@@ -186,10 +179,10 @@ void sort_pairs(PageTables tables) {
         WordsOut(params.hit_ids).at[p] = is_here ? id : kNowhere;
         WordsOut(params.miss_ids).at[p] = is_here ? kNowhere : is_expert ? id : kNowhere;
         if (!is_expert) continue;
-        bool is_first = !contains(atomicOr(used[id / 32u], 1u << (id & 31u)), id);
+        bool is_first = !contains(atomicOr(used[id / 32u], bit_of(id)), id);
         if (is_first && was_used(expert.score) != 0u) atomicAdd(n_repeats, 1u);
         if (!is_here) {
-            atomicOr(missing[id / 32u], 1u << (id & 31u));
+            atomicOr(missing[id / 32u], bit_of(id));
         } else if ((atomicAnd(Owners(tables.slots).at[expert.slot], ~kPrefetchedBit) & kPrefetchedBit) != 0u) {
             atomicAdd(n_used_ahead, 1u);
         }
@@ -201,7 +194,7 @@ void sort_predicted(PageTables tables) {
     for (uint i = invocation(); i < params.n_predicted; i += gl_WorkGroupSize.x) {
         uint id = Words(params.predicted).at[i];
         if (id >= tables.n_experts) continue;
-        atomicOr(wanted[id / 32u], 1u << (id & 31u));
+        atomicOr(wanted[id / 32u], bit_of(id));
         uint expert = (params.layer + 1u) * tables.n_experts + id;
         if (Experts(tables.experts).at[expert].slot == kNowhere) atomicOr(candidates, 1u << i);
     }
@@ -220,8 +213,7 @@ void update_scores(PageTables tables) {
 void fetch_missing(PageTables tables, uint units, uint n_victims) {
     for (uint e = invocation(); e < tables.n_experts; e += gl_WorkGroupSize.x) {
         if (!contains(missing[e / 32u], e)) continue;
-        uint rank = bitCount(missing[e / 32u] & ((1u << (e & 31u)) - 1u));
-        for (uint w = 0u; w < e / 32u; ++w) rank += bitCount(missing[w]);
+        uint rank = missing_before(e);
         if (rank < n_victims)
             assign(tables, params.layer * tables.n_experts + e, 0u, victim_slots[rank], units, rank);
     }
@@ -247,7 +239,7 @@ uint choose_ahead(uint n_victims) {
     uint n = 0u;
     uint left = candidates;
     [[dont_unroll]] for (uint i = 0u; i < params.n_predicted; ++i) {
-        bool is_taken = (left >> i & 1u) != 0u && n < n_victims && victim_keys[n] > ahead_keys[i] && victim_keys[n] != 0u;
+        bool is_taken = (left >> i & 1u) != 0u && n < n_victims && victim_keys[n] > ahead_keys[i] && victim_keys[n] != kWantedKey;
         ahead_victims[i] = is_taken ? n : kNowhere;
         if (!is_taken) continue;
         ++n;

@@ -9,13 +9,16 @@
 
 #ifdef __cplusplus
 namespace vkmoe {
-#define VKMOE_CONSTANT inline constexpr uint32_t
-#else
-#define VKMOE_CONSTANT const uint
 #endif
 
-VKMOE_CONSTANT kNowhere = 0xFFFFFFFFu;      // no slot, no owner, no wave
+VKMOE_CONSTANT kNowhere = 0xFFFFFFFFu;        // no slot, no owner, no wave
 VKMOE_CONSTANT kPrefetchedBit = 0x80000000u;  // of a slot's owner: fetched ahead and not used yet
+
+// What the kernels have room for
+VKMOE_CONSTANT kMaxPagedExperts = 512u;     // a layer
+VKMOE_CONSTANT kMaxResolvedPairs = 256u;    // (token, slot) pairs of a step
+VKMOE_CONSTANT kMaxPredictedExperts = 32u;  // of the next layer
+VKMOE_CONSTANT kMaxWaveDispatches = 4u;
 
 /// What the host sets, and what adds up.
 struct PageHeader {
@@ -129,8 +132,8 @@ struct PageWaveParams {
     VKMOE_UINT wave;
     VKMOE_UINT n_pairs;
     VKMOE_UINT n_experts;
-    VKMOE_UINT n_dispatches;  // at most 4
-    VKMOE_UINT groups[12];    // of the dispatches
+    VKMOE_UINT n_dispatches;
+    VKMOE_UINT groups[3 * kMaxWaveDispatches];  // of the dispatches
 };
 VKMOE_CHECK_SIZE(PageWaveParams, 96);
 
@@ -140,7 +143,6 @@ struct PageFetchParams {
 };
 VKMOE_CHECK_SIZE(PageFetchParams, 8);
 
-#undef VKMOE_CONSTANT
 #ifdef __cplusplus
 }  // namespace vkmoe
 #endif

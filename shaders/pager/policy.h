@@ -13,26 +13,30 @@
 namespace vkmoe {
 #else
 #define VKMOE_POLICY_FUNCTION uint
-#define constexpr const
 #endif
 
-constexpr VKMOE_UINT kScoreOne = 65536u;  // a probability of 1
+VKMOE_CONSTANT kScoreOne = 65536u;  // a probability of 1
 
 // Of the score, from its highest bits on: the estimates fall by 1/16 and by 1/64 a step.
-constexpr VKMOE_UINT kFastShift = 4u;
-constexpr VKMOE_UINT kSlowShift = 6u;
-constexpr VKMOE_UINT kFastBits = 11u;
-constexpr VKMOE_UINT kSlowBits = 20u;
-constexpr VKMOE_UINT kReuseShift = 7u;
+VKMOE_CONSTANT kFastShift = 4u;
+VKMOE_CONSTANT kSlowShift = 6u;
+VKMOE_CONSTANT kFastBits = 11u;
+VKMOE_CONSTANT kSlowBits = 20u;
+VKMOE_CONSTANT kReuseShift = 7u;
 
 // Of 1 / likelihood(): what is used more rarely than in one of 2^14 steps is all the same.
-constexpr VKMOE_UINT kInverse = 0xFFFFFFFFu >> 2u;
-constexpr VKMOE_UINT kMaxInverse = 0xFFFFFFu;
+VKMOE_CONSTANT kInverse = 0xFFFFFFFFu >> 2u;
+VKMOE_CONSTANT kMaxInverse = 0xFFFFFFu;
+
+// Keys that are none of an expert's: an empty slot's, the first to be taken, and that of an expert which the look-ahead
+// wants, which leaves last.
+VKMOE_CONSTANT kEmptyKey = 0xFFFFFFFFu;
+VKMOE_CONSTANT kWantedKey = 0u;
 
 // What a fetch ahead adds to the threshold, of kScoreOne, and what its use takes away: where 13 of 16 are used, the
 // threshold stays.
-constexpr VKMOE_UINT kFetchedAhead = 832u;
-constexpr VKMOE_UINT kUsedAhead = 1024u;
+VKMOE_CONSTANT kFetchedAhead = 832u;
+VKMOE_CONSTANT kUsedAhead = 1024u;
 
 /// An average that falls by 2^-shift of itself, rounded up, so that it reaches 0. average: below 2^bits, as is the result.
 VKMOE_POLICY_FUNCTION updated_average(VKMOE_UINT average, VKMOE_UINT used, VKMOE_UINT shift, VKMOE_UINT bits) {
@@ -72,8 +76,7 @@ VKMOE_POLICY_FUNCTION steps_until(VKMOE_UINT layer, VKMOE_UINT now, VKMOE_UINT n
 }
 
 /// steps / likelihood: how long a slot is held for each hit that can be expected at the turn of the expert's layer; the
-/// largest leaves first. Steps beyond 255 are all the same. Never 0xFFFFFFFF, which stands for an empty slot, and never 0, which stands for
-/// an expert that the look-ahead wants.
+/// largest leaves first. Steps beyond 255 are all the same. Never kEmptyKey or kWantedKey.
 VKMOE_POLICY_FUNCTION key_of_likelihood(VKMOE_UINT likely, VKMOE_UINT steps) {
     VKMOE_UINT wait = kInverse / (likely > 0u ? likely : 1u);
     return (steps < 255u ? steps : 255u) * (wait < kMaxInverse ? wait : kMaxInverse);
@@ -84,13 +87,13 @@ VKMOE_POLICY_FUNCTION eviction_key(VKMOE_UINT score, VKMOE_UINT steps, VKMOE_UIN
 }
 
 /// The key that an expert of the next layer would have once it is fetched ahead; it must be smaller than its victim's.
-/// probability: that the look-ahead gives it, and threshold: that it must have at least, of kScoreOne. 0xFFFFFFFF: not
-/// worth fetching.
+/// probability: that the look-ahead gives it, and threshold: that it must have at least, of kScoreOne. kEmptyKey, which no
+/// victim's exceeds: not worth fetching.
 VKMOE_POLICY_FUNCTION prefetch_key(VKMOE_UINT probability, VKMOE_UINT threshold, VKMOE_UINT score,
                                    VKMOE_UINT reuse) {
     VKMOE_UINT ahead = probability << (kSlowBits - 16u);
     VKMOE_UINT past = likelihood(score, reuse);
-    return probability < threshold ? 0xFFFFFFFFu : key_of_likelihood(ahead > past ? ahead : past, 1u);
+    return probability < threshold ? kEmptyKey : key_of_likelihood(ahead > past ? ahead : past, 1u);
 }
 
 /// The threshold after another step, which fetched n_fetched experts ahead and used n_used that were fetched ahead
@@ -105,8 +108,6 @@ VKMOE_POLICY_FUNCTION updated_threshold(VKMOE_UINT threshold, VKMOE_UINT n_fetch
 
 #ifdef __cplusplus
 }  // namespace vkmoe
-#else
-#undef constexpr
 #endif
 #undef VKMOE_POLICY_FUNCTION
 

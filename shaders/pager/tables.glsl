@@ -11,8 +11,22 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Own
 layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Experts { PageExpert at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer PointersOut { uvec2 at[]; };
 
-const uint kMaxExperts = 512u;  // kMaxPagedExperts of src/kernels/page_tables.h
-const uint kSetWords = kMaxExperts / 32u;
+// Sets of a layer's experts, a bit for each
+const uint kSetWords = kMaxPagedExperts / 32u;
+shared uint used[kSetWords];     // those that the ids name
+shared uint missing[kSetWords];  // and that are in no slot
+
+uint bit_of(uint expert) { return 1u << (expert & 31u); }
+
+/// word: the one of the set that has the expert's bit.
+bool contains(uint word, uint expert) { return (word & bit_of(expert)) != 0u; }
+
+/// Missing experts of smaller numbers.
+uint missing_before(uint expert) {
+    uint n = bitCount(missing[expert / 32u] & (bit_of(expert) - 1u));
+    for (uint w = 0u; w < expert / 32u; ++w) n += bitCount(missing[w]);
+    return n;
+}
 
 /// Adds units * n to the 64 bits of units copied.
 void count_units(Header header, uint units, uint n) {

@@ -4,7 +4,6 @@
 #include "conformance/check.h"
 #include "conformance/generators.h"
 #include "conformance/op_cases.h"
-#include "pager/params.h"
 
 #include <algorithm>
 #include <cstring>
@@ -49,17 +48,6 @@ Words random_words(std::mt19937& random, uint64_t n_units) {
     return words;
 }
 
-PageCopy copy_entry(uint64_t from, uint64_t to, uint32_t units) {
-    return {.from_low = static_cast<uint32_t>(from),
-            .from_high = static_cast<uint32_t>(from >> 32),
-            .to_low = static_cast<uint32_t>(to),
-            .to_high = static_cast<uint32_t>(to >> 32),
-            .units = units,
-            .expert = kNowhere,
-            .slot = kNowhere,
-            .padding = kNowhere};
-}
-
 void check_fetch(CaseContext& c, const KernelKey& cell, const Fetch& fetch) {
     const uint32_t n = static_cast<uint32_t>(fetch.units.size());
     const Places from = random_places(c.random(), fetch.units);
@@ -71,8 +59,8 @@ void check_fetch(CaseContext& c, const KernelKey& cell, const Fetch& fetch) {
     std::vector<PageCopy> copies;
     Words expected(slots.bytes() / sizeof(uint32_t), 0xFFFFFFFFu);
     for (uint32_t i = 0; i < n; ++i) {
-        copies.push_back(copy_entry(host.address + from.units[i] * kUnitBytes,
-                                    slots.address() + to.units[i] * kUnitBytes, fetch.units[i]));
+        copies.push_back(page_copy(host.address + from.units[i] * kUnitBytes,
+                                   slots.address() + to.units[i] * kUnitBytes, fetch.units[i]));
         if (i < fetch.count.value_or(n))
             std::copy_n(records.begin() + static_cast<std::ptrdiff_t>(from.units[i] * 4), fetch.units[i] * 4,
                         expected.begin() + static_cast<std::ptrdiff_t>(to.units[i] * 4));
@@ -126,7 +114,7 @@ void far_apart(CaseContext& c, const KernelKey& cell) {
     for (size_t i = 0; i < 2; ++i) {
         records[i] = random_words(c.random(), kUnits);
         c.fill(ends[i], std::as_bytes(std::span(records[i])));
-        copies.push_back(copy_entry(ends[i].address, ends[1 - i].address + kUnits * kUnitBytes, kUnits));
+        copies.push_back(page_copy(ends[i].address, ends[1 - i].address + kUnits * kUnitBytes, kUnits));
     }
     PageFetchArgs args;
     args.copies = c.upload(copies).address;
@@ -147,11 +135,7 @@ void far_apart(CaseContext& c, const KernelKey& cell) {
 }  // namespace
 
 std::vector<Case> page_fetch_cases(const KernelKey& cell, Depth depth) {
-    const auto fetches = [cell](std::vector<Fetch> all) {
-        return [cell, all = std::move(all)](CaseContext& c) {
-            for (const Fetch& fetch : all) check_fetch(c, cell, fetch);
-        };
-    };
+    const auto fetches = each_of(cell, check_fetch);
     std::vector<Case> cases = {
         {"records of every length", [cell](CaseContext& c) { every_layout(c, cell); }},
         {"more workgroups than a record has tiles",

@@ -2,14 +2,14 @@
 
 #include "conformance/check.h"
 #include "conformance/generators.h"
+#include "kernels/page_fetch.h"
+#include "pager/policy.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <numeric>
-
-#include "pager/policy.h"
 
 namespace vkmoe::conformance {
 namespace {
@@ -76,20 +76,11 @@ void PagedExperts::evict(uint32_t slot) {
 }
 
 PageCopy PagedExperts::place_record(uint32_t number, uint32_t place, uint32_t units) {
-    const uint64_t from = host_records[number];
-    const uint64_t to = slot_records[place];
-    records[number] = to;
+    records[number] = slot_records[place];
     const uint64_t sum = (uint64_t{header.units_high} << 32 | header.units_low) + units;
     header.units_low = static_cast<uint32_t>(sum);
     header.units_high = static_cast<uint32_t>(sum >> 32);
-    return {.from_low = static_cast<uint32_t>(from),
-            .from_high = static_cast<uint32_t>(from >> 32),
-            .to_low = static_cast<uint32_t>(to),
-            .to_high = static_cast<uint32_t>(to >> 32),
-            .units = units,
-            .expert = number,
-            .slot = place,
-            .padding = 0};
+    return page_copy(host_records[number], slot_records[place], units, number, place);
 }
 
 PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape) {

@@ -2,14 +2,13 @@
 
 #include "conformance/case_context.h"
 #include "kernels/page_tables.h"
+#include "pager/params.h"
 
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "pager/params.h"
 
 namespace vkmoe::conformance {
 

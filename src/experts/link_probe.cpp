@@ -95,14 +95,7 @@ class Probe {
         std::vector<PageCopy> entries;
         for (uint32_t i = 0; i < n_records_; ++i) {
             const BufferCopy copy = record_copy(i);
-            entries.push_back({.from_low = static_cast<uint32_t>(copy.from.address),
-                               .from_high = static_cast<uint32_t>(copy.from.address >> 32),
-                               .to_low = static_cast<uint32_t>(copy.to.address),
-                               .to_high = static_cast<uint32_t>(copy.to.address >> 32),
-                               .units = units(),
-                               .expert = i,
-                               .slot = i % kMostRecords,
-                               .padding = 0});
+            entries.push_back(page_copy(copy.from.address, copy.to.address, units(), i, i % kMostRecords));
         }
         std::memcpy(list_.mapped, entries.data(), list_.size);
     }

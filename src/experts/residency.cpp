@@ -9,7 +9,6 @@
 namespace vkmoe {
 namespace {
 
-constexpr uint32_t kEmptyKey = 0xFFFFFFFFU;
 constexpr uint8_t kProtected = 1;  // the look-ahead wants it: leaves last
 constexpr uint8_t kLive = 2;       // this step computes with it: stays
 
@@ -138,7 +137,7 @@ void Residency::fetch_ahead(uint32_t layer, std::span<const uint32_t> predicted,
         const Victim victim = victims_[next];
         const uint32_t key = prefetch_key(probability_16(probabilities[i]), header_.prefetch_threshold,
                                           experts_[expert].score, header_.reuse);
-        if (victim.key <= key || victim.key == 0) continue;
+        if (victim.key <= key || victim.key == kWantedKey) continue;
         ++next;
         ++header_.n_prefetched;
         assign(expert, victim.slot, kPrefetchedBit);
@@ -148,7 +147,7 @@ void Residency::fetch_ahead(uint32_t layer, std::span<const uint32_t> predicted,
 
 uint32_t Residency::key_of(uint32_t slot, uint32_t now) const {
     if (slots_[slot] == kNowhere) return kEmptyKey;
-    if (live_[slot] == kProtected) return 0;
+    if (live_[slot] == kProtected) return kWantedKey;
     const uint32_t expert = slots_[slot] & ~kPrefetchedBit;
     const uint32_t layer = layer_of_[expert];
     uint32_t steps = steps_until(layer, now, shape_.n_layers);

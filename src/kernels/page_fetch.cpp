@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "kernels/elementwise.h"
-#include "pager/params.h"
 
 #include <algorithm>
 
@@ -60,6 +59,17 @@ void require_range(const char* argument, const AddressRange& range) {
 
 }  // namespace
 
+PageCopy page_copy(uint64_t from, uint64_t to, uint32_t units, uint32_t expert, uint32_t slot) {
+    return {.from_low = static_cast<uint32_t>(from),
+            .from_high = static_cast<uint32_t>(from >> 32),
+            .to_low = static_cast<uint32_t>(to),
+            .to_high = static_cast<uint32_t>(to >> 32),
+            .units = units,
+            .expert = expert,
+            .slot = slot,
+            .padding = 0};
+}
+
 uint32_t page_copy_groups(const Device& device, uint32_t record_units) {
     const bool narrow = device.plan().subgroup_size < kWideSubgroup;
     const uint64_t parts = (uint64_t{record_units} * kUnitBytes + kPartBytes - 1) / kPartBytes;
@@ -80,8 +90,7 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
         if (args.indirect.size < kIndirectBytes || args.indirect.offset % sizeof(uint32_t) != 0)
             fail(ErrorCode::kInvalidArgument,
                  "page_fetch: indirect arguments of {} bytes at offset {} of their buffer; {} at a multiple "
-                 "of 4 "
-                 "are needed",
+                 "of 4 are needed",
                  args.indirect.size, args.indirect.offset, kIndirectBytes);
         dispatch.indirect = args.indirect;
     } else {

@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/kernel_table.h"
+#include "pager/params.h"
 
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,10 @@ struct PageFetchTuning {
     uint32_t workgroup_size = 0;
     uint32_t in_flight = 0;  ///< units that an invocation loads before it stores the first: 1 to 16
 };
+
+/// An entry of the list. units: of 16 bytes. expert and slot are for those who read the list.
+PageCopy page_copy(uint64_t from, uint64_t to, uint32_t units, uint32_t expert = kNowhere,
+                   uint32_t slot = kNowhere);
 
 /// Copies whole records, each as a PageCopy of pager/params.h tells: from memory that the device reads by
 /// address (pinned host memory, say) to slots. Records are whole units of 16 bytes, any number of them, at

@@ -2,14 +2,12 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/page_tables.h"
+#include "pager/params.h"
 
 #include <cstdint>
 #include <optional>
 
 namespace vkmoe {
-
-inline constexpr uint32_t kMaxResolvedPairs = 256;    ///< (token, slot) pairs of a step
-inline constexpr uint32_t kMaxPredictedExperts = 32;  ///< of the next layer
 
 /// A step of one layer: which of the experts that the router chose are in slots, which slots the others and
 /// the likeliest of the next layer get, and what must be copied. The decisions are those of

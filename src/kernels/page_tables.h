@@ -8,9 +8,6 @@
 
 namespace vkmoe {
 
-/// Most experts a layer that the kernels of the pager know.
-inline constexpr uint32_t kMaxPagedExperts = 512;
-
 /// The tables of pager/params.h in device memory: all addresses multiples of 16.
 struct PageTablesOnDevice {
     uint64_t tables = 0;        ///< PageTables: the numbers and addresses that follow

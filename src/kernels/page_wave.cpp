@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "kernels/elementwise.h"
-#include "pager/params.h"
 
 namespace vkmoe {
 

@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/kernel_table.h"
+#include "pager/params.h"
 
 #include <array>
 #include <cstdint>
@@ -9,8 +10,6 @@
 #include <vector>
 
 namespace vkmoe {
-
-inline constexpr uint32_t kMaxWaveDispatches = 4;
 
 /// The routes of one wave of a batch (page_batch), and the arguments of the dispatches that compute it.
 struct PageWaveArgs {
