@@ -16,6 +16,7 @@ constexpr uint32_t kCopyGroups = 6;
 
 /// A batch, and the ring that it has.
 struct Batch {
+    PagedShape shape;  ///< but for the ring
     uint32_t n_pairs = 1;
     Routing routing = Routing::kAny;
     uint32_t wave_slots = 1;
@@ -62,7 +63,8 @@ Waves reference(PagedExperts& paged, uint32_t layer, const std::vector<uint32_t>
     return result;
 }
 
-void check_batch(CaseContext& c, const KernelKey& cell, PagedShape shape, const Batch& batch) {
+void check_batch(CaseContext& c, const KernelKey& cell, const Batch& batch) {
+    PagedShape shape = batch.shape;
     const uint32_t ring_slots = batch.wave_slots * batch.ring_waves;
     if (!batch.is_borrowed) shape.n_ring = ring_slots;
     PagedExperts paged = random_paged_experts(c.random(), shape);
@@ -95,43 +97,38 @@ void check_batch(CaseContext& c, const KernelKey& cell, PagedShape shape, const 
     check_paged_experts(what, paged, stored);
 }
 
+void check_batches(CaseContext& c, const KernelKey& cell, const Batch& batch) {
+    for (int repeat = 0; repeat < 3; ++repeat) check_batch(c, cell, batch);
+}
+
 }  // namespace
 
 std::vector<Case> page_batch_cases(const KernelKey& cell, Depth depth) {
-    struct Tried {
-        const char* name;
-        PagedShape shape;
-        Batch batch;
-    };
+    const auto batches = each_of(cell, check_batches);
     const PagedShape some_resident = {3, 64, 100};
     const PagedShape all_resident = {3, 64, 192};
-    std::vector<Tried> tried = {
-        {"everything is there", all_resident, {200, Routing::kAny, 8, 2}},
-        {"some experts are there", some_resident, {200, Routing::kAny, 8, 2}},
-        {"few pairs", some_resident, {3, Routing::kAny, 8, 2}},
-        {"nobody is there", {2, 64, 64, 0, 1, 100}, {300, Routing::kAny, 5, 1}},
-        {"all experts in one wave", some_resident, {1000, Routing::kAny, 64, 1}},
-        {"waves of one", some_resident, {50, Routing::kAny, 1, 2}},
-        {"all to one expert", some_resident, {100, Routing::kOne, 4, 2}},
-        {"ids that name no expert", some_resident, {100, Routing::kInvalid, 4, 2}},
-        {"no id names an expert", some_resident, {100, Routing::kNobody, 4, 2}},
-        {"a borrowed ring", some_resident, {200, Routing::kAny, 8, 2, true}},
-        {"a borrowed ring that nobody needs", all_resident, {200, Routing::kAny, 8, 2, true}},
-        {"a borrowed ring of all slots", {2, 16, 8, 0, 1, 30}, {60, Routing::kAny, 4, 2, true}},
-        {"records of two sizes", {4, 48, 96, 0, 2, 10}, {100, Routing::kAny, 6, 2}},
-        {"512 experts", {2, 512, 500}, {3000, Routing::kInvalid, 17, 1}},
-        {"one expert", {1, 1, 1, 0, 1, 50}, {1, Routing::kAny, 1, 1}},
+    std::vector<Case> cases = {
+        {"everything is there", batches({{all_resident, 200, Routing::kAny, 8, 2}})},
+        {"some experts are there", batches({{some_resident, 200, Routing::kAny, 8, 2}})},
+        {"few pairs", batches({{some_resident, 3, Routing::kAny, 8, 2}})},
+        {"nobody is there", batches({{{2, 64, 64, 0, 1, 100}, 300, Routing::kAny, 5, 1}})},
+        {"all experts in one wave", batches({{some_resident, 1000, Routing::kAny, 64, 1}})},
+        {"waves of one", batches({{some_resident, 50, Routing::kAny, 1, 2}})},
+        {"all to one expert", batches({{some_resident, 100, Routing::kOne, 4, 2}})},
+        {"ids that name no expert", batches({{some_resident, 100, Routing::kInvalid, 4, 2}})},
+        {"no id names an expert", batches({{some_resident, 100, Routing::kNobody, 4, 2}})},
+        {"a borrowed ring", batches({{some_resident, 200, Routing::kAny, 8, 2, true}})},
+        {"a borrowed ring that nobody needs", batches({{all_resident, 200, Routing::kAny, 8, 2, true}})},
+        {"a borrowed ring of all slots", batches({{{2, 16, 8, 0, 1, 30}, 60, Routing::kAny, 4, 2, true}})},
+        {"records of two sizes", batches({{{4, 48, 96, 0, 2, 10}, 100, Routing::kAny, 6, 2}})},
+        {"512 experts", batches({{{2, 512, 500}, 3000, Routing::kInvalid, 17, 1}})},
+        {"one expert", batches({{{1, 1, 1, 0, 1, 50}, 1, Routing::kAny, 1, 1}})},
     };
     if (depth == Depth::kFull) {
-        tried.push_back({"thousands of slots", {48, 128, 6000}, {16384, Routing::kAny, 16, 2, true}});
-        tried.push_back({"a million pairs", {48, 512, 6000}, {1u << 20, Routing::kInvalid, 16, 2}});
-    }
-    std::vector<Case> cases;
-    for (const Tried& one : tried) {
-        cases.push_back({one.name, [cell, one](CaseContext& c) {
-                             for (int repeat = 0; repeat < 3; ++repeat)
-                                 check_batch(c, cell, one.shape, one.batch);
-                         }});
+        cases.push_back(
+            {"thousands of slots", batches({{{48, 128, 6000}, 16384, Routing::kAny, 16, 2, true}})});
+        cases.push_back(
+            {"a million pairs", batches({{{48, 512, 6000}, 1u << 20, Routing::kInvalid, 16, 2}})});
     }
     return cases;
 }

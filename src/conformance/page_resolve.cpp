@@ -4,19 +4,17 @@
 #include "conformance/generators.h"
 #include "conformance/op_cases.h"
 #include "conformance/paged_experts.h"
+#include "pager/policy.h"
 
 #include <algorithm>
 #include <limits>
 #include <set>
-
-#include "pager/policy.h"
 
 namespace vkmoe::conformance {
 namespace {
 
 constexpr uint32_t kCopyGroups = 5;
 constexpr uint32_t kMissGroups = 7;
-constexpr uint32_t kEmptyKey = 0xFFFFFFFF;
 
 /// A step of one layer.
 struct Step {
@@ -120,7 +118,7 @@ class Reference {
                 uint32_t steps = steps_until(owner_layer, step_.layer, paged_.n_layers());
                 if (!step_.predicted.empty() && owner_layer == step_.layer + 1) steps += paged_.n_layers();
                 result.push_back({is_wanted(owner)
-                                      ? 0
+                                      ? kWantedKey
                                       : eviction_key(paged_.experts[owner].score, steps, paged_.header.reuse),
                                   slot});
             }
@@ -150,7 +148,7 @@ class Reference {
                                                                                 : 0;
             const uint32_t key = prefetch_key(probability, paged_.header.prefetch_threshold,
                                               paged_.experts[number].score, paged_.header.reuse);
-            if (victims.back().key <= key || victims.back().key == 0) continue;
+            if (victims.back().key <= key || victims.back().key == kWantedKey) continue;
             outcome_.copies[step_.ids.size() + n++] =
                 assign(number, kPrefetchedBit, victims.back().slot, step_.layer + 1);
             ++paged_.header.n_prefetched;
@@ -168,6 +166,7 @@ class Reference {
 
 /// How steps come about.
 struct Steps {
+    PagedShape shape;
     uint32_t n_steps = 1;
     uint32_t n_pairs = 1;
     uint32_t n_predicted = 0;
@@ -266,15 +265,15 @@ void check_step(CaseContext& c, const KernelKey& cell, const std::string& what, 
     require_equal<uint32_t>(what + ": copies", words_of(expected.copies), words_of(copies.read()));
 }
 
-void check_steps(CaseContext& c, const KernelKey& cell, const PagedShape& shape, const Steps& steps) {
-    PagedExperts paged = random_paged_experts(c.random(), shape);
+void check_steps(CaseContext& c, const KernelKey& cell, const Steps& steps) {
+    PagedExperts paged = random_paged_experts(c.random(), steps.shape);
     StoredPagedExperts stored = upload_paged_experts(c, paged);
     for (uint32_t i = 0; i < steps.n_steps; ++i) {
         const uint32_t first_layer = i == 0 ? random_below(c.random(), paged.n_layers()) : i;
         const Step step = random_step(c.random(), paged, first_layer % paged.n_layers(), steps);
         check_step(c, cell,
-                   fmt::format("{}, step {} of {} pairs, {} predicted, of layer {}", shape.describe(), i,
-                               steps.n_pairs, steps.n_predicted, step.layer),
+                   fmt::format("{}, step {} of {} pairs, {} predicted, of layer {}", steps.shape.describe(),
+                               i, steps.n_pairs, steps.n_predicted, step.layer),
                    step, steps.workgroup_size, paged, stored);
     }
 }
@@ -311,48 +310,39 @@ std::vector<uint32_t> workgroup_sizes(const DevicePlan& plan) {
 }  // namespace
 
 std::vector<Case> page_resolve_cases(const KernelKey& cell, Depth depth) {
-    struct Tried {
-        const char* name;
-        PagedShape shape;
-        Steps steps;
+    const auto steps = each_of(cell, check_steps);
+    std::vector<Case> cases = {
+        {"everything is there", steps({{{3, 64, 192}, 6, 8, 0, 100}})},
+        {"everything is there, with a look-ahead", steps({{{3, 64, 192}, 6, 8, 8, 100}})},
+        {"misses and hits", steps({{{4, 64, 100}, 8, 8, 0}})},
+        {"look-ahead", steps({{{4, 64, 100}, 8, 8, 12}})},
+        {"look-ahead beyond the last layer", steps({{{1, 40, 20}, 3, 8, 12}})},
+        {"as many slots as a step needs", steps({{{3, 64, 8}, 9, 8, 8, 20}})},
+        {"one slot", steps({{{2, 5, 1}, 4, 3, 3}})},
+        {"empty slots", steps({{{3, 32, 60, 0, 1, 40}, 6, 8, 8}})},
+        {"no slot is in use", steps({{{2, 32, 50, 0, 1, 100}, 4, 8, 8}})},
+        {"equal scores", steps({{{4, 64, 128, 0, 1, 20, true}, 8, 8, 16, 30}})},
+        {"records of two sizes", steps({{{5, 48, 120, 0, 2, 10}, 10, 8, 16, 30}})},
+        {"ids that name no expert", steps({{{3, 30, 40}, 6, 12, 12, 50, 40}})},
+        {"no id names an expert", steps({{{3, 30, 40}, 3, 8, 8, 50, 100}})},
+        {"one expert", steps({{{2, 1, 1}, 4, 1, 1}})},
+        {"256 pairs of 512 experts", steps({{{2, 512, 600}, 4, 256, 32, 20}})},
+        {"thousands of slots", steps({{{48, 128, 5000, 0, 2}, 4, 8, 16, 20}})},
+        {"workgroups of every size",
+         [cell](CaseContext& c) {
+             for (uint32_t size : workgroup_sizes(c.plan())) {
+                 check_steps(c, cell, {{4, 64, 100}, 4, 8, 12, 50, 0, size});
+                 check_steps(c, cell, {{2, 300, 350, 0, 1, 0, true}, 4, 256, 32, 10, 0, size});
+             }
+         }},
+        {"only experts that the look-ahead wants can leave",
+         [cell](CaseContext& c) {
+             for (uint32_t n_slots : {2u, 5u, 9u, 33u}) only_wanted_experts_leave(c, cell, n_slots);
+         }},
     };
-    std::vector<Tried> tried = {
-        {"everything is there", {3, 64, 192}, {6, 8, 0, 100}},
-        {"everything is there, with a look-ahead", {3, 64, 192}, {6, 8, 8, 100}},
-        {"misses and hits", {4, 64, 100}, {8, 8, 0}},
-        {"look-ahead", {4, 64, 100}, {8, 8, 12}},
-        {"look-ahead beyond the last layer", {1, 40, 20}, {3, 8, 12}},
-        {"as many slots as a step needs", {3, 64, 8}, {9, 8, 8, 20}},
-        {"one slot", {2, 5, 1}, {4, 3, 3}},
-        {"empty slots", {3, 32, 60, 0, 1, 40}, {6, 8, 8}},
-        {"no slot is in use", {2, 32, 50, 0, 1, 100}, {4, 8, 8}},
-        {"equal scores", {4, 64, 128, 0, 1, 20, true}, {8, 8, 16, 30}},
-        {"records of two sizes", {5, 48, 120, 0, 2, 10}, {10, 8, 16, 30}},
-        {"ids that name no expert", {3, 30, 40}, {6, 12, 12, 50, 40}},
-        {"no id names an expert", {3, 30, 40}, {3, 8, 8, 50, 100}},
-        {"one expert", {2, 1, 1}, {4, 1, 1}},
-        {"256 pairs of 512 experts", {2, 512, 600}, {4, 256, 32, 20}},
-        {"thousands of slots", {48, 128, 5000, 0, 2}, {4, 8, 16, 20}},
-    };
-    if (depth == Depth::kFull) {
-        tried.push_back({"many steps", {12, 128, 400, 0, 2, 30}, {200, 8, 12, 70, 5}});
-        tried.push_back({"32768 slots", {80, 512, 32768, 0, 1, 5}, {4, 256, 32, 20}});
-    }
-    std::vector<Case> cases;
-    for (const Tried& one : tried) {
-        cases.push_back(
-            {one.name, [cell, one](CaseContext& c) { check_steps(c, cell, one.shape, one.steps); }});
-    }
-    cases.push_back({"workgroups of every size", [cell](CaseContext& c) {
-                         for (uint32_t size : workgroup_sizes(c.plan())) {
-                             check_steps(c, cell, {4, 64, 100}, {4, 8, 12, 50, 0, size});
-                             check_steps(c, cell, {2, 300, 350, 0, 1, 0, true}, {4, 256, 32, 10, 0, size});
-                         }
-                     }});
-    cases.push_back({"only experts that the look-ahead wants can leave", [cell](CaseContext& c) {
-                         for (uint32_t n_slots : {2u, 5u, 9u, 33u})
-                             only_wanted_experts_leave(c, cell, n_slots);
-                     }});
+    if (depth == Depth::kQuick) return cases;
+    cases.push_back({"many steps", steps({{{12, 128, 400, 0, 2, 30}, 200, 8, 12, 70, 5}})});
+    cases.push_back({"32768 slots", steps({{{80, 512, 32768, 0, 1, 5}, 4, 256, 32, 20}})});
     return cases;
 }
 

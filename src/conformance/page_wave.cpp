@@ -8,8 +8,6 @@
 
 #include <algorithm>
 
-#include "pager/params.h"
-
 namespace vkmoe::conformance {
 namespace {
 
@@ -54,30 +52,25 @@ void check_wave(CaseContext& c, const KernelKey& cell, const WaveShape& shape) {
     require_equal<uint32_t>(what + ": arguments", expected_arguments, arguments.read());
 }
 
+void check_waves(CaseContext& c, const KernelKey& cell, const WaveShape& shape) {
+    for (int repeat = 0; repeat < 4; ++repeat) check_wave(c, cell, shape);
+}
+
 }  // namespace
 
 std::vector<Case> page_wave_cases(const KernelKey& cell, Depth depth) {
-    struct Tried {
-        const char* name;
-        WaveShape shape;
+    const auto waves = each_of(cell, check_waves);
+    std::vector<Case> cases = {
+        {"some experts are of the wave", waves({{300, 64, 5, 3}})},
+        {"most waves are empty", waves({{300, 20, 60, 4}})},
+        {"one expert, one pair", waves({{1, 1, 2, 1}})},
+        {"all to one expert", waves({{100, 64, 3, 2, Routing::kOne}})},
+        {"ids that name no expert", waves({{100, 64, 3, 2, Routing::kInvalid}})},
+        {"no id names an expert", waves({{100, 64, 3, 2, Routing::kNobody}})},
+        {"no dispatches", waves({{77, 13, 3, 0}})},
+        {"16389 pairs of 512 experts", waves({{16389, 512, 9, 4, Routing::kInvalid}})},
     };
-    std::vector<Tried> tried = {
-        {"some experts are of the wave", {300, 64, 5, 3}},
-        {"most waves are empty", {300, 20, 60, 4}},
-        {"one expert, one pair", {1, 1, 2, 1}},
-        {"all to one expert", {100, 64, 3, 2, Routing::kOne}},
-        {"ids that name no expert", {100, 64, 3, 2, Routing::kInvalid}},
-        {"no id names an expert", {100, 64, 3, 2, Routing::kNobody}},
-        {"no dispatches", {77, 13, 3, 0}},
-        {"16389 pairs of 512 experts", {16389, 512, 9, 4, Routing::kInvalid}},
-    };
-    if (depth == Depth::kFull) tried.push_back({"a million pairs", {1u << 20, 512, 9, 4}});
-    std::vector<Case> cases;
-    for (const Tried& one : tried) {
-        cases.push_back({one.name, [cell, one](CaseContext& c) {
-                             for (int repeat = 0; repeat < 4; ++repeat) check_wave(c, cell, one.shape);
-                         }});
-    }
+    if (depth == Depth::kFull) cases.push_back({"a million pairs", waves({{1u << 20, 512, 9, 4}})});
     return cases;
 }
 
