@@ -32,22 +32,17 @@ TEST_F(AttentionTest, RefusesWhatDoesNotFit) {
     good.n_kv_heads = 2;
     good.head_dim = 64;
     good.n_context = 16;
-    EXPECT_NO_THROW(attention(context(), good));
-    const auto refuses = [&](auto change) {
-        AttentionArgs args = good;
-        change(args);
-        EXPECT_THROW(attention(context(), args), Error);
-    };
-    refuses([](AttentionArgs& args) { args.q = 0; });
-    refuses([](AttentionArgs& args) { args.k_cache += 4; });
-    refuses([](AttentionArgs& args) { args.out = 0; });
-    refuses([](AttentionArgs& args) { args.head_dim = 48; });
-    refuses([](AttentionArgs& args) { args.head_dim = 288; });
-    refuses([](AttentionArgs& args) { args.n_heads = 5; });
-    refuses([](AttentionArgs& args) { args.n_splits = 0; });
-    refuses([](AttentionArgs& args) { args.q_stride = 128; });
-    refuses([](AttentionArgs& args) { args.kv_type = TensorType::kQ4_K; });
-    refuses([](AttentionArgs& args) {
+    const auto refused = refusing(attention, good);
+    refused([](AttentionArgs& args) { args.q = 0; });
+    refused([](AttentionArgs& args) { args.k_cache += 4; });
+    refused([](AttentionArgs& args) { args.out = 0; });
+    refused([](AttentionArgs& args) { args.head_dim = 48; });
+    refused([](AttentionArgs& args) { args.head_dim = 288; });
+    refused([](AttentionArgs& args) { args.n_heads = 5; });
+    refused([](AttentionArgs& args) { args.n_splits = 0; });
+    refused([](AttentionArgs& args) { args.q_stride = 128; });
+    refused([](AttentionArgs& args) { args.kv_type = TensorType::kQ4_K; });
+    refused([](AttentionArgs& args) {
         args.n_splits = 2;
         args.scratch = 0;
     });

@@ -1,7 +1,6 @@
 #include "gpu/copy_queue.h"
 
-#include "kernels/combine.h"
-#include "kernels/kernel_fixture.h"
+#include "kernels/row_test.h"
 
 #include <array>
 
@@ -9,31 +8,11 @@ namespace vkmoe {
 namespace {
 
 /// Each way of copying: by the transfer queue, where there is one, and by the compute queue.
-class CopyQueueTest : public KernelTest, public testing::WithParamInterface<CopyQueue::Queue> {
+class CopyQueueTest : public RowTest, public testing::WithParamInterface<CopyQueue::Queue> {
   protected:
     static constexpr uint32_t kColumns = 4096;
 
-    CopyQueueTest() : copies_(context().shared_device(), GetParam()), one_(upload(std::vector<float>{1})) {}
-
-    std::vector<float> random_row() {
-        std::uniform_int_distribution<int> whole(-1000, 1000);
-        std::vector<float> row(kColumns);
-        for (float& value : row) value = static_cast<float>(whole(random()));  // sums stay exact
-        return row;
-    }
-
-    /// sum = residual + addend
-    Dispatch add(uint64_t residual, uint64_t addend, uint64_t sum) {
-        CombineArgs args;
-        args.expert_output = addend;
-        args.weights = one_.address;
-        args.residual = residual;
-        args.output = sum;
-        args.n_tokens = 1;
-        args.n_slots = 1;
-        args.n_columns = kColumns;
-        return combine(context(), args);
-    }
+    CopyQueueTest() : RowTest(kColumns), copies_(context().shared_device(), GetParam()) {}
 
     std::unique_ptr<CommandBuffer> record(std::initializer_list<Dispatch> dispatches) {
         Recorder recorder(context().shared_device());
@@ -42,7 +21,6 @@ class CopyQueueTest : public KernelTest, public testing::WithParamInterface<Copy
     }
 
     CopyQueue copies_;
-    Allocation one_;
 };
 
 TEST_P(CopyQueueTest, CopiesPieces) {

@@ -1,8 +1,10 @@
 #include "base/error.h"
+#include "base/file_reader.h"
 #include "gpu/timeline.h"
 #include "kernels/kernel_fixture.h"
 #include "kernels/scoped_variable.h"
 #include "unit/error_matching.h"
+#include "unit/temp_folder.h"
 
 #include <algorithm>
 #include <cctype>
@@ -83,6 +85,47 @@ TEST_F(DeviceTest, BytesArriveThroughStagingAndThroughTheMapping) {
         }
     }
     uploader.flush();  // with nothing to do
+}
+
+TEST_F(DeviceTest, BytesOfFilesArriveBetweenOthers) {
+    const TempFolder folder;
+    const std::vector<std::byte> bytes = random_bytes(3 << 20);
+    write_file(folder / "file", {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    Arena arena(shared_device(), MemoryKind::kDevice, "files");
+    FileReader reader;
+    const uint32_t file = reader.add_file(folder / "file");
+    Uploader uploader(shared_device(), 64 << 10);
+    struct Piece {
+        Allocation to;
+        uint64_t offset;  // in the file, and where host bytes are taken from
+    };
+    std::vector<Piece> pieces;
+    uint64_t offset = 0;
+    for (int round = 0; round < 4; ++round) {
+        for (const uint64_t n : {1u, 4096u, 65537u, 16384u, 300000u}) {
+            Piece piece{arena.allocate(n), offset};
+            offset += n;
+            if (round % 2 == 0) piece.to.mapped = nullptr;  // as on a discrete GPU
+            if (n == 4096u) {
+                uploader.copy(piece.to, std::span(bytes).subspan(piece.offset, n));
+            } else {
+                uploader.read(piece.to, reader, file, piece.offset, n, "a piece");
+            }
+            pieces.push_back(piece);
+        }
+        if (round == 1) uploader.flush();
+    }
+    uploader.flush();
+    for (const Piece& piece : pieces) {
+        std::vector<std::byte> received(piece.to.size);
+        download(device(), piece.to, received);
+        EXPECT_TRUE(std::ranges::equal(received, std::span(bytes).subspan(piece.offset, received.size())))
+            << received.size() << " bytes at " << piece.offset;
+    }
+    const Allocation beyond = arena.allocate(100);
+    uploader.read(beyond, reader, file, bytes.size() - 50, 100, "a piece");
+    expect_error(ErrorCode::kIo, {"a piece: ", folder / "file", std::to_string(bytes.size() - 50)},
+                 [&] { uploader.flush(); });
 }
 
 TEST_F(DeviceTest, APieceBeyondTheLimitIsRefusedWithFigures) {

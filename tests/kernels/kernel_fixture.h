@@ -18,6 +18,7 @@
 // Guard bands and inputs are checked after every run(). random() is seeded anew for each test; the seed is
 // printed when it fails, and VKMOE_TEST_SEED=N repeats it.
 
+#include "base/error.h"
 #include "conformance/case_context.h"
 #include "conformance/check.h"
 
@@ -28,6 +29,7 @@
 #include <initializer_list>
 #include <memory>
 #include <random>
+#include <source_location>
 #include <span>
 #include <vector>
 
@@ -67,6 +69,22 @@ class KernelTest : public testing::Test {
     /// One of the cases that only `vkmoe conformance --full` runs, of one cell of the op, by chance: in time
     /// all of them are run, and none of them costs every run its time.
     void run_a_deep_case(Op op);
+
+    /// Expects a kernel to take good arguments. Returns what expects it to throw an Error for those that a
+    /// change makes of them:
+    ///
+    ///     const auto refused = refusing(add, good);
+    ///     refused([](AddArgs& args) { args.n_rows = 0; });
+    template <typename Result, typename Args>
+    auto refusing(Result (*kernel)(KernelContext&, const Args&), const Args& good) {
+        EXPECT_NO_THROW(kernel(context(), good));
+        return
+            [this, kernel, good](auto change, std::source_location where = std::source_location::current()) {
+                Args args = good;
+                change(args);
+                EXPECT_THROW(kernel(context(), args), Error) << "the change at line " << where.line();
+            };
+    }
 
     void run(std::span<const Dispatch> dispatches) { case_.run(dispatches); }
     void run(std::initializer_list<Dispatch> dispatches) { case_.run(dispatches); }

@@ -1,6 +1,5 @@
 #include "kernels/page_fetch.h"
 
-#include "base/error.h"
 #include "kernels/kernel_fixture.h"
 
 namespace vkmoe {
@@ -52,12 +51,7 @@ TEST_F(PageFetchTest, RefusesWhatDoesNotFit) {
     good.from = {0x20000, 0x30000};
     good.to = {0x50000, 0x60000};
     good.groups = 2;
-    EXPECT_NO_THROW(page_fetch(context(), good));
-    auto refused = [&](auto change) {
-        PageFetchArgs args = good;
-        change(args);
-        EXPECT_THROW(page_fetch(context(), args), Error);
-    };
+    const auto refused = refusing(page_fetch, good);
     refused([](PageFetchArgs& args) { args.copies = 0; });
     refused([](PageFetchArgs& args) { args.copies += 8; });
     refused([](PageFetchArgs& args) { args.max_copies = 0; });

@@ -1,6 +1,5 @@
 #include "kernels/page_wave.h"
 
-#include "base/error.h"
 #include "kernels/kernel_fixture.h"
 
 namespace vkmoe {
@@ -23,12 +22,7 @@ TEST_F(PageWaveTest, RefusesWhatDoesNotFit) {
     good.n_pairs = 9;
     good.n_experts = 16;
     good.groups = {{1, 2, 3}, {4, 5, 6}};
-    EXPECT_NO_THROW(page_wave(context(), good));
-    const auto refused = [&](auto change) {
-        PageWaveArgs args = good;
-        change(args);
-        EXPECT_THROW(page_wave(context(), args), Error);
-    };
+    const auto refused = refusing(page_wave, good);
     refused([](PageWaveArgs& args) { args.ids = 0; });
     refused([](PageWaveArgs& args) { args.waves += 2; });
     refused([](PageWaveArgs& args) { args.wave_ids = 0; });

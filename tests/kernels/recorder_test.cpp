@@ -1,8 +1,7 @@
 #include "sched/recorder.h"
 
 #include "base/error.h"
-#include "kernels/combine.h"
-#include "kernels/kernel_fixture.h"
+#include "kernels/row_test.h"
 #include "sched/hazards.h"
 #include "unit/error_matching.h"
 
@@ -28,33 +27,11 @@ TEST(HazardTracker, OnlySharedBytesWithAWriteConflict) {
     EXPECT_FALSE(tracker.conflicts(touching, first));
 }
 
-/// Rows are added with combine: output = residual + 1 * addend.
-class RecorderTest : public KernelTest {
+class RecorderTest : public RowTest {
   protected:
     static constexpr uint32_t kColumns = 256;
 
-    RecorderTest() : one_(upload(std::vector<float>{1.0f})) {}
-
-    std::vector<float> random_row() {
-        std::uniform_int_distribution<int> whole(-1000, 1000);
-        std::vector<float> row(kColumns);
-        for (float& value : row) value = static_cast<float>(whole(random()));  // sums stay exact
-        return row;
-    }
-
-    Dispatch add(uint64_t residual, uint64_t addend, uint64_t sum) {
-        CombineArgs args;
-        args.expert_output = addend;
-        args.weights = one_.address;
-        args.residual = residual;
-        args.output = sum;
-        args.n_tokens = 1;
-        args.n_slots = 1;
-        args.n_columns = kColumns;
-        return combine(context(), args);
-    }
-
-    Allocation one_;
+    RecorderTest() : RowTest(kColumns) {}
 };
 
 TEST_F(RecorderTest, ABarrierStandsOnlyWhereAHazardIs) {
