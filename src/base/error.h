@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace vkmoe {
@@ -36,6 +37,11 @@ class Error : public std::runtime_error {
 template <typename... Args>
 [[noreturn]] void fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
     throw Error(code, fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// What the system calls an errno: "No such file or directory".
+inline std::string system_error_text(int error) {
+    return std::generic_category().message(error);
 }
 
 }  // namespace vkmoe

@@ -62,7 +62,8 @@ std::unique_ptr<ReadWorkers> try_uring(ReadQueue& queue, const FileReaderOptions
 
 class FileReader::Impl {
   public:
-    explicit Impl(const FileReaderOptions& options) : direct(options.direct), queue(options.piece_bytes) {
+    explicit Impl(const FileReaderOptions& options)
+        : page_cache(options.page_cache), queue(options.piece_bytes) {
         assert(options.n_in_flight > 0 && options.piece_bytes > 0 && options.piece_bytes % 4096 == 0);
         workers = try_uring(queue, options);
         backend = workers != nullptr ? ReadBackend::kIoUring : ReadBackend::kThreads;
@@ -72,7 +73,7 @@ class FileReader::Impl {
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
 
-    const bool direct;
+    const PageCache page_cache;
     ReadQueue queue;
     std::unique_ptr<ReadWorkers> workers;
     ReadBackend backend;
@@ -83,7 +84,7 @@ FileReader::FileReader(const FileReaderOptions& options) : impl_(std::make_uniqu
 FileReader::~FileReader() = default;
 
 uint32_t FileReader::add_file(const std::string& path) {
-    return impl_->queue.add_file(path, impl_->direct);
+    return impl_->queue.add_file(path, impl_->page_cache);
 }
 
 FileReader::Ticket FileReader::submit(std::span<const FileRead> reads) {
@@ -96,8 +97,8 @@ bool FileReader::done(Ticket ticket) const {
     return impl_->queue.done(ticket);
 }
 
-void FileReader::wait(Ticket ticket) {
-    impl_->queue.wait(ticket);
+void FileReader::wait(Ticket ticket, std::string_view what) {
+    impl_->queue.wait(ticket, what);
 }
 
 ReadBackend FileReader::backend() const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace vkmoe {
 
@@ -18,18 +19,25 @@ struct FileRead {
 
 enum class ReadBackend { kThreads, kIoUring };
 
+/// How reads of what the page cache does not hold treat it.
+enum class PageCache {
+    kPast,     ///< they go past it where the file system can, else as kDropped
+    kDropped,  ///< they go through it, and what they brought is dropped again
+    kKept,     ///< they fill it, as for a file that will soon be read again
+};
+
 struct FileReaderOptions {
     std::optional<ReadBackend>
-        backend;                     ///< none: io_uring where the build and the kernel have it, else threads
-    bool direct = true;              ///< past the page cache where the file system can
+        backend;  ///< none: io_uring where the build and the kernel have it, else threads
+    PageCache page_cache = PageCache::kPast;
     uint32_t n_in_flight = 8;        ///< reads that the system is asked for at once
     size_t piece_bytes = 512 << 10;  ///< of one such read: a multiple of 4096
 };
 
 /// Reads files by asynchronous calls, never through a mapping, so that a file that is truncated or a disk
 /// that fails gives an Error and no signal. Reads are cut into large aligned pieces, several of which are in
-/// flight at once. They do not fill the page cache: they go past it, or what they brought is dropped again.
-/// What it holds already is taken from there, where the kernel tells, and stays. Thread-safe.
+/// flight at once. What the page cache holds already is taken from there, where the kernel tells, and stays.
+/// Thread-safe.
 class FileReader {
   public:
     using Ticket = uint64_t;
@@ -50,8 +58,9 @@ class FileReader {
     /// Whether wait() would return at once.
     bool done(Ticket ticket) const;
     /// Waits for all of a ticket's reads, which go ahead of those that nobody waits for. Throws kIo that
-    /// names file, offset and reason when one failed; then the others have ended too.
-    void wait(Ticket ticket);
+    /// names file, offset and reason when one failed, after `what` it is that was read; then the others have
+    /// ended too.
+    void wait(Ticket ticket, std::string_view what = {});
 
     ReadBackend backend() const;
     /// Bytes that reads brought into their destinations.

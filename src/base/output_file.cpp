@@ -122,7 +122,7 @@ void OutputFile::commit() {
 
 void OutputFile::fail_with(std::string_view what, int error) const {
     fail(ErrorCode::kIo, "cannot {} '{}': {}; check the folder, its permissions and free space", what, path_,
-         std::generic_category().message(error));
+         system_error_text(error));
 }
 
 }  // namespace vkmoe

@@ -1,7 +1,6 @@
 #include "base/read_queue.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -25,31 +23,18 @@ constexpr uint64_t down_to_block(uint64_t value) {
     return value / kBlock * kBlock;
 }
 
-std::string error_text(int error) {
-    return std::generic_category().message(error);
-}
-
 }  // namespace
 
-OpenFile::OpenFile(const std::string& path, bool direct) : path_(path) {
-    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) {
-        const int error = errno;
-        fail(ErrorCode::kIo, "cannot open '{}': {}; check the path", path, error_text(error));
-    }
-    struct stat status {};
-    if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
-        ::close(fd_);
-        fail(ErrorCode::kIo, "'{}' is not a regular file; give the path of one", path);
-    }
+OpenFile::OpenFile(const std::string& path, PageCache page_cache)
+    : file_(path), is_kept_(page_cache == PageCache::kKept) {
     // Pages around a piece are other pieces' business.
-    ::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
-    if (direct) direct_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+    ::posix_fadvise(file_.descriptor(), 0, 0, POSIX_FADV_RANDOM);
+    if (page_cache == PageCache::kPast)
+        direct_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
     direct_ = direct_fd_ >= 0;
 }
 
 OpenFile::~OpenFile() {
-    ::close(fd_);
     if (direct_fd_ >= 0) ::close(direct_fd_);
 }
 
@@ -78,8 +63,9 @@ ReadTransfer::ReadTransfer(const ReadPiece& piece, std::byte* bounce) : piece_(p
 }
 
 void ReadTransfer::begin(bool direct) {
-    cached_ = in_page_cache(piece_.file->descriptor(false), piece_.offset, piece_.to.size());
-    direct = direct && !cached_;
+    stays_cached_ = piece_.file->is_kept() ||
+                    in_page_cache(piece_.file->descriptor(false), piece_.offset, piece_.to.size());
+    direct = direct && !stays_cached_;
     direct_ = direct;
     begin_ = direct ? down_to_block(piece_.offset) : piece_.offset;
     end_ = piece_.offset + piece_.to.size();
@@ -103,39 +89,35 @@ bool ReadTransfer::take(ssize_t result) {
         begin(false);
         return false;
     }
-    if (result < 0) return end_with(error_text(static_cast<int>(-result)) + "; check the disk that it is on");
+    if (result < 0) return end_with(disk_fault(static_cast<int>(-result)));
 
     const uint64_t before = got_;
     got_ += static_cast<uint64_t>(result);
     const uint64_t end_wanted = piece_.offset + piece_.to.size();
     if (begin_ + got_ < end_wanted) {
-        const uint64_t file_end = begin_ + got_;
         // A read past the page cache goes on at a whole block; where that is no progress the file has ended.
         if (direct_) got_ = down_to_block(got_);
-        if (got_ > before) return false;
-        return end_with(
-            fmt::format("the file ends at {}; it was cut short while it was in use, put it back", file_end));
+        return got_ > before ? false : end_with(cut_short(piece_.file->descriptor(false)));
     }
     if (direct_) {
         std::memcpy(piece_.to.data(), buffer_ + (piece_.offset - begin_), piece_.to.size());
-    } else if (!cached_) {
+    } else if (!stays_cached_) {
         ::posix_fadvise(piece_.file->descriptor(false), static_cast<off_t>(begin_),
                         static_cast<off_t>(end_ - begin_), POSIX_FADV_DONTNEED);
     }
     return true;
 }
 
-bool ReadTransfer::end_with(std::string reason) {
-    error_ = fmt::format("cannot read {} bytes of '{}' at offset {}: {}", piece_.to.size(),
-                         piece_.file->path(), piece_.offset, reason);
+bool ReadTransfer::end_with(const std::string& reason) {
+    error_ = read_error(piece_.file->path(), piece_.offset, piece_.to.size(), reason);
     return true;
 }
 
-uint32_t ReadQueue::add_file(const std::string& path, bool direct) {
+uint32_t ReadQueue::add_file(const std::string& path, PageCache page_cache) {
     const std::lock_guard lock(mutex_);
     const auto found = std::ranges::find(files_, path, [](const auto& file) { return file->path(); });
     if (found == files_.end()) {
-        files_.push_back(std::make_unique<OpenFile>(path, direct));
+        files_.push_back(std::make_unique<OpenFile>(path, page_cache));
         return static_cast<uint32_t>(files_.size() - 1);
     }
     return static_cast<uint32_t>(found - files_.begin());
@@ -179,7 +161,7 @@ bool ReadQueue::done(FileReader::Ticket ticket) const {
     return jobs_.at(ticket).n_left == 0;
 }
 
-void ReadQueue::wait(FileReader::Ticket ticket) {
+void ReadQueue::wait(FileReader::Ticket ticket, std::string_view what) {
     std::unique_lock lock(mutex_);
     const auto found = jobs_.find(ticket);
     assert(found != jobs_.end());
@@ -189,7 +171,7 @@ void ReadQueue::wait(FileReader::Ticket ticket) {
     done_.wait(lock, [&] { return job.n_left == 0; });
     const std::string error = std::move(job.error);
     jobs_.erase(ticket);
-    if (!error.empty()) fail(ErrorCode::kIo, "{}", error);
+    if (!error.empty()) fail(ErrorCode::kIo, "{}{}{}", what, what.empty() ? "" : ": ", error);
 }
 
 bool ReadQueue::next(ReadPiece& piece, bool wait) {

@@ -10,30 +10,34 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/file_reader.h"
+#include "base/input_file.h"
 #include "base/page_buffer.h"
 
 namespace vkmoe {
 
-/// A file that is open for reads.
+/// A file that is open for reads in one of the ways.
 class OpenFile {
   public:
-    OpenFile(const std::string& path, bool direct);
+    OpenFile(const std::string& path, PageCache page_cache);
     ~OpenFile();
     OpenFile(const OpenFile&) = delete;
     OpenFile& operator=(const OpenFile&) = delete;
 
-    const std::string& path() const { return path_; }
+    const std::string& path() const { return file_.path(); }
     bool direct() const { return direct_; }
     void give_up_direct() { direct_ = false; }
-    int descriptor(bool direct) const { return direct ? direct_fd_ : fd_; }
+    /// What reads bring stays in the page cache.
+    bool is_kept() const { return is_kept_; }
+    int descriptor(bool direct) const { return direct ? direct_fd_ : file_.descriptor(); }
 
   private:
-    std::string path_;
-    int fd_ = -1;
+    InputFile file_;
+    const bool is_kept_;
     int direct_fd_ = -1;  // past the page cache; -1 where the file system cannot
     std::atomic<bool> direct_ = false;
 };
@@ -82,11 +86,11 @@ class ReadTransfer {
 
   private:
     void begin(bool direct);
-    bool end_with(std::string reason);
+    bool end_with(const std::string& reason);
 
     ReadPiece piece_;
     std::byte* bounce_ = nullptr;
-    bool cached_ = false;  // before it was read
+    bool stays_cached_ = false;  // what the page cache held before, or is to hold
     bool direct_ = false;
     std::byte* buffer_ = nullptr;  // bytes of the file from begin_ to end_
     uint64_t begin_ = 0;
@@ -100,10 +104,10 @@ class ReadQueue {
   public:
     explicit ReadQueue(size_t piece_bytes) : piece_bytes_(piece_bytes) {}
 
-    uint32_t add_file(const std::string& path, bool direct);
+    uint32_t add_file(const std::string& path, PageCache page_cache);
     FileReader::Ticket submit(std::span<const FileRead> reads);
     bool done(FileReader::Ticket ticket) const;
-    void wait(FileReader::Ticket ticket);
+    void wait(FileReader::Ticket ticket, std::string_view what);
     uint64_t bytes_read() const { return bytes_read_; }
 
     /// The next piece; false when there is none now. wait: blocks until there is one or stop() is called.

@@ -9,16 +9,13 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/error.h"
+
 namespace vkmoe {
 namespace {
-
-std::string error_text(int error) {
-    return std::generic_category().message(error);
-}
 
 /// A ring, with the means to interrupt a wait for it.
 class Ring {
@@ -34,7 +31,7 @@ class Ring {
     /// Empty, or why there is no ring that works. Sandboxes refuse some of the calls or all of them.
     std::string make(uint32_t n_in_flight) {
         const int made = io_uring_queue_init(n_in_flight + 1, &ring_, 0);
-        if (made < 0) return error_text(-made);
+        if (made < 0) return system_error_text(-made);
         made_ = true;
         io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
         const bool reads = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_READ) != 0;
@@ -44,10 +41,10 @@ class Ring {
         io_uring_cqe* completion = nullptr;
         int result = io_uring_submit(&ring_);
         if (result >= 0) result = io_uring_wait_cqe(&ring_, &completion);
-        if (result < 0) return error_text(-result);
+        if (result < 0) return system_error_text(-result);
         io_uring_cqe_seen(&ring_, completion);
         wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
-        return wake_fd_ >= 0 ? std::string() : error_text(errno);
+        return wake_fd_ >= 0 ? std::string() : system_error_text(errno);
     }
 
     void wake() { ::eventfd_write(wake_fd_, 1); }

@@ -29,9 +29,9 @@ ExpertSizes expert_sizes(const GgufFile& file) {
     std::map<std::string_view, uint64_t> layers;  // by the part of the name before "ffn_"
     for (const GgufTensor& tensor : file.tensors()) {
         if (sizes.n_experts != 0 && tensor.name.find("_exps.") != std::string_view::npos) {
-            layers[std::string_view(tensor.name).substr(0, tensor.name.find("ffn_"))] += tensor.data.size();
+            layers[std::string_view(tensor.name).substr(0, tensor.name.find("ffn_"))] += tensor.n_bytes;
         } else {
-            sizes.dense_bytes += tensor.data.size();
+            sizes.dense_bytes += tensor.n_bytes;
         }
     }
     std::map<uint64_t, uint32_t> classes;

@@ -66,7 +66,7 @@ Json gguf_to_json(const GgufFile& file) {
         json["tensors"].push_back({{"name", tensor.name},
                                    {"type", tensor_type_info(tensor.type).name},
                                    {"shape", tensor.shape()},
-                                   {"bytes", tensor.data.size()},
+                                   {"bytes", tensor.n_bytes},
                                    {"part", tensor.part},
                                    {"offset", tensor.file_offset}});
     }

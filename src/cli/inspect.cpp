@@ -123,8 +123,8 @@ Lines tensor_types(const GgufFile& file) {
     for (const GgufTensor& tensor : file.tensors()) {
         TypeShare& share = shares[tensor_type_info(tensor.type).name];
         ++share.tensors;
-        share.bytes += tensor.data.size();
-        total += tensor.data.size();
+        share.bytes += tensor.n_bytes;
+        total += tensor.n_bytes;
     }
     std::vector<std::pair<std::string_view, TypeShare>> ordered(shares.begin(), shares.end());
     std::ranges::sort(ordered, [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });

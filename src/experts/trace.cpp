@@ -1,7 +1,7 @@
 #include "experts/trace.h"
 
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 
 #include <algorithm>
 #include <array>
@@ -260,7 +260,7 @@ RoutingTrace parse_trace(std::span<const std::byte> bytes, const std::string& pa
 }
 
 RoutingTrace read_trace(const std::string& path) {
-    return parse_trace(MappedFile(path).bytes(), path);
+    return parse_trace(read_whole_file(path), path);
 }
 
 }  // namespace vkmoe

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/input_file.h"
 #include "formats/gguf_parse.h"
 
 namespace vkmoe {
@@ -51,8 +52,8 @@ GgufFile::GgufFile(const std::string& path) : path_(path) {
 
 GgufFile::GgufFile(std::string name, std::span<const std::byte> bytes)
     : path_(std::move(name)), in_files_(false) {
-    parts_.push_back({path_, MappedFile(), bytes.size()});
-    if (add_part(bytes).count > 1) {
+    parts_.push_back({path_, {}, bytes.size()});
+    if (add_part(parse_gguf_part(path_, bytes, 0)).count > 1) {
         fail(ErrorCode::kUnsupported,
              "{}: a part of a split model cannot be read from memory; merge the model (llama-gguf-split "
              "--merge)",
@@ -61,16 +62,16 @@ GgufFile::GgufFile(std::string name, std::span<const std::byte> bytes)
 }
 
 GgufFile::Split GgufFile::open_part(const std::string& path) {
-    MappedFile file(path);
-    const std::span<const std::byte> bytes = file.bytes();
-    parts_.push_back({path, std::move(file), bytes.size()});
-    return add_part(bytes);
+    const InputFile file(path);
+    std::vector<std::byte> header;
+    GgufPart part = read_gguf_part(file, static_cast<uint32_t>(parts_.size()), header);
+    parts_.push_back({path, std::move(header), file.size()});
+    return add_part(std::move(part));
 }
 
-GgufFile::Split GgufFile::add_part(std::span<const std::byte> bytes) {
-    const uint32_t index = static_cast<uint32_t>(parts_.size() - 1);
+GgufFile::Split GgufFile::add_part(GgufPart part) {
+    const size_t index = parts_.size() - 1;
     const std::string& path = parts_[index].path;
-    GgufPart part = parse_gguf_part(path, bytes, index);
     const Split split = {split_number(part, path, "split.no", 0), split_number(part, path, "split.count", 1)};
     if (index == 0) {
         version_ = part.version;
@@ -149,10 +150,6 @@ GgufLocation GgufFile::location(const GgufTensor& tensor) const {
              tensor.name);
     }
     return {part_path(tensor.part), tensor.file_offset};
-}
-
-void GgufFile::forget_pages() const {
-    for (const Part& part : parts_) part.file.forget();
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {

@@ -13,7 +13,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/mapped_file.h"
 #include "formats/gguf_value.h"
 #include "formats/tensor_type.h"
 
@@ -26,7 +25,7 @@ struct GgufTensor {
     std::array<uint64_t, 4> ne;  ///< ne[0] is the length of a row and varies fastest; 1 beyond n_dims
     uint32_t part;               ///< index of the file it lies in, for GgufFile::part_path
     uint64_t file_offset;        ///< of its first byte in that file
-    std::span<const std::byte> data;
+    uint64_t n_bytes;
 
     uint64_t n_elements() const { return ne[0] * ne[1] * ne[2] * ne[3]; }
     uint64_t n_rows() const { return ne[1] * ne[2] * ne[3]; }
@@ -36,11 +35,13 @@ struct GgufTensor {
 /// "[2048 x 768 x 128]", the fastest dimension first.
 std::string shape_string(std::span<const uint64_t> shape);
 
-/// Where a tensor's bytes lie, to read them without the mapping.
+/// Where a tensor's bytes lie.
 struct GgufLocation {
     std::string path;
     uint64_t offset = 0;  ///< bytes from the file's start
 };
+
+struct GgufPart;
 
 struct GgufEntry {
     std::string_view key;
@@ -48,9 +49,9 @@ struct GgufEntry {
 };
 
 /// A model in a GGUF file (version 2 or 3, little-endian), or in several that llama-gguf-split made of one.
-/// Everything it hands out views the mapped files and is valid as long as it lives, moves included. Whatever
-/// the bytes are, opening either succeeds with every tensor inside its file or throws kIo, kBadFile or
-/// kUnsupported.
+/// Only what comes before the tensors' data is read, all of it when the file is opened. Everything it hands
+/// out views that and is valid as long as it lives, moves included. Whatever the bytes are, opening either
+/// succeeds with every tensor inside its file or throws kIo, kBadFile or kUnsupported.
 class GgufFile {
   public:
     /// A file's place in a split model, `part` counted from 0.
@@ -78,8 +79,6 @@ class GgufFile {
     bool in_files() const { return in_files_; }
     /// Throws kUnsupported when the model lies in memory.
     GgufLocation location(const GgufTensor& tensor) const;
-    /// Lets go of the mapped pages that were read: they no longer count as this process's memory.
-    void forget_pages() const;
 
     /// Metadata of the first part (the others have only their place in the split), in file order.
     std::span<const GgufEntry> entries() const { return entries_; }
@@ -110,12 +109,12 @@ class GgufFile {
   private:
     struct Part {
         std::string path;
-        MappedFile file;  // empty for a file in memory
-        uint64_t bytes;
+        std::vector<std::byte> header;  // empty for a file in memory
+        uint64_t bytes;                 // of the file
     };
 
     Split open_part(const std::string& path);
-    Split add_part(std::span<const std::byte> bytes);
+    Split add_part(GgufPart part);
     void open_split(Split opened);
     [[noreturn]] void fail_missing(std::string_view key) const;
     [[noreturn]] void fail_type(std::string_view key, const GgufValue& value, std::string_view wanted) const;

@@ -67,9 +67,16 @@ std::optional<uint64_t> product(uint64_t a, uint64_t b) {
     return a * b;
 }
 
+/// Thrown where a file goes on behind the bytes that were given.
+struct NeedsMore {
+    uint64_t bytes;  ///< from the file's start, at least
+};
+
 class Parser {
   public:
-    Parser(const std::string& path, std::span<const std::byte> bytes) : path_(path), bytes_(bytes) {}
+    /// bytes: those that the file of file_bytes begins with.
+    Parser(const std::string& path, std::span<const std::byte> bytes, uint64_t file_bytes)
+        : path_(path), bytes_(bytes), file_bytes_(file_bytes) {}
 
     GgufPart parse(uint32_t part) {
         GgufPart result{};
@@ -91,7 +98,7 @@ class Parser {
         fail(ErrorCode::kBadFile, "{}: {}", path_, fmt::format(format, std::forward<Args>(args)...));
     }
 
-    uint64_t remaining() const { return bytes_.size() - position_; }
+    uint64_t remaining() const { return file_bytes_ - position_; }
 
     /// The next n bytes; `what` is being read, for the message.
     const std::byte* take(uint64_t n, std::string_view what) {
@@ -101,6 +108,7 @@ class Parser {
                 "download or convert it again",
                 what, n, position_, remaining());
         }
+        if (n > bytes_.size() - position_) throw NeedsMore{position_ + n};
         const std::byte* start = bytes_.data() + position_;
         position_ += n;
         return start;
@@ -327,9 +335,10 @@ class Parser {
         if (result.tensors.empty()) return;
         const uint64_t mask = uint64_t{result.alignment} - 1;
         const uint64_t data_start = (position_ + mask) & ~mask;
-        const uint64_t section = bytes_.size() > data_start ? bytes_.size() - data_start : 0;
+        const uint64_t section = file_bytes_ > data_start ? file_bytes_ - data_start : 0;
         for (GgufTensor& tensor : result.tensors) {
-            const uint64_t size = data_bytes(tensor);
+            tensor.n_bytes = data_bytes(tensor);
+            const uint64_t size = tensor.n_bytes;
             const uint64_t offset = tensor.file_offset;
             if ((offset & mask) != 0) {
                 bad("tensor '{}' is at offset {}, which is not aligned to {}; the file is damaged, convert "
@@ -343,7 +352,6 @@ class Parser {
                     printable(tensor.name), size, offset, section);
             }
             tensor.file_offset = data_start + offset;
-            tensor.data = bytes_.subspan(tensor.file_offset, size);
         }
         check_overlaps(result.tensors);
     }
@@ -355,7 +363,7 @@ class Parser {
         std::ranges::sort(sorted, {}, &GgufTensor::file_offset);
         for (size_t i = 1; i < sorted.size(); ++i) {
             const GgufTensor& before = *sorted[i - 1];
-            if (sorted[i]->file_offset - before.file_offset < before.data.size()) {
+            if (sorted[i]->file_offset - before.file_offset < before.n_bytes) {
                 bad("tensors '{}' and '{}' overlap in the file; it is damaged, convert it again",
                     printable(before.name), printable(sorted[i]->name));
             }
@@ -364,6 +372,7 @@ class Parser {
 
     const std::string& path_;
     std::span<const std::byte> bytes_;
+    const uint64_t file_bytes_;
     size_t position_ = 0;
     std::string_view key_;  // of the metadata entry that is being read
 };
@@ -371,7 +380,30 @@ class Parser {
 }  // namespace
 
 GgufPart parse_gguf_part(const std::string& path, std::span<const std::byte> bytes, uint32_t part) {
-    return Parser(path, bytes).parse(part);
+    return Parser(path, bytes, bytes.size()).parse(part);
+}
+
+GgufPart read_gguf_part(const InputFile& file, uint32_t part, std::vector<std::byte>& header) {
+    // What vocabularies and long lists of tensors take is some ten MiB.
+    constexpr uint64_t kFirstBytes = 1 << 20;
+    constexpr uint64_t kMostBytes = 1 << 30;
+    uint64_t wanted = kFirstBytes;
+    while (true) {
+        const size_t before = header.size();
+        header.resize(std::min(std::max<uint64_t>(wanted, 2 * before), file.size()));
+        file.read(before, std::span(header).subspan(before));
+        try {
+            return Parser(file.path(), header, file.size()).parse(part);
+        } catch (const NeedsMore& more) {
+            wanted = more.bytes;
+        }
+        if (wanted > kMostBytes) {
+            fail(ErrorCode::kBadFile,
+                 "{}: the metadata take more than {} MiB, which no model's do; the file is damaged, download "
+                 "or convert it again",
+                 file.path(), kMostBytes >> 20);
+        }
+    }
 }
 
 }  // namespace vkmoe

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/input_file.h"
 #include "formats/gguf.h"
 
 namespace vkmoe {
@@ -21,5 +22,8 @@ struct GgufPart {
 /// Reads the bytes of one GGUF file and checks all that can be checked in it alone. `path` is for messages,
 /// `part` for GgufTensor::part.
 GgufPart parse_gguf_part(const std::string& path, std::span<const std::byte> bytes, uint32_t part);
+
+/// The same of a file, of which only what comes before the tensors' data is read: the result views `header`.
+GgufPart read_gguf_part(const InputFile& file, uint32_t part, std::vector<std::byte>& header);
 
 }  // namespace vkmoe

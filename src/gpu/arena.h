@@ -11,6 +11,8 @@
 
 namespace vkmoe {
 
+class FileReader;
+
 enum class MemoryKind {
     kDevice,    ///< device-local; mapped too where all of it is host-visible (unified memory)
     kUpload,    ///< host-visible and coherent, written by the host, read by the device
@@ -116,9 +118,10 @@ class Arena {
     uint64_t committed_ = 0;
 };
 
-/// Copies host data into device memory: straight through the mapping where there is one, else through a
-/// bounded staging ring and the transfer (or compute) queue. flush() returns when all of it has arrived.
-/// Pieces of an arena that only measures are passed over.
+/// Brings data from host memory or files into device memory: straight through the mapping where there is one,
+/// else through a bounded staging ring and the transfer (or compute) queue. flush() returns when all of it
+/// has arrived. Pieces of an arena that only measures are passed over. After an Error it can only be
+/// destroyed.
 class Uploader {
   public:
     explicit Uploader(std::shared_ptr<Device> device, uint64_t staging_bytes = 64ull << 20);
@@ -127,6 +130,11 @@ class Uploader {
     Uploader& operator=(const Uploader&) = delete;
 
     void copy(const Allocation& to, std::span<const std::byte> from);
+    /// Reads `bytes` bytes of a file, several reads being under way at once, so that their errors come from
+    /// later calls: kIo that names file and offset, after `what` it is that was read. The reader must outlive
+    /// the uploader.
+    void read(const Allocation& to, FileReader& reader, uint32_t file, uint64_t offset, uint64_t bytes,
+              const std::string& what);
     void flush();
 
   private:

@@ -1,3 +1,6 @@
+#include "base/error.h"
+#include "base/file_reader.h"
+#include "base/log.h"
 #include "gpu/arena.h"
 #include "gpu/copy_queue.h"
 
@@ -5,11 +8,22 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace vkmoe {
 namespace {
 
-constexpr uint32_t kSegments = 4;  // of the staging ring: one is filled while the others are copied
+// Of the staging ring: one is filled, the one before is being read into, the others are copied.
+constexpr uint32_t kSegments = 4;
+
+struct PendingRead {
+    FileReader* reader;
+    FileReader::Ticket ticket;
+    std::string what;
+};
 
 }  // namespace
 
@@ -17,6 +31,7 @@ struct Uploader::State {
     struct Segment {
         Allocation memory;
         std::vector<BufferCopy> copies;
+        std::deque<PendingRead> reads;  // into its memory, or past it into memory that is mapped
         uint64_t used = 0;
         uint64_t done_at = 0;  // timeline value after which it may be filled again
     };
@@ -30,6 +45,18 @@ struct Uploader::State {
     uint32_t current = 0;
     uint64_t last_submission = 0;
 
+    ~State() {
+        for (Segment& segment : segments) {
+            while (!segment.reads.empty()) {
+                try {
+                    wait_for_read(segment);
+                } catch (const Error& error) {
+                    log_debug("{}", error.what());  // nobody wants it any more
+                }
+            }
+        }
+    }
+
     void prepare() {
         if (queue != nullptr) return;
         arena = std::make_unique<Arena>(device, MemoryKind::kUpload, "upload staging");
@@ -37,14 +64,43 @@ struct Uploader::State {
         queue = std::make_unique<CopyQueue>(device);
     }
 
-    void submit_current() {
-        Segment& segment = segments[current];
-        if (segment.used == 0) return;
-        last_submission = queue->submit(segment.copies);
-        segment.done_at = last_submission;
-        segment.copies.clear();
-        segment.used = 0;
+    /// Calls put(segment, done, place) for the pieces of `to` that find place in segments one after the
+    /// other. place: where the bytes from `done` on must come, in `to` itself where that is mapped.
+    template <typename Put>
+    void fill(const Allocation& to, uint64_t bytes, Put put) {
+        if (to.mapped == nullptr) prepare();
+        for (uint64_t done = 0; done < bytes;) {
+            Segment& segment = segments[current];
+            const uint64_t n = std::min(bytes - done, segment_bytes - segment.used);
+            std::byte* place = to.mapped != nullptr ? to.mapped + done : segment.memory.mapped + segment.used;
+            put(segment, done, std::span(place, n));
+            if (to.mapped == nullptr)
+                segment.copies.push_back({segment.memory.slice(segment.used, n), to.slice(done, n)});
+            done += n;
+            segment.used += n;
+            if (segment.used == segment_bytes) next_segment();
+        }
+    }
+
+    void next_segment() {
+        finish(segments[(current + kSegments - 1) % kSegments]);
         current = (current + 1) % kSegments;
+        if (queue != nullptr) queue->wait(segments[current].done_at);
+        segments[current].used = 0;
+    }
+
+    static void wait_for_read(Segment& segment) {
+        const PendingRead read = std::move(segment.reads.front());
+        segment.reads.pop_front();
+        read.reader->wait(read.ticket, read.what);
+    }
+
+    /// All of it is read, and on its way from here.
+    void finish(Segment& segment) {
+        while (!segment.reads.empty()) wait_for_read(segment);
+        if (segment.copies.empty()) return;
+        segment.done_at = last_submission = queue->submit(segment.copies);
+        segment.copies.clear();
     }
 };
 
@@ -63,26 +119,26 @@ void Uploader::copy(const Allocation& to, std::span<const std::byte> from) {
         return;
     }
     if (to.buffer == VK_NULL_HANDLE) return;  // measured only
-    State& state = *state_;
-    state.prepare();
-    uint64_t copied = 0;
-    while (copied < from.size()) {
-        State::Segment& segment = state.segments[state.current];
-        if (segment.used == 0) state.queue->wait(segment.done_at);
-        const uint64_t bytes = std::min<uint64_t>(from.size() - copied, state.segment_bytes - segment.used);
-        std::memcpy(segment.memory.mapped + segment.used, from.data() + copied, bytes);
-        segment.copies.push_back({segment.memory.slice(segment.used, bytes), to.slice(copied, bytes)});
-        copied += bytes;
-        segment.used += bytes;
-        if (segment.used == state.segment_bytes) state.submit_current();
-    }
+    state_->fill(to, from.size(), [&](State::Segment&, uint64_t done, std::span<std::byte> place) {
+        std::memcpy(place.data(), from.data() + done, place.size());
+    });
+}
+
+void Uploader::read(const Allocation& to, FileReader& reader, uint32_t file, uint64_t offset, uint64_t bytes,
+                    const std::string& what) {
+    assert(bytes <= to.size);
+    if (to.buffer == VK_NULL_HANDLE) return;
+    state_->fill(to, bytes, [&](State::Segment& segment, uint64_t done, std::span<std::byte> place) {
+        const FileRead part{file, offset + done, place};
+        segment.reads.push_back({&reader, reader.submit({&part, 1}), what});
+    });
 }
 
 void Uploader::flush() {
     State& state = *state_;
-    if (state.queue == nullptr) return;
-    state.submit_current();
-    state.queue->wait(state.last_submission);
+    for (uint32_t i = 1; i <= kSegments; ++i) state.finish(state.segments[(state.current + i) % kSegments]);
+    if (state.queue != nullptr) state.queue->wait(state.last_submission);
+    state.segments[state.current].used = 0;
 }
 
 void download(Device& device, const Allocation& from, std::span<std::byte> to) {

@@ -78,7 +78,6 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
     model->weight_bytes_ = model->weights_->arena->committed_bytes();
     if (is_paged) {
         model->pager_ = make_pager(*model, params, link, std::move(measured.records), loader.share_done());
-        file.forget_pages();
     }
     return model;
 }

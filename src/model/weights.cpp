@@ -25,11 +25,19 @@ void check_matrix_type(const GgufFile& file, const GgufTensor& tensor) {
     }
 }
 
+std::string label_of(const GgufTensor& tensor) {
+    return fmt::format("tensor '{}'", tensor.name);
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress)
     : file_(file), arena_(arena), uploader_(arena.shared_device()), progress_(std::move(progress)) {
-    for (const GgufTensor& tensor : file.tensors()) total_bytes_ += tensor.data.size();
+    for (const GgufTensor& tensor : file.tensors()) total_bytes_ += tensor.n_bytes;
+    if (arena.measures()) return;
+    reader_.emplace(FileReaderOptions{.page_cache = PageCache::kKept});  // the next run reads it again
+    for (size_t part = 0; part < file.n_parts(); ++part)
+        parts_.push_back(reader_->add_file(file.part_path(part)));
 }
 
 const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_list<uint64_t> shape) {
@@ -38,11 +46,26 @@ const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_li
     return tensor;
 }
 
-void WeightLoader::upload(const Allocation& to, std::span<const std::byte> from) {
-    uploader_.copy(to, from);
-    done_bytes_ += from.size();
+void WeightLoader::upload(const Allocation& to, const GgufTensor& tensor, uint64_t offset, uint64_t bytes) {
+    if (!reader_) return;
+    uploader_.read(to, *reader_, parts_[tensor.part], tensor.file_offset + offset, bytes, label_of(tensor));
+    count(bytes);
+}
+
+void WeightLoader::count(uint64_t bytes) {
+    done_bytes_ += bytes;
     if (progress_ && !progress_(share_done()))
         fail(ErrorCode::kCancelled, "loading {} was cancelled", file_.path());
+}
+
+/// A tensor as the host reads it.
+std::vector<float> WeightLoader::numbers(const GgufTensor& tensor) {
+    std::vector<std::byte> bytes(tensor.n_bytes);
+    const FileRead read{parts_[tensor.part], tensor.file_offset, bytes};
+    reader_->wait(reader_->submit({&read, 1}), label_of(tensor));
+    std::vector<float> values(tensor.n_elements());
+    dequantize_row(tensor.type, bytes.data(), values.data(), values.size());
+    return values;
 }
 
 float WeightLoader::share_done() const {
@@ -52,8 +75,8 @@ float WeightLoader::share_done() const {
 Matrix WeightLoader::matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns) {
     const GgufTensor& tensor = use(name, {n_columns, n_rows});
     check_matrix_type(file_, tensor);
-    Allocation memory = arena_.allocate(tensor.data.size());
-    upload(memory, tensor.data);
+    Allocation memory = arena_.allocate(tensor.n_bytes);
+    upload(memory, tensor, 0, tensor.n_bytes);
     return {tensor.type, memory.address, n_rows, n_columns};
 }
 
@@ -63,10 +86,12 @@ Matrix WeightLoader::optional_matrix(const std::string& name, uint32_t n_rows, u
 
 Vector WeightLoader::vector(const std::string& name, uint32_t size) {
     const GgufTensor& tensor = use(name, {size});
-    std::vector<float> values(size);
-    dequantize_row(tensor.type, tensor.data.data(), values.data(), size);
     Allocation memory = arena_.allocate(size * sizeof(float));
-    upload(memory, std::as_bytes(std::span(values)));
+    if (reader_) {
+        const std::vector<float> values = numbers(tensor);
+        uploader_.copy(memory, std::as_bytes(std::span(values)));
+        count(tensor.n_bytes);
+    }
     return {memory.address, size};
 }
 
@@ -107,9 +132,9 @@ Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
     AddressRange memory{UINT64_MAX, 0};
     for (uint32_t e = 0; e < hyper.n_experts; ++e) {
         Allocation record = arena_.allocate(experts.record_bytes);
-        upload(record.slice(experts.gate_offset, gate_bytes), gate.data.subspan(e * gate_bytes, gate_bytes));
-        upload(record.slice(experts.up_offset, up_bytes), up.data.subspan(e * up_bytes, up_bytes));
-        upload(record.slice(experts.down_offset, down_bytes), down.data.subspan(e * down_bytes, down_bytes));
+        upload(record.slice(experts.gate_offset, gate_bytes), gate, e * gate_bytes, gate_bytes);
+        upload(record.slice(experts.up_offset, up_bytes), up, e * up_bytes, up_bytes);
+        upload(record.slice(experts.down_offset, down_bytes), down, e * down_bytes, down_bytes);
         addresses.push_back(record.address);
         memory.begin = std::min(memory.begin, record.address);
         memory.end = std::max(memory.end, record.address + record.size);
@@ -125,8 +150,7 @@ Allocation WeightLoader::rope_table(const HyperParameters& hyper) {
     const std::string name = "rope_freqs.weight";
     if (file_.find_tensor(name)) {
         const GgufTensor& tensor = use(name, {hyper.rope_dims / 2});
-        factors.resize(hyper.rope_dims / 2);
-        dequantize_row(tensor.type, tensor.data.data(), factors.data(), factors.size());
+        if (reader_) factors = numbers(tensor);
         if (!std::ranges::all_of(factors, [](float factor) { return factor > 0 && std::isfinite(factor); })) {
             fail(ErrorCode::kBadFile, "{}: tensor '{}' has frequency factors that are not positive numbers",
                  file_.path(), name);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file_reader.h"
 #include "experts/host_tier.h"
 #include "gpu/arena.h"
 #include "kernels/expert_matvec.h"
@@ -7,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -73,7 +75,9 @@ struct Weights {
 std::vector<uint32_t> expert_layers(const Weights& weights);
 
 /// Puts a file's tensors into device memory. Every function throws Error(kBadFile) naming file and tensor
-/// when the tensor is missing or has another shape, and remembers what was used.
+/// when the tensor is missing or has another shape, and remembers what was used. What cannot be read is
+/// Error(kIo) with file, offset and tensor, here or from a later call: reads run ahead until finish(). An
+/// arena that only measures has nothing read.
 class WeightLoader {
   public:
     WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress);
@@ -100,11 +104,15 @@ class WeightLoader {
 
   private:
     const GgufTensor& use(const std::string& name, std::initializer_list<uint64_t> shape);
-    void upload(const Allocation& to, std::span<const std::byte> from);
+    void upload(const Allocation& to, const GgufTensor& tensor, uint64_t offset, uint64_t bytes);
+    void count(uint64_t bytes);
+    std::vector<float> numbers(const GgufTensor& tensor);
     RecordPiece piece(const GgufTensor& tensor, uint64_t bytes, uint64_t record_offset) const;
 
     const GgufFile& file_;
     Arena& arena_;
+    std::optional<FileReader> reader_;  // none where the arena only measures
+    std::vector<uint32_t> parts_;       // the file's, as the reader knows them
     Uploader uploader_;
     std::function<bool(float)> progress_;
     std::unordered_set<std::string> used_;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ std::vector<std::byte> valid_file() {
 }
 
 /// Uses everything that the file hands out.
-uint64_t touch(const GgufFile& file) {
+uint64_t touch(const GgufFile& file, std::span<const std::byte> bytes) {
     uint64_t sum = file.file_bytes();
     for (const GgufEntry& entry : file.entries()) {
         sum += describe(entry.value, 1000, 1000).size() + entry.key.size();
@@ -51,7 +52,8 @@ uint64_t touch(const GgufFile& file) {
     }
     for (const GgufTensor& tensor : file.tensors()) {
         sum += file.find_tensor(tensor.name) == &tensor ? 1 : 0;
-        for (const std::byte b : tensor.data) sum += static_cast<uint64_t>(b);
+        for (const std::byte b : bytes.subspan(tensor.file_offset, tensor.n_bytes))
+            sum += static_cast<uint64_t>(b);
     }
     return sum;
 }
@@ -60,7 +62,7 @@ uint64_t touch(const GgufFile& file) {
 bool reads(const std::vector<std::byte>& bytes) {
     try {
         const GgufFile file("mutated.gguf", bytes);
-        EXPECT_GT(touch(file), 0u);
+        EXPECT_GT(touch(file, bytes), 0u);
         return true;
     } catch (const Error& error) {
         const std::string message = error.what();

@@ -3,6 +3,7 @@
 #include "engine/session.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
+#include "unit/scoped_faults.h"
 #include "unit/temp_folder.h"
 
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <limits>
 
@@ -241,6 +243,41 @@ TEST_F(ModelErrorsTest, TruncatedFiles) {
     }
     const std::string missing = folder_ / "missing.gguf";
     expect_error(ErrorCode::kIo, {missing}, [&] { Model::load(missing); });
+}
+
+TEST_F(ModelErrorsTest, AFileThatIsCutShortWhileItIsLoaded) {
+    for (const TinyModel& model : {kDense, TinyModel{}}) {
+        const std::string path = write(model, [](TinyFile&) {});
+        const std::string whole = read_file(path);
+        const auto cut = [&](float) {
+            std::filesystem::resize_file(path, whole.size() / 3);
+            return true;
+        };
+        expect_error(ErrorCode::kIo,
+                     {path, "tensor '", "at offset ", fmt::format("ends at {}", whole.size() / 3)},
+                     [&] { Model::load(path, {.device = {}, .progress = cut}); });
+        write_file(path, whole);
+        EXPECT_NO_THROW(Model::load(path));
+    }
+}
+
+TEST_F(ModelErrorsTest, EveryReadThatFails) {
+    const std::string path = write(kDense, [](TinyFile&) {});
+    size_t n_loads = 0;
+    for (bool loaded = false; !loaded;) {
+        const ScopedFaults faults(fmt::format("disk_read:at={}", ++n_loads));
+        try {
+            Model::load(path);
+            loaded = fault_count(FaultPoint::kDiskRead) == 0;
+            EXPECT_TRUE(loaded) << "read " << n_loads;
+        } catch (const Error& error) {
+            const std::string message = error.what();
+            EXPECT_EQ(error.code(), ErrorCode::kIo) << message;
+            for (const std::string& part : {path, "tensor '"s, "at offset "s, "Input/output error"s})
+                EXPECT_NE(message.find(part), std::string::npos) << message;
+        }
+    }
+    EXPECT_GT(n_loads, make_tiny_file(kDense).tensors.size()) << "each is read, and the last load is good";
 }
 
 TEST_F(ModelErrorsTest, ProgressRisesToOneAndCanCancel) {

@@ -1,5 +1,6 @@
 #include "model/reference_model.h"
 
+#include "base/input_file.h"
 #include "formats/dequantize.h"
 
 #include <fmt/format.h>
@@ -55,7 +56,9 @@ ReferenceModel::ReferenceModel(const std::string& path)
 ReferenceModel::Matrix ReferenceModel::read(const std::string& name) const {
     const GgufTensor& tensor = file_.tensor(name);
     Matrix matrix{std::vector<float>(tensor.n_elements()), tensor.ne[1], tensor.ne[0]};
-    dequantize_row(tensor.type, tensor.data.data(), matrix.values.data(), matrix.values.size());
+    std::vector<std::byte> bytes(tensor.n_bytes);
+    InputFile(file_.part_path(tensor.part)).read(tensor.file_offset, bytes);
+    dequantize_row(tensor.type, bytes.data(), matrix.values.data(), matrix.values.size());
     return matrix;
 }
 

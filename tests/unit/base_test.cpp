@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "base/input_file.h"
 #include "base/log.h"
-#include "base/mapped_file.h"
 #include "base/output_file.h"
 #include "base/thread_pool.h"
 #include "unit/error_matching.h"
@@ -18,38 +19,48 @@
 namespace vkmoe {
 namespace {
 
-std::string text_of(const MappedFile& file) {
-    return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+std::string text_of(const std::vector<std::byte>& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-TEST(MappedFile, HoldsTheBytesAndSurvivesMoves) {
+TEST(InputFile, GivesTheBytesFromWhereTheyAreWanted) {
     const TempFolder folder;
     write_file(folder / "a", "some bytes");
-    MappedFile file(folder / "a");
-    EXPECT_EQ(text_of(file), "some bytes");
-    const std::byte* address = file.bytes().data();
-    MappedFile moved = std::move(file);
-    EXPECT_EQ(moved.bytes().data(), address);
-    MappedFile assigned;
-    assigned = std::move(moved);
-    EXPECT_EQ(text_of(assigned), "some bytes");
-    EXPECT_EQ(assigned.path(), folder / "a");
+    const InputFile file(folder / "a");
+    EXPECT_EQ(file.path(), folder / "a");
+    EXPECT_EQ(file.size(), 10U);
+    std::vector<std::byte> part(5);
+    file.read(5, part);
+    EXPECT_EQ(text_of(part), "bytes");
+    EXPECT_EQ(text_of(read_whole_file(folder / "a")), "some bytes");
 }
 
-TEST(MappedFile, EmptyFileIsAnEmptySpan) {
+TEST(InputFile, EmptyFileHasNoBytes) {
     const TempFolder folder;
     write_file(folder / "empty", "");
-    EXPECT_TRUE(MappedFile(folder / "empty").bytes().empty());
+    EXPECT_TRUE(read_whole_file(folder / "empty").empty());
 }
 
-TEST(MappedFile, ErrorsNameTheFile) {
+TEST(InputFile, ErrorsNameTheFile) {
     const TempFolder folder;
     const std::string missing = folder / "missing";
-    expect_error(ErrorCode::kIo, {missing, "No such file"}, [&] { const MappedFile file(missing); });
-    expect_error(ErrorCode::kIo, {folder / "", "folder"}, [&] { const MappedFile file(folder / ""); });
+    expect_error(ErrorCode::kIo, {missing, "No such file"}, [&] { const InputFile file(missing); });
+    expect_error(ErrorCode::kIo, {folder / "", "folder"}, [&] { const InputFile file(folder / ""); });
     const std::string pipe = folder / "pipe";
     ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-    expect_error(ErrorCode::kIo, {pipe, "not a regular file"}, [&] { const MappedFile file(pipe); });
+    expect_error(ErrorCode::kIo, {pipe, "not a regular file"}, [&] { const InputFile file(pipe); });
+}
+
+TEST(InputFile, AFileThatWasCutShortIsAnErrorThatSaysWhere) {
+    const TempFolder folder;
+    write_file(folder / "a", "some bytes");
+    const InputFile file(folder / "a");
+    std::filesystem::resize_file(folder / "a", 7);
+    std::vector<std::byte> part(6);
+    expect_error(ErrorCode::kIo, {folder / "a", "6 bytes", "offset 4", "ends at 7", "cut short"},
+                 [&] { file.read(4, part); });
+    file.read(1, part);
+    EXPECT_EQ(text_of(part), "ome by");
 }
 
 TEST(ThreadPool, CallsEveryIndexOnce) {

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "base/read_queue.h"
 #include "unit/error_matching.h"
 #include "unit/scoped_faults.h"
@@ -25,12 +25,14 @@ namespace {
 
 struct Way {
     ReadBackend backend;
-    bool direct;
+    PageCache page_cache;
 };
 
 std::string way_name(const testing::TestParamInfo<Way>& info) {
-    return std::string(info.param.backend == ReadBackend::kIoUring ? "IoUring" : "Threads") +
-           (info.param.direct ? "Direct" : "Buffered");
+    const char* page_cache = info.param.page_cache == PageCache::kPast      ? "Direct"
+                             : info.param.page_cache == PageCache::kDropped ? "Buffered"
+                                                                            : "Kept";
+    return std::string(info.param.backend == ReadBackend::kIoUring ? "IoUring" : "Threads") + page_cache;
 }
 
 std::string random_text(size_t bytes, uint64_t seed) {
@@ -45,7 +47,7 @@ class FileReaderTest : public testing::TestWithParam<Way> {
     /// Small pieces, so that many of them make a read.
     FileReaderOptions options() const {
         return {.backend = GetParam().backend,
-                .direct = GetParam().direct,
+                .page_cache = GetParam().page_cache,
                 .n_in_flight = 3,
                 .piece_bytes = 16 << 10};
     }
@@ -262,15 +264,18 @@ TEST_P(FileReaderTest, ShortReadsGoOn) {
 }
 
 /// The share of a file's pages that the page cache holds.
-double cached_share(const MappedFile& file) {
-    std::vector<unsigned char> pages((file.bytes().size() + 4095) / 4096);
-    void* address = const_cast<std::byte*>(file.bytes().data());
-    EXPECT_EQ(::mincore(address, file.bytes().size(), pages.data()), 0);
-    const auto n = std::ranges::count_if(pages, [](unsigned char page) { return (page & 1) != 0; });
+double cached_share(const InputFile& file) {
+    const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    std::vector<unsigned char> pages((file.size() + page - 1) / page);
+    void* address = ::mmap(nullptr, file.size(), PROT_READ, MAP_SHARED, file.descriptor(), 0);
+    EXPECT_NE(address, MAP_FAILED);
+    EXPECT_EQ(::mincore(address, file.size(), pages.data()), 0);
+    ::munmap(address, file.size());
+    const auto n = std::ranges::count_if(pages, [](unsigned char held) { return (held & 1) != 0; });
     return static_cast<double>(n) / static_cast<double>(pages.size());
 }
 
-TEST_P(FileReaderTest, LeavesThePageCacheAsItWas) {
+TEST_P(FileReaderTest, LeavesThePageCacheAsItWasOrFillsIt) {
     const std::string text = random_text(8 << 20, 6);
     write_file(path_, text);
     const int descriptor = ::open(path_.c_str(), O_RDWR);
@@ -278,8 +283,8 @@ TEST_P(FileReaderTest, LeavesThePageCacheAsItWas) {
     const bool kernel_tells = in_page_cache(descriptor, 0, text.size());
     ASSERT_EQ(::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
     ::close(descriptor);
-    const MappedFile mapped(path_);
-    if (cached_share(mapped) > 0.1) GTEST_SKIP() << "this file system keeps its files in the page cache";
+    const InputFile opened(path_);
+    if (cached_share(opened) > 0.1) GTEST_SKIP() << "this file system keeps its files in the page cache";
 
     FileReaderOptions large = options();
     large.piece_bytes = 512 << 10;
@@ -292,17 +297,25 @@ TEST_P(FileReaderTest, LeavesThePageCacheAsItWas) {
         EXPECT_TRUE(part == text);
     };
     read_all();
-    EXPECT_LT(cached_share(mapped), 0.1);
+    if (GetParam().page_cache == PageCache::kKept) {
+        EXPECT_GT(cached_share(opened), 0.9);
+        return;
+    }
+    EXPECT_LT(cached_share(opened), 0.1);
     if (!kernel_tells) return;
     EXPECT_TRUE(read_file(path_) == text);
-    ASSERT_GT(cached_share(mapped), 0.9);
+    ASSERT_GT(cached_share(opened), 0.9);
     read_all();
-    EXPECT_GT(cached_share(mapped), 0.9) << "what others brought stays";
+    EXPECT_GT(cached_share(opened), 0.9) << "what others brought stays";
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, FileReaderTest,
-                         testing::Values(Way{ReadBackend::kThreads, true}, Way{ReadBackend::kThreads, false},
-                                         Way{ReadBackend::kIoUring, true}, Way{ReadBackend::kIoUring, false}),
+                         testing::Values(Way{ReadBackend::kThreads, PageCache::kPast},
+                                         Way{ReadBackend::kThreads, PageCache::kDropped},
+                                         Way{ReadBackend::kThreads, PageCache::kKept},
+                                         Way{ReadBackend::kIoUring, PageCache::kPast},
+                                         Way{ReadBackend::kIoUring, PageCache::kDropped},
+                                         Way{ReadBackend::kIoUring, PageCache::kKept}),
                          way_name);
 
 TEST(FileReader, FilesThatCannotBeOpenedAreNamed) {
@@ -320,24 +333,6 @@ TEST(FileReader, ReadsWhereThereIsNoWayPastThePageCache) {
     const FileRead read{reader.add_file("/proc/version"), 0, std::as_writable_bytes(std::span(part))};
     reader.wait(reader.submit({&read, 1}));
     EXPECT_EQ(part, "Linux version");
-}
-
-TEST(MappedFile, ForgottenPagesAreNoMemoryOfTheProcess) {
-    const TempFolder folder;
-    const std::string text = random_text(16 << 20, 7);
-    write_file(folder / "file", text);
-    const auto mapped_pages = [] {
-        std::string line = read_file("/proc/self/statm");
-        return std::stol(line.substr(line.find(' ', line.find(' ') + 1)));  // the third: shared, resident
-    };
-    const MappedFile file(folder / "file");
-    const std::string_view view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-    EXPECT_TRUE(view == text);
-    const long before = mapped_pages();
-    file.forget();
-    const long after = mapped_pages();
-    EXPECT_GE(before - after, (12 << 20) / ::sysconf(_SC_PAGESIZE)) << before << " " << after;
-    EXPECT_TRUE(view == text);
 }
 
 }  // namespace
