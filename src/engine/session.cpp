@@ -5,12 +5,12 @@
 #include "experts/program.h"
 #include "model/batch_builder.h"
 #include "model/blocks.h"
-#include "model/session_memory.h"
 #include "sched/scheduler.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <map>
 
 namespace vkmoe {
@@ -24,6 +24,13 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+std::unique_ptr<CommandBuffer> recorded_copy(const std::shared_ptr<Device>& device, const Allocation& from,
+                                             const Allocation& to) {
+    Recorder recorder(device);
+    recorder.copy(from, to);
+    return recorder.finish();
+}
+
 }  // namespace
 
 struct Session::State {
@@ -32,15 +39,20 @@ struct Session::State {
           micro_batch(shape.micro_batch),
           device(model->kernels().shared_device()),
           profiler(params.profile ? std::make_unique<Profiler>(device) : nullptr),
-          scheduler(device, profiler.get()),
           cache(device, model->hyper(), shape.kv_type, shape.n_context),
-          workspace(*model, micro_batch, shape.logit_rows, shape.n_context, shape.look_ahead) {
+          workspace(*model, shape),
+          scheduler(device, profiler.get()),
+          has_router_statistics(shape.router_statistics) {
         stats.kv_bytes = cache.bytes();
-        has_router_statistics = params.router_statistics;
-        if (has_router_statistics) clear_router_sums();
+        if (workspace.route_totals.size == 0) return;
+        keep_totals = recorded_copy(device, workspace.route_totals, workspace.kept_route_totals);
+        restore_totals = recorded_copy(device, workspace.kept_route_totals, workspace.route_totals);
     }
 
-    void clear_router_sums();
+    /// Runs what feeds tokens to the sequence: all of it, or where it throws as if it had not been begun.
+    void transact(const std::function<void()>& feeding);
+    /// Makes the totals those of the tokens that were fed.
+    void settle_totals();
     Program record(BatchBuilder& batch, Output output, uint32_t logit_rows);
     const Program& batch_program(uint32_t n_tokens, Output output);
     void run(const Program& program);
@@ -53,13 +65,17 @@ struct Session::State {
     uint32_t micro_batch;
     std::shared_ptr<Device> device;
     std::unique_ptr<Profiler> profiler;
-    Scheduler scheduler;
     KvCache cache;
     Workspace workspace;
+    /// Between the totals that layers add to while they are computed, and those of the tokens that were fed.
+    std::unique_ptr<CommandBuffer> keep_totals;
+    std::unique_ptr<CommandBuffer> restore_totals;
+    bool totals_are_spoilt = false;  // by tokens that failed
+    Scheduler scheduler;             // goes first: it waits for what is in flight and uses these
     uint32_t position = 0;
     uint32_t last_batch = 0;  // tokens of the micro-batch that was computed last
     bool has_logits = false;
-    bool has_router_statistics = false;
+    bool has_router_statistics;
     std::vector<float> last_logits;
     SessionStats stats;
     /// Recorded once, replayed from then on. Decode is one of them; a long prompt's full micro-batches are
@@ -68,14 +84,24 @@ struct Session::State {
     uint64_t pager_generation = 0;  // of the slots that they refer to
 };
 
-void Session::State::clear_router_sums() {
-    const HyperParameters& hyper = model->hyper();
-    const std::vector<float> zeros(2 * uint64_t{hyper.n_layers} * hyper.n_experts);
-    if (zeros.empty()) return;
-    workspace.router_sums = workspace.device_arena->allocate(zeros.size() * sizeof(float));
-    Uploader uploader(device);
-    uploader.copy(workspace.router_sums, std::as_bytes(std::span(zeros)));
-    uploader.flush();
+void Session::State::transact(const std::function<void()>& feeding) {
+    settle_totals();
+    const uint32_t before = position;
+    try {
+        feeding();
+        // Nobody waits for it: the device has nothing to do until the next tokens come.
+        if (keep_totals) scheduler.submit(*keep_totals);
+    } catch (...) {
+        position = before;  // of several micro-batches some may have gone well
+        last_batch = 0;     // and what routes() reads is theirs
+        totals_are_spoilt = true;
+        throw;
+    }
+}
+
+void Session::State::settle_totals() {
+    if (totals_are_spoilt && restore_totals) scheduler.run(*restore_totals);
+    totals_are_spoilt = false;
 }
 
 Program Session::State::record(BatchBuilder& batch, Output output, uint32_t logit_rows) {
@@ -161,14 +187,20 @@ void Session::State::compute(std::span<const int32_t> tokens, std::span<float> a
     }
 }
 
+SessionShape session_shape(const Model& model, const SessionParams& params) {
+    const bool prefetches = model.pager() != nullptr && model.pager()->link_records() > 0;
+    SessionShape shape = session_shape(model, params.n_context, params.n_micro_batch, params.kv_type,
+                                       params.look_ahead || prefetches);
+    shape.router_statistics = params.router_statistics;
+    return shape;
+}
+
 Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     if (params.n_context > (1u << 30)) {
         fail(ErrorCode::kInvalidArgument, "a context of {} tokens; at most {} are possible", params.n_context,
              1u << 30);
     }
-    const bool prefetches = model->pager() != nullptr && model->pager()->link_records() > 0;
-    const SessionShape shape = session_shape(*model, params.n_context, params.n_micro_batch, params.kv_type,
-                                             params.look_ahead || prefetches);
+    const SessionShape shape = session_shape(*model, params);
     try {
         state_ = std::make_unique<State>(model, params, shape);
     } catch (const Error& error) {
@@ -203,14 +235,7 @@ void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits)
     const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
     state.last_logits.resize(n_vocabulary);
-    const uint32_t position = state.position;
-    try {
-        state.compute(tokens, all_logits);
-    } catch (...) {
-        state.position = position;  // of several micro-batches some may have gone well
-        state.last_batch = 0;       // and what routes() reads is theirs
-        throw;
-    }
+    state.transact([&] { state.compute(tokens, all_logits); });
     state.has_logits = true;
     (tokens.size() > 1 ? state.stats.prompt_tokens : state.stats.decoded_tokens) += tokens.size();
     (tokens.size() > 1 ? state.stats.prompt_seconds : state.stats.decode_seconds) += seconds_since(start);
@@ -227,13 +252,14 @@ int32_t Session::feed_greedy(int32_t token) {
     state.check_input(tokens);
     const Pager::Use use(state.model->pager());
     const auto start = std::chrono::steady_clock::now();
-    state.set_input(tokens);
-    state.last_batch = 0;  // until it is known to be done
-    state.run(state.batch_program(1, Output::kNextToken));
     uint32_t next = 0;
-    std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
-    ++state.position;
-    state.last_batch = 1;
+    state.transact([&] {
+        state.set_input(tokens);
+        state.run(state.batch_program(1, Output::kNextToken));
+        std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
+        ++state.position;
+        state.last_batch = 1;
+    });
     state.has_logits = false;
     ++state.stats.decoded_tokens;
     state.stats.decode_seconds += seconds_since(start);
@@ -262,6 +288,7 @@ PagerStats Session::pager_stats() const {
 }
 
 std::vector<uint64_t> Session::expert_counts() const {
+    state_->settle_totals();
     const HyperParameters& hyper = state_->model->hyper();
     std::vector<uint32_t> counts(uint64_t{hyper.n_layers} * hyper.n_experts);
     if (!counts.empty()) {

@@ -4,6 +4,7 @@
 #include "engine/routes.h"
 #include "experts/pager_stats.h"
 #include "model/model.h"
+#include "model/session_memory.h"
 
 #include <cstdint>
 #include <memory>
@@ -19,9 +20,11 @@ struct SessionParams {
     TensorType kv_type = TensorType::kF16;  ///< kF32, kF16 or kQ8_0
     bool profile = false;
     bool router_statistics = false;  ///< add up router probabilities, a dispatch a layer
-    bool look_ahead =
-        false;  ///< name in each layer the experts that the next will probably use: see routes()
+    /// Name in each layer the experts that the next will probably use: see routes().
+    bool look_ahead = false;
 };
+/// Of a session that such parameters make on the model; measure_session tells what it takes.
+SessionShape session_shape(const Model& model, const SessionParams& params);
 
 struct SessionStats {
     uint64_t prompt_tokens = 0;  ///< fed in batches of more than one
@@ -46,7 +49,7 @@ class Session {
 
     /// Computes tokens at the end of the sequence. all_logits: empty, or [tokens.size(), n_vocabulary].
     /// Throws Error(kInvalidArgument), with nothing computed, for a token outside the vocabulary or a context
-    /// that is too short.
+    /// that is too short. Whatever else fails, the session then holds, and has counted, what it did before.
     void feed(std::span<const int32_t> tokens, std::span<float> all_logits = {});
     /// Logits after the last token fed, [n_vocabulary]; Error(kInvalidArgument) when nothing was fed.
     std::span<const float> logits() const;

@@ -39,8 +39,7 @@ SessionShape session_shape(const Model& model, uint32_t n_context, uint32_t n_mi
 SessionMemory measure_session(const Model& model, const SessionShape& shape) {
     const KvCache cache(model.kernels().shared_device(), model.hyper(), shape.kv_type, shape.n_context,
                         ArenaMode::kMeasure);
-    const Workspace workspace(model, shape.micro_batch, shape.logit_rows, shape.n_context, shape.look_ahead,
-                              ArenaMode::kMeasure);
+    const Workspace workspace(model, shape, ArenaMode::kMeasure);
     return {cache.committed_bytes(), workspace.device_arena->committed_bytes()};
 }
 

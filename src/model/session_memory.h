@@ -15,6 +15,7 @@ struct SessionShape {
     uint32_t logit_rows = 0;  ///< that come back to the host at once
     TensorType kv_type = TensorType::kF16;
     bool look_ahead = false;
+    bool router_statistics = false;  ///< add up router probabilities
 };
 
 /// n_context: tokens; 0: 4096, or the model's training context where that is less. n_micro_batch: prompt

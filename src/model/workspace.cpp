@@ -21,9 +21,8 @@ uint64_t floats(uint64_t rows, uint64_t columns) {
 
 }  // namespace
 
-Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit_rows, uint32_t n_context,
-                     bool wants_look_ahead, ArenaMode mode)
-    : max_tokens(tokens_at_once), max_logit_rows(logit_rows) {
+Workspace::Workspace(const Model& model, const SessionShape& shape, ArenaMode mode)
+    : max_tokens(shape.micro_batch), max_logit_rows(shape.logit_rows) {
     const std::shared_ptr<Device>& device = model.kernels().shared_device();
     const auto make_arenas = [&](ArenaMode arena_mode) {
         device_arena = std::make_unique<Arena>(device, MemoryKind::kDevice, "activations", arena_mode);
@@ -31,15 +30,30 @@ Workspace::Workspace(const Model& model, uint32_t tokens_at_once, uint32_t logit
         readback_arena = std::make_unique<Arena>(device, MemoryKind::kReadback, "batch output", arena_mode);
     };
     make_arenas(ArenaMode::kMeasure);
-    lay_out(model, n_context, wants_look_ahead);
+    lay_out(model, shape);
     if (mode == ArenaMode::kMeasure) return;
     ArenaLayout layout = device_arena->layout();
     make_arenas(ArenaMode::kTake);
     device_arena->expect(std::move(layout));
-    lay_out(model, n_context, wants_look_ahead);
+    lay_out(model, shape);
 }
 
-void Workspace::lay_out(const Model& model, uint32_t n_context, bool wants_look_ahead) {
+void Workspace::lay_out_route_totals(const HyperParameters& hyper, bool with_sums) {
+    const uint64_t n_experts = uint64_t{hyper.n_layers} * hyper.n_experts;
+    const uint64_t counts_bytes = n_experts * sizeof(uint32_t);
+    const uint64_t sums_bytes = with_sums ? floats(n_experts, 2) : 0;
+    const std::vector<std::byte> zeros(counts_bytes + sums_bytes);
+    Uploader uploader(device_arena->shared_device());
+    for (Allocation* totals : {&route_totals, &kept_route_totals}) {
+        *totals = device_arena->allocate(zeros.size());
+        uploader.copy(*totals, zeros);
+    }
+    uploader.flush();
+    expert_counts = route_totals.slice(0, counts_bytes);
+    router_sums = route_totals.slice(counts_bytes, sums_bytes);
+}
+
+void Workspace::lay_out(const Model& model, const SessionShape& shape) {
     const HyperParameters& hyper = model.hyper();
     const std::shared_ptr<Device>& device = model.kernels().shared_device();
     Arena& arena = *device_arena;
@@ -70,7 +84,8 @@ void Workspace::lay_out(const Model& model, uint32_t n_context, bool wants_look_
     // A batch of any size up to the largest may come; small ones split the context further.
     uint64_t scratch = 0;
     for (uint32_t batch = 1; batch <= max_tokens; ++batch) {
-        uint32_t splits = attention_splits(device->plan(), batch, hyper.n_heads, hyper.n_kv_heads, n_context);
+        uint32_t splits =
+            attention_splits(device->plan(), batch, hyper.n_heads, hyper.n_kv_heads, shape.n_context);
         scratch =
             std::max(scratch, attention_scratch_bytes(batch, hyper.n_heads, hyper.head_dim, splits, true));
     }
@@ -83,12 +98,8 @@ void Workspace::lay_out(const Model& model, uint32_t n_context, bool wants_look_
         router_logits = arena.allocate(floats(n, hyper.n_experts));
         expert_ids = arena.allocate(hyper.n_layers * pairs * sizeof(uint32_t));
         expert_weights = arena.allocate(floats(pairs, 1));
-        const std::vector<uint32_t> zeros(uint64_t{hyper.n_layers} * hyper.n_experts);
-        expert_counts = arena.allocate(zeros.size() * sizeof(uint32_t));
-        Uploader uploader(device);
-        uploader.copy(expert_counts, std::as_bytes(std::span(zeros)));
-        uploader.flush();
-        if (wants_look_ahead) {
+        lay_out_route_totals(hyper, shape.router_statistics);
+        if (shape.look_ahead) {
             look_ahead.n_predicted = look_ahead_width(hyper);
             const uint64_t n_ids = uint64_t{hyper.n_layers} * n * look_ahead.n_predicted;
             look_ahead.logits = arena.allocate(floats(n, hyper.n_experts));

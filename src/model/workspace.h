@@ -5,6 +5,7 @@
 #include "kernels/group_routes.h"
 #include "model/hyper_parameters.h"
 #include "model/pager_workspace.h"
+#include "model/session_memory.h"
 
 #include <memory>
 
@@ -43,8 +44,7 @@ struct LookAheadBuffers {
 /// command buffers that are replayed refer to it.
 struct Workspace {
     /// mode kMeasure: no memory is taken, and only device_arena->committed_bytes() means anything.
-    Workspace(const Model& model, uint32_t max_tokens, uint32_t max_logit_rows, uint32_t n_context,
-              bool wants_look_ahead, ArenaMode mode = ArenaMode::kTake);
+    Workspace(const Model& model, const SessionShape& shape, ArenaMode mode = ArenaMode::kTake);
 
     /// A layer's part of what is kept for each layer, [max_tokens, width] numbers of 4 bytes.
     Allocation layer_part(const Allocation& all_layers, uint32_t layer, uint32_t width) const;
@@ -69,8 +69,12 @@ struct Workspace {
     Allocation router_logits;   ///< float32 [max_tokens, n_experts]
     Allocation expert_ids;      ///< uint32 [n_layers, max_tokens, n_experts_used]
     Allocation expert_weights;  ///< float32 [max_tokens, n_experts_used]
-    Allocation expert_counts;   ///< uint32 [n_layers, n_experts]: how often each was chosen, ever rising
-    Allocation router_sums;     ///< float32 [n_layers, n_experts, 2] of router_statistics; empty: not wanted
+    /// What batches add to, of all layers, and room for a copy of it. Zero at first; empty without experts.
+    Allocation route_totals;
+    Allocation kept_route_totals;
+    Allocation expert_counts;  ///< of route_totals, uint32 [n_layers, n_experts]: how often each was chosen
+    /// Of route_totals, float32 [n_layers, n_experts, 2] of router_statistics; empty: not wanted.
+    Allocation router_sums;
     LookAheadBuffers look_ahead;
     PagerWorkspace paging;  ///< empty where the model has no pager
     GroupedRoutes grouped;
@@ -83,7 +87,8 @@ struct Workspace {
     Allocation next_token;       ///< uint32: the most likely next token, on the host's side
 
   private:
-    void lay_out(const Model& model, uint32_t n_context, bool wants_look_ahead);
+    void lay_out(const Model& model, const SessionShape& shape);
+    void lay_out_route_totals(const HyperParameters& hyper, bool with_sums);
 };
 
 }  // namespace vkmoe

@@ -5,7 +5,7 @@
 #include "experts/device_pager.h"
 #include "experts/host_pager.h"
 #include "experts/residency.h"
-#include "model/session_memory.h"
+#include "model/paged_memory.h"
 #include "text/tokenizer.h"
 
 #include <fmt/format.h>
@@ -65,13 +65,10 @@ class PagerDecisionsTest : public testing::TestWithParam<Setting> {
             const auto model = Model::load(kModel, model_params);
             const Device& device = model->kernels().device();
             const PagerShape& shape = model->pager()->shape();
-            const SessionMemory session =
-                measure_session(*model, session_shape(*model, params.n_context, params.n_micro_batch,
-                                                      params.kv_type, setting.prefetch == Prefetch::kOn));
             uint64_t free = model->pager()->least_bytes();
             while (Pager::plan_for(device, setting.mode, shape, free).n_slots() < setting.n_slots)
                 free += shape.record_bytes.front() / 2;
-            budget = device.device_memory_taken() + session.bytes() + free;
+            budget = vram_budget(*model, params, free);
         }
         model_params.vram_budget = budget;
         model_ = Model::load(kModel, model_params);

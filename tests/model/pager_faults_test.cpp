@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "engine/session.h"
 #include "experts/pager.h"
-#include "model/session_memory.h"
+#include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
 #include "unit/scoped_faults.h"
@@ -94,21 +94,11 @@ class PagerFaults : public testing::Test {
     /// Enough for a session, the dense weights and a share of the experts, at least the fewest that work.
     uint64_t vram_for(PagerMode mode, double share, Prefetch prefetch = Prefetch::kAuto) const {
         const auto model = load(mode, 0, 0, prefetch);
-        const SessionShape shape = session_shape(*model, kSession.n_context, kSession.n_micro_batch,
-                                                 kSession.kv_type, prefetch == Prefetch::kOn);
-        const auto part = static_cast<uint64_t>(share * static_cast<double>(expert_bytes(*model)));
-        return model->kernels().device().device_memory_taken() + measure_session(*model, shape).bytes() +
-               std::max(part, model->pager()->least_bytes());
-    }
-    static uint64_t expert_bytes(const Model& model) {
-        uint64_t bytes = 0;
-        for (uint64_t record : model.pager()->shape().record_bytes)
-            bytes += slot_bytes_of(record) * model.pager()->shape().n_experts;
-        return bytes;
+        return vram_budget(*model, kSession, share_of(all_slots(*model), share));
     }
     /// A paged model with slots for a token, and places in host memory for a third.
     std::shared_ptr<Model> load_from_disk() const {
-        const uint64_t ram_budget = expert_bytes(*load(PagerMode::kHost)) / 3 + (1u << 20);
+        const uint64_t ram_budget = all_slots(*load(PagerMode::kHost)) / 3 + (1u << 20);
         auto model = load(PagerMode::kHost, vram_for(PagerMode::kHost, 0), ram_budget);
         EXPECT_FALSE(model->pager()->host_tier().all_resident());
         return model;
@@ -279,6 +269,60 @@ TEST_F(PagerFaults, ALostDeviceIsAnErrorAndLeavesTheSessionAsItWas) {
                 EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
             }
             EXPECT_GE(n_losses, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
+        }
+    }
+}
+
+/// What routers did so far, as a session has counted it.
+struct Counted {
+    explicit Counted(const Session& session) : counts(session.expert_counts()) {
+        for (const LoadBalance& layer : session.router_statistics()) {
+            tokens.push_back(layer.n_tokens);
+            probabilities.push_back(layer.mean_probability);
+        }
+    }
+    bool operator==(const Counted&) const = default;
+
+    std::vector<uint64_t> counts;
+    std::vector<uint64_t> tokens;
+    std::vector<std::vector<double>> probabilities;
+};
+
+TEST_F(PagerFaults, WhatFailsIsNotCounted) {
+    SessionParams params = kSession;
+    params.router_statistics = true;
+    std::vector<Counted> expected;
+    {
+        Session resident(Model::load(path_), params);
+        for (const Fed& fed : text_) {
+            resident.feed(fed.tokens);
+            expected.emplace_back(resident);
+        }
+        resident.feed_greedy(9);
+        expected.emplace_back(resident);
+    }
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        Session session(load(mode, vram_for(mode, 0.3)), params);
+        for (size_t i = 0; i <= text_.size(); ++i) {
+            const Counted before(session);
+            uint32_t n_losses = 0;
+            for (uint32_t at = 1;; at += 1 + at / 3) {
+                const ScopedFaults faults(fmt::format("device_lost:at={}:times=1", at));
+                try {
+                    if (i < text_.size()) {
+                        session.feed(text_[i].tokens);
+                    } else {
+                        session.feed_greedy(9);
+                    }
+                    break;
+                } catch (const Error& error) {
+                    EXPECT_EQ(error.code(), ErrorCode::kDeviceLost) << error.what();
+                    EXPECT_TRUE(Counted(session) == before) << "piece " << i << ", loss at " << at;
+                    ++n_losses;
+                }
+            }
+            EXPECT_GT(n_losses, text_[std::min(i, text_.size() - 1)].tokens.size() > 16 ? 1u : 0u);
+            EXPECT_TRUE(Counted(session) == expected[i]) << "piece " << i;
         }
     }
 }

@@ -4,7 +4,7 @@
 #include "base/faults.h"
 #include "engine/session.h"
 #include "experts/pager.h"
-#include "model/session_memory.h"
+#include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/temp_folder.h"
 
@@ -63,7 +63,7 @@ class PagerSoak : public testing::Test {
         auto operator<=>(const Setting&) const = default;
     };
     struct Sizes {
-        uint64_t dense = 0;
+        uint64_t beside = 0;
         uint64_t experts = 0;
         uint64_t least = 0;
     };
@@ -128,16 +128,12 @@ class PagerSoak : public testing::Test {
     const Sizes& sizes_of(const Setting& setting) {
         auto [found, is_new] = sizes_.try_emplace(setting);
         if (!is_new) return found->second;
-        const auto model = Model::load(paths_[setting.model], {.pager = setting.mode});
-        const SessionShape shape = session_shape(*model, kSession.n_context, kSession.n_micro_batch,
-                                                 kSession.kv_type, setting.prefetch == Prefetch::kOn);
-        Sizes& sizes = found->second;
-        sizes.dense =
-            model->kernels().device().device_memory_taken() + measure_session(*model, shape).bytes();
-        for (uint64_t bytes : model->pager()->shape().record_bytes)
-            sizes.experts += slot_bytes_of(bytes) * model->pager()->shape().n_experts;
-        sizes.least = model->pager()->least_bytes();
-        return sizes;
+        const auto model =
+            Model::load(paths_[setting.model], {.pager = setting.mode, .prefetch = setting.prefetch});
+        found->second = {.beside = memory_beside_slots(*model, kSession),
+                         .experts = all_slots(*model),
+                         .least = model->pager()->least_bytes()};
+        return found->second;
     }
 
     /// Returns whether it got as far as computing.
@@ -148,7 +144,7 @@ class PagerSoak : public testing::Test {
         set_faults("");
         const Sizes sizes = sizes_of(setting);
         const uint64_t quarter = sizes.experts * (random() % 4) / 4;
-        const uint64_t budget = sizes.dense + std::max(quarter, sizes.least);
+        const uint64_t budget = sizes.beside + std::max(quarter, sizes.least);
         const bool from_disk = setting.mode == PagerMode::kHost && random() % 2 == 0;
         const uint64_t ram_budget = from_disk ? sizes.experts / 3 + (1u << 20) : 0;
         const uint32_t length = kPromptLengths[random() % std::size(kPromptLengths)];

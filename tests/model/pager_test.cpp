@@ -5,7 +5,7 @@
 #include "engine/session.h"
 #include "experts/device_pager.h"
 #include "experts/host_pager.h"
-#include "model/session_memory.h"
+#include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
 #include "unit/temp_folder.h"
@@ -66,17 +66,9 @@ class PagerTest : public testing::TestWithParam<Setting> {
     }
 
     /// What a session and the dense weights take, and then a share of what all experts do.
-    uint64_t budget_of(double share) const {
+    uint64_t budget_of(double share, const SessionParams& params = kSession) const {
         const auto model = load();
-        const SessionMemory session = measure_session(
-            *model,
-            session_shape(*model, kContext, 512, kSession.kv_type, GetParam().prefetch == Prefetch::kOn));
-        uint64_t experts = 0;
-        for (uint64_t bytes : model->pager()->shape().record_bytes)
-            experts += slot_bytes_of(bytes) * model->pager()->shape().n_experts;
-        const uint64_t dense = model->kernels().device().device_memory_taken();
-        const auto part = static_cast<uint64_t>(share * static_cast<double>(experts));
-        return dense + session.bytes() + std::max(part, model->pager()->least_bytes());
+        return vram_budget(*model, params, share_of(all_slots(*model), share));
     }
 
     std::vector<int32_t> tokens_of(uint32_t n, uint32_t seed) const {
@@ -181,6 +173,18 @@ TEST_P(PagerTest, TooLittleMemoryNamesTheLeast) {
             EXPECT_NE(std::string(error.what()).find("least"), std::string::npos) << error.what();
         }
     }
+}
+
+TEST_P(PagerTest, ASessionThatKeepsFiguresFitsItsLeastBudget) {
+    SessionParams params = kSession;
+    params.router_statistics = true;
+    params.look_ahead = true;
+    const uint64_t budget = budget_of(0, params);
+    const auto model = load(budget);
+    Session session(model, params);
+    session.feed(tokens_of(30, seed_));
+    EXPECT_EQ(session.router_statistics().at(0).n_tokens, 30u);
+    EXPECT_LE(model->kernels().device().device_memory_peak(), budget);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PagerTest,
