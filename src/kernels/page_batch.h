@@ -16,8 +16,8 @@ struct PageBatchArgs {
     uint64_t ids = 0;     ///< uint32 [n_pairs]; those that name no expert are left out
     uint64_t waves = 0;   ///< out: uint32 [n_experts]: the wave of each, kNowhere where nobody wants it
     uint64_t copies = 0;  ///< out: PageCopy [n_experts]: those of wave w from (w - 1) * wave_slots on
-    uint64_t arguments =
-        0;  ///< out: uint32 [n_waves, 3]: {copy_groups, records to fetch, 1}; zeros for wave 0
+    /// out: uint32 [n_waves, 3]: {copy_groups, records to fetch, 1}; zeros for wave 0
+    uint64_t arguments = 0;
     uint32_t layer = 0;
     uint32_t n_pairs = 0;      ///< any number from 1 on
     uint32_t copy_groups = 0;  ///< workgroups that copy a record together

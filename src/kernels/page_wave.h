@@ -20,8 +20,8 @@ struct PageWaveArgs {
     uint32_t wave = 0;
     uint32_t n_pairs = 0;
     uint32_t n_experts = 0;
-    std::vector<std::array<uint32_t, 3>>
-        groups;                ///< of the dispatches; at most kMaxWaveDispatches, maybe none
+    /// Of the dispatches: at most kMaxWaveDispatches, maybe none.
+    std::vector<std::array<uint32_t, 3>> groups;
     std::optional<Path> path;  ///< the very cell, for tests; else by the plan
 };
 
