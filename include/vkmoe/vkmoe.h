@@ -73,6 +73,8 @@ typedef enum vkmoe_prefetch {
     VKMOE_PREFETCH_OFF = 2
 } vkmoe_prefetch;
 
+struct vkmoe_session_params;
+
 typedef struct vkmoe_model_params {
     size_t struct_size;
     const char* device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
@@ -81,10 +83,17 @@ typedef struct vkmoe_model_params {
     void* user;
     uint64_t vram_budget; /* bytes of device memory for weights and sessions together, never exceeded; 0: what
                              is free, less some headroom. Experts beyond it stay in host memory */
-    uint64_t ram_budget;  /* bytes of host memory for those; 0: what is free, less some headroom. Experts
-                             beyond it stay in the file */
+    uint64_t ram_budget;  /* bytes of RAM for what of the model lies there, and on a device whose memory is the
+                             host's RAM for all of it; 0: what is free, less some headroom. Experts beyond it
+                             stay in the file. The program's own memory and the driver's come on top */
     vkmoe_pager pager;
     vkmoe_prefetch prefetch;
+    /* The largest session that will be made: the budgets leave room for it, so that a model is paged where
+     * it leaves too little, and the load fails where none would do. NULL: room is left for a default one. Read
+     * while the model is loaded only. */
+    const struct vkmoe_session_params* session;
+    uint64_t ram_reserve; /* bytes of ram_budget to leave to others, such as the program itself; nothing where
+                             that is 0 */
 } vkmoe_model_params;
 
 typedef struct vkmoe_model_info {
@@ -156,7 +165,8 @@ VKMOE_API void vkmoe_session_free(vkmoe_session* session);
 
 /* Computes n_tokens more tokens. logits: NULL, or room for n_tokens * n_vocabulary floats, the logits after
  * each of them. A token outside the vocabulary or more tokens than the context has room for:
- * VKMOE_INVALID_ARGUMENT, and nothing is computed. */
+ * VKMOE_INVALID_ARGUMENT, and nothing is computed. Whatever else fails, the session then holds, and has
+ * counted, what it did before. */
 VKMOE_API vkmoe_status vkmoe_session_feed(vkmoe_session* session, const int32_t* tokens, size_t n_tokens,
                                           float* logits);
 /* The logits after the last token fed, [n_vocabulary]; valid until the session's next call. */
@@ -220,8 +230,8 @@ typedef struct vkmoe_pager_stats {
     uint64_t streamed;      /* fetched by prompt batches, which leave the slots as they are */
     uint64_t bytes_moved;   /* to device memory, for decoding, prefetching and batches */
     double seconds;         /* in which sessions computed */
-    double seconds_stalled; /* of these, how long records were waited for: measured where the host decides;
-                               where the device does, the time that misses take at the link's speed */
+    double seconds_stalled; /* of these, how long records were waited for: what misses and streamed ones take
+                               at the link's speed, and waits for the file as they were measured */
     double link_bytes_per_second; /* the most that the link gave when the model was loaded */
     double link_share;            /* bytes_moved of what the link could have moved in those seconds */
     double stall_share;           /* seconds_stalled of seconds */

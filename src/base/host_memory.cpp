@@ -49,4 +49,8 @@ uint64_t available_host_memory() {
     return std::min(available, limit - std::min(limit, used - std::min(used, cached)));
 }
 
+uint64_t process_memory() {
+    return number_of("/proc/self/status", "VmRSS:") << 10;
+}
+
 }  // namespace vkmoe

@@ -11,4 +11,7 @@ uint64_t total_host_memory();
 /// Bytes of them that may be taken without pushing anybody else's out.
 uint64_t available_host_memory();
 
+/// Bytes of them that this process holds now, mapped files included.
+uint64_t process_memory();
+
 }  // namespace vkmoe

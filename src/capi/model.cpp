@@ -1,4 +1,5 @@
 #include "capi/handles.h"
+#include "capi/session_params.h"
 #include "capi/sized_struct.h"
 #include "experts/pager.h"
 #include "kernels/kernel_table.h"
@@ -69,6 +70,15 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
             model_params.progress = [&](float done) { return given.progress(done, given.user); };
         model_params.vram_budget = given.vram_budget;
         model_params.ram_budget = given.ram_budget;
+        model_params.ram_reserve = given.ram_reserve;
+        if (given.session != nullptr) {
+            const vkmoe::SessionParams session =
+                vkmoe::capi::read_session_params(given.session, "params->session");
+            model_params.session = {.n_context = session.n_context,
+                                    .micro_batch = session.n_micro_batch,
+                                    .kv_type = session.kv_type,
+                                    .router_statistics = session.router_statistics};
+        }
         model_params.pager = pager_mode(given.pager);
         model_params.prefetch = prefetch(given.prefetch);
         std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);

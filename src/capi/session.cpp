@@ -1,4 +1,5 @@
 #include "capi/handles.h"
+#include "capi/session_params.h"
 #include "capi/sized_struct.h"
 
 #include <algorithm>
@@ -47,6 +48,17 @@ vkmoe_session_params default_params() {
 
 }  // namespace
 
+vkmoe::SessionParams vkmoe::capi::read_session_params(const vkmoe_session_params* params, const char* name) {
+    const vkmoe_session_params given = read_params(params, default_params(), kParamsFirstVersion, name);
+    SessionParams session;
+    session.n_context = given.n_context;
+    session.n_micro_batch = given.n_micro_batch;
+    session.kv_type = tensor_type_of(given.kv_type);
+    session.profile = given.profile;
+    session.router_statistics = given.router_statistics;
+    return session;
+}
+
 void vkmoe_session_default_params(vkmoe_session_params* params, size_t struct_size) {
     vkmoe::capi::write_defaults(default_params(), params, struct_size);
 }
@@ -57,14 +69,7 @@ vkmoe_status vkmoe_session_create(vkmoe_model* model, const vkmoe_session_params
         require(session, "session");
         *session = nullptr;
         require(model, "model");
-        const vkmoe_session_params given =
-            vkmoe::capi::read_params(params, default_params(), kParamsFirstVersion, "params");
-        vkmoe::SessionParams session_params;
-        session_params.n_context = given.n_context;
-        session_params.n_micro_batch = given.n_micro_batch;
-        session_params.kv_type = tensor_type_of(given.kv_type);
-        session_params.profile = given.profile;
-        session_params.router_statistics = given.router_statistics;
+        const vkmoe::SessionParams session_params = vkmoe::capi::read_session_params(params, "params");
         *session = std::make_unique<vkmoe_session>(model->loaded, session_params).release();
     });
 }

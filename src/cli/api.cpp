@@ -26,12 +26,15 @@ void check(vkmoe_status status) {
     throw std::runtime_error(vkmoe_last_error());
 }
 
-ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory) {
+ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory,
+                       const vkmoe_session_params& session) {
     vkmoe_model_params params;
     vkmoe_model_default_params(&params, sizeof params);
     if (!device.empty()) params.device = device.c_str();
     params.vram_budget = memory.vram_bytes(device);
     params.ram_budget = memory.ram_bytes();
+    params.ram_reserve = memory.ram_reserve();
+    params.session = &session;
     params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
     params.prefetch = static_cast<vkmoe_prefetch>(memory.prefetch_wish());
     Progress progress("loading");
@@ -46,6 +49,11 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     ModelHandle handle(model);
     const vkmoe_model_info info = model_info(model);
     fmt::print(stderr, "device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
+    if (params.ram_budget != 0) {
+        fmt::print(stderr, "RAM: {} of a budget of {} for the model, {} for the program and the driver\n",
+                   human_bytes(params.ram_budget - params.ram_reserve), human_bytes(params.ram_budget),
+                   human_bytes(params.ram_reserve));
+    }
     if (*info.pager != '\0') fmt::print(stderr, "{}\n", info.pager);
     return handle;
 }

@@ -30,6 +30,10 @@ struct Options {
     std::string device;
     MemoryOptions memory;
     bool json = false;
+
+    /// Tokens before decoding, which begins from one even where no prompt is measured.
+    uint32_t n_first() const { return std::max(n_prompt, 1u); }
+    vkmoe_session_params session_params() const { return session.params(n_first() + n_decode); }
 };
 
 /// Of one part of the work, over all repeats.
@@ -40,8 +44,7 @@ struct Measured {
 
 /// The first tokens of the text, or random ones: the same each time.
 std::vector<int32_t> prompt_tokens(const Options& options, const vkmoe_model* model) {
-    // Decoding begins from a token even where no prompt is measured.
-    const size_t n = std::max(options.n_prompt, 1u);
+    const size_t n = options.n_first();
     if (!options.file.empty()) {
         std::vector<int32_t> tokens = tokenize(model, read_file(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
         if (tokens.size() < n) {
@@ -67,8 +70,7 @@ class Bench {
     Bench(const Options& options, vkmoe_model* model)
         : options_(options),
           tokens_(prompt_tokens(options, model)),
-          session_(create_session(
-              model, options.session.params(static_cast<uint32_t>(tokens_.size()) + options.n_decode))) {
+          session_(create_session(model, options.session_params())) {
         vkmoe_sampling_default(&greedy_, sizeof greedy_);
         greedy_.temperature = 0;
         greedy_.ignore_end = true;
@@ -179,7 +181,8 @@ void run_bench(const Options& options) {
     if (options.n_prompt == 0 && options.n_decode == 0)
         fail(ErrorCode::kInvalidArgument, "nothing to measure: give -p or -n");
     catch_interrupts();
-    const ModelHandle model = load_model(options.model, options.device, options.memory);
+    const ModelHandle model =
+        load_model(options.model, options.device, options.memory, options.session_params());
     const vkmoe_model_info info = model_info(model.get());
     Bench bench(options, model.get());
     bench.run();

@@ -35,16 +35,18 @@ void write_logits(const Options& options) {
     catch_interrupts();
     // Opened first: a folder that is not there should not cost the computation.
     OutputFile output(options.output);
-    const ModelHandle model = load_model(options.model, options.device, options.memory);
+    // An array has a comma less than elements; whether they are tokens only the model tells.
+    const size_t n_context =
+        options.n_context != 0 ? options.n_context : static_cast<size_t>(std::ranges::count(json, ',')) + 1;
+    const vkmoe_session_params params = options.session.params(static_cast<uint32_t>(n_context));
+    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
     const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
     const std::vector<int32_t> tokens = parse_tokens(json, options.tokens, n_vocabulary);
-    const size_t n_context = options.n_context != 0 ? options.n_context : tokens.size();
     if (tokens.size() > n_context) {
         fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, more than the context of {}: give a larger -c",
              options.tokens, tokens.size(), n_context);
     }
-    const SessionHandle session =
-        create_session(model.get(), options.session.params(static_cast<uint32_t>(n_context)));
+    const SessionHandle session = create_session(model.get(), params);
 
     const size_t n_at_once = std::min(options.split.value_or(tokens.size()), tokens.size());
     std::vector<float> logits;

@@ -2,7 +2,6 @@
 
 #include "experts/pager.h"
 #include "kernels/kernel_table.h"
-#include "model/paging.h"
 
 #include <algorithm>
 
@@ -21,16 +20,12 @@ uint64_t sum_of_records(const PagerShape& shape) {
     return bytes;
 }
 
-HostPlan plan_host(const Model& model, const ModelParams& params) {
-    const std::vector<RecordLayer>& records = model.needs().records;
-    const uint32_t n_experts = model.hyper().n_experts;
+HostPlan plan_host(const MemoryNeeds& needs) {
     HostPlan host;
-    host.budget = host_memory_budget(params);
-    const HostTierOptions options{.budget_bytes = host.budget};
-    const uint64_t full = HostTier::full_budget(records, n_experts, options);
-    host.least = HostTier::least_budget(records, n_experts, options);
-    host.holds_all = host.budget >= full;
-    host.taken = std::min(host.budget, full);
+    host.budget = needs.budgets.tier;
+    host.least = needs.question.least_tier;
+    host.holds_all = host.budget >= needs.question.full_tier;
+    host.taken = std::min(host.budget, needs.question.full_tier);
     return host;
 }
 
@@ -40,7 +35,7 @@ double bytes_of_a_token(const Model& model, const MemoryPlan& plan, const PagerS
     double bytes = static_cast<double>(plan.dense);
     if (file.find_tensor("output.weight") != nullptr) {
         if (const GgufTensor* embedding = file.find_tensor("token_embd.weight"))
-            bytes -= static_cast<double>(embedding->data.size());
+            bytes -= static_cast<double>(embedding->n_bytes);
     }
     for (const uint64_t record : shape.record_bytes) bytes += static_cast<double>(record * shape.n_used);
     return bytes + static_cast<double>(plan.session.kv_cache) / 2;
@@ -71,8 +66,7 @@ double SpeedPlan::tokens_per_second() const {
     return 1 / std::max(device_seconds, link_seconds);
 }
 
-MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const SessionShape& shape,
-                            const LocalityCurve& locality) {
+MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const LocalityCurve& locality) {
     const Device& device = model.kernels().device();
     const MemoryNeeds& needs = model.needs();
     const PagerShape experts = pager_shape(model);
@@ -81,17 +75,20 @@ MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const
     plan.unified_memory = device.plan().unified_memory;
     plan.available = device.available_device_memory();
     plan.budget = device.memory_budget();
-    plan.session_shape = shape;
-    plan.session = measure_session(model, shape);
+    plan.session_shape = needs.session;
+    plan.session = measure_session(model, needs.session);
     plan.dense = needs.dense_bytes;
     plan.experts = needs.resident_bytes - needs.dense_bytes;
     plan.n_records = experts.n_layers() * experts.n_experts;
-    plan.is_paged = needs.is_paged;
-    const uint64_t beside = plan.dense + plan.session.bytes();
-    plan.least = beside + (plan.n_records == 0 ? 0 : Pager::least_bytes(device, needs.pager, experts));
-    if (plan.is_paged) plan.host = plan_host(model, params);
+    plan.is_paged = needs.budgets.is_paged;
+    const bool has_experts = needs.question.has_experts;
+    plan.least = has_experts ? needs.question.least_vram : needs.question.whole_vram;
+    if (plan.is_paged) plan.host = plan_host(needs);
     if (!plan.fits()) return plan;
-    if (plan.is_paged) plan.slots = Pager::plan_for(device, needs.pager, experts, plan.available - beside);
+    if (plan.is_paged) {
+        const uint64_t beside = plan.dense + plan.session.bytes();
+        plan.slots = Pager::plan_for(device, needs.pager, experts, plan.available - beside);
+    }
     plan.speed = plan_speed(model, params, plan, experts, locality);
     return plan;
 }

@@ -4,7 +4,6 @@
 #include "experts/locality.h"
 #include "experts/slot_plan.h"
 #include "model/model.h"
-#include "model/session_memory.h"
 
 #include <cstdint>
 #include <memory>
@@ -49,12 +48,14 @@ struct MemoryPlan {
     HostPlan host;                   ///< of a paged model
     std::optional<SpeedPlan> speed;  ///< where the plan fits
 
-    bool fits() const { return available >= (is_paged ? least : dense + experts + session.bytes()); }
+    bool fits() const {
+        if (is_paged) return available >= least && host.budget >= host.least;
+        return available >= dense + experts + session.bytes();
+    }
 };
 
 /// Plans for a model loaded with params.measure_only; measures memory and link where it fits. locality: how
 /// often experts that are wanted are there.
-MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const SessionShape& shape,
-                            const LocalityCurve& locality);
+MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const LocalityCurve& locality);
 
 }  // namespace vkmoe::cli

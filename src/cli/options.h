@@ -35,6 +35,8 @@ struct SessionOptions {
     std::string kv_type = "f16";
 
     vkmoe_session_params params(uint32_t n_context) const;
+    /// The same for Model::load.
+    SessionShape shape(uint32_t n_context) const;
     TensorType cache_type() const;
 };
 void add_session_options(CLI::App& command, SessionOptions& options);
@@ -51,10 +53,13 @@ struct MemoryOptions {
     uint64_t vram_bytes(const std::string& device) const;
     /// In bytes, 0 for the default. A share is one of the machine's memory.
     uint64_t ram_bytes() const;
+    /// What of a RAM budget is not the model's: what the program and the driver take now, and what they come
+    /// to take. 0 where none is given.
+    uint64_t ram_reserve() const;
     PagerMode pager_mode() const;
     Prefetch prefetch_wish() const;
     /// For Model::load; the same as load_model gives the C API.
-    ModelParams model_params(const std::string& device) const;
+    ModelParams model_params(const std::string& device, const SessionShape& session) const;
 };
 void add_memory_options(CLI::App& command, MemoryOptions& options);
 

@@ -66,7 +66,9 @@ void score_chunk(vkmoe_session* session, uint32_t n_vocabulary, std::span<const 
 void measure(const Options& options) {
     const std::string text = read_file(options.file);
     catch_interrupts();
-    const ModelHandle model = load_model(options.model, options.device, options.memory);
+    vkmoe_session_params params = options.session.params(options.n_context);
+    params.router_statistics = options.router_report.wanted;
+    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
     const vkmoe_model_info info = model_info(model.get());
     const uint32_t n_vocabulary = info.n_vocabulary;
     RouterReport router_report(options.router_report, info);
@@ -79,8 +81,6 @@ void measure(const Options& options) {
              tokens.size(), n_context);
     }
     const std::optional<int32_t> begin = begin_token(model.get());
-    vkmoe_session_params params = options.session.params(options.n_context);
-    params.router_statistics = router_report.is_wanted();
     const SessionHandle session = create_session(model.get(), params);
 
     const auto start = std::chrono::steady_clock::now();

@@ -133,43 +133,42 @@ std::string describe(const MemoryPlan& plan, const Model& model, const LocalityC
 }
 
 Json to_json(const MemoryPlan& plan, const LocalityCurve& locality) {
-    Json json;
-    json["device"] = plan.device;
-    json["unified_memory"] = plan.unified_memory;
-    json["fits"] = plan.fits();
-    json["paged"] = plan.is_paged;
-    json["available_bytes"] = plan.available;
-    json["vram_budget"] = plan.budget;
-    json["least_vram_budget"] = plan.least;
-    json["dense_bytes"] = plan.dense;
-    json["experts_bytes"] = plan.experts;
-    json["n_experts"] = plan.n_records;
-    json["context"] = plan.session_shape.n_context;
-    json["micro_batch"] = plan.session_shape.micro_batch;
-    json["kv_cache_bytes"] = plan.session.kv_cache;
-    json["activation_bytes"] = plan.session.activations;
+    Json json = {{"device", plan.device},
+                 {"unified_memory", plan.unified_memory},
+                 {"fits", plan.fits()},
+                 {"paged", plan.is_paged},
+                 {"available_bytes", plan.available},
+                 {"vram_budget", plan.budget},
+                 {"least_vram_budget", plan.least},
+                 {"dense_bytes", plan.dense},
+                 {"experts_bytes", plan.experts},
+                 {"n_experts", plan.n_records},
+                 {"context", plan.session_shape.n_context},
+                 {"micro_batch", plan.session_shape.micro_batch},
+                 {"kv_cache_bytes", plan.session.kv_cache},
+                 {"activation_bytes", plan.session.activations}};
     if (plan.is_paged) {
-        json["slots"] = plan.slots.n_slots();
-        json["slot_bytes"] = slot_bytes(plan.slots);
-        json["ring_slots"] = plan.slots.ring_slots;
-        json["ring_bytes"] = plan.slots.total_bytes() - slot_bytes(plan.slots);
-        json["ram_budget"] = plan.host.budget;
-        json["least_ram_budget"] = plan.host.least;
-        json["host_bytes"] = plan.host.taken;
-        json["host_holds_all"] = plan.host.holds_all;
+        json.update({{"slots", plan.slots.n_slots()},
+                     {"slot_bytes", slot_bytes(plan.slots)},
+                     {"ring_slots", plan.slots.ring_slots},
+                     {"ring_bytes", plan.slots.total_bytes() - slot_bytes(plan.slots)},
+                     {"host_budget", plan.host.budget},
+                     {"least_host_budget", plan.host.least},
+                     {"host_bytes", plan.host.taken},
+                     {"host_holds_all", plan.host.holds_all}});
     }
     if (plan.speed) {
         const SpeedPlan& speed = *plan.speed;
-        json["tokens_per_second"] = speed.tokens_per_second();
-        json["device_seconds"] = speed.device_seconds;
-        json["device_bytes_per_second"] = speed.measured.device_bytes_per_second;
-        json["hit_rate"] = speed.hit_rate;
-        json["hit_rate_source"] = locality.source;
-        json["link_seconds"] = speed.link_seconds;
-        json["shader_bytes_per_second"] = speed.measured.shader_bytes_per_second;
-        json["copy_bytes_per_second"] = speed.measured.copy_bytes_per_second;
-        json["round_trip_seconds"] = speed.measured.round_trip_seconds;
-        json["pager"] = mode_name(speed.mode);
+        json.update({{"tokens_per_second", speed.tokens_per_second()},
+                     {"device_seconds", speed.device_seconds},
+                     {"device_bytes_per_second", speed.measured.device_bytes_per_second},
+                     {"hit_rate", speed.hit_rate},
+                     {"hit_rate_source", locality.source},
+                     {"link_seconds", speed.link_seconds},
+                     {"shader_bytes_per_second", speed.measured.shader_bytes_per_second},
+                     {"copy_bytes_per_second", speed.measured.copy_bytes_per_second},
+                     {"round_trip_seconds", speed.measured.round_trip_seconds},
+                     {"pager", mode_name(speed.mode)}});
     }
     return json;
 }
@@ -191,18 +190,12 @@ LocalityCurve locality_of(const Options& options, const Model& model) {
 }
 
 void print_plan(const Options& options) {
-    ModelParams params = options.memory.model_params(options.device);
+    ModelParams params =
+        options.memory.model_params(options.device, options.session.shape(options.n_context));
     params.measure_only = true;
     const std::shared_ptr<Model> model = Model::load(options.model, params);
-    // The host fetches ahead where a queue can copy beside the computing, by what a look-ahead says.
-    const bool beside = params.pager != PagerMode::kDevice && model->kernels().plan().transfer_family;
-    const bool prefetches =
-        params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside);
-    const bool looks_ahead = model->needs().is_paged && prefetches;
-    const SessionShape shape = session_shape(*model, options.n_context, options.session.n_micro_batch,
-                                             options.session.cache_type(), looks_ahead);
     const LocalityCurve locality = locality_of(options, *model);
-    const MemoryPlan plan = make_memory_plan(*model, params, shape, locality);
+    const MemoryPlan plan = make_memory_plan(*model, params, locality);
     StandardOutput().write(
         options.json ? to_json(plan, locality).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
                      : describe(plan, *model, locality));

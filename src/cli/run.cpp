@@ -93,7 +93,10 @@ void print_statistics(vkmoe_session* session, const vkmoe_model_info& info) {
 void run(const Options& options) {
     const std::string prompt = options.prompt.read();
     catch_interrupts();
-    const ModelHandle model = load_model(options.model, options.device, options.memory);
+    vkmoe_session_params params = options.session.params(options.n_context);
+    params.profile = options.profile;
+    params.router_statistics = options.router_report.wanted;
+    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
     const vkmoe_model_info info = model_info(model.get());
     const std::vector<int32_t> tokens =
         tokenize(model.get(), prompt, VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL);
@@ -106,9 +109,7 @@ void run(const Options& options) {
             tokens.size(), n_context));
     }
     RouterReport router_report(options.router_report, info);
-    vkmoe_session_params params = options.session.params(n_context);
-    params.profile = options.profile;
-    params.router_statistics = router_report.is_wanted();
+    params.n_context = n_context;
     const SessionHandle session = create_session(model.get(), params);
     feed_prompt(session.get(), tokens, options.session.n_micro_batch);
 

@@ -9,6 +9,13 @@ namespace vkmoe {
 
 namespace {
 
+/// What weights take of device memory, and where the records of experts lie in the file.
+struct MeasuredWeights {
+    ArenaLayout layout;
+    uint64_t bytes = 0;
+    std::vector<RecordLayer> records;
+};
+
 void load_weights(WeightLoader& loader, const Architecture& architecture, const HyperParameters& hyper,
                   Weights& weights) {
     weights.embedding = loader.matrix("token_embd.weight", hyper.n_vocabulary, hyper.n_embedding);
@@ -49,36 +56,41 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
         load(loader);
         return MeasuredWeights{arena.layout(), arena.committed_bytes(), loader.records()};
     };
-    set_memory_budget(kernels.device(), params);
-    MeasuredWeights measured = measure(false);
-    const bool is_paged = wants_pager(*model, params, measured.bytes);
-    if (params.measure_only) {
-        MeasuredWeights dense = measure(true);
-        const PagerMode paged = params.pager == PagerMode::kHost ? PagerMode::kHost : PagerMode::kDevice;
-        model->needs_ = {dense.bytes, measured.bytes, std::move(dense.records), is_paged, paged};
-        return model;
-    }
+    MeasuredWeights dense = measure(true);
+    MeasuredWeights whole = measure(false);
+    MemoryNeeds& needs = model->needs_;
+    needs.dense_bytes = dense.bytes;
+    needs.resident_bytes = whole.bytes;
+    needs.records = std::move(dense.records);
+    needs.pager = params.pager == PagerMode::kHost ? PagerMode::kHost : PagerMode::kDevice;
+    needs.question = memory_question(*model, params);
+    needs.budgets = split_memory(needs.question);
+    const bool is_paged = needs.budgets.is_paged;
+    needs.session = planned_session(*model, params, is_paged ? needs.pager : PagerMode::kAuto);
+    kernels.device().set_memory_budget(needs.budgets.vram);
+    if (params.measure_only) return model;
     LinkSpeed link;
     if (is_paged) {
-        measured = measure(true);
-        require_budget(*model, params, measured);
+        require_budget(*model, params);
         link = probe_link(kernels);
     }
 
     auto arena = std::make_unique<Arena>(kernels.shared_device(), MemoryKind::kDevice, "weights");
-    arena->expect(std::move(measured.layout));
-    WeightLoader loader(file, *arena, params.progress);
-    if (is_paged) loader.leave_experts();
-    model->weights_ = load(loader);
+    arena->expect(std::move((is_paged ? dense : whole).layout));
+    float share_done = 0;
+    {
+        WeightLoader loader(file, *arena, params.progress);
+        if (is_paged) loader.leave_experts();
+        model->weights_ = load(loader);
+        share_done = loader.share_done();
+    }
     model->weights_->arena = std::move(arena);
     for (const GgufTensor& tensor : file.tensors()) {
         model->n_parameters_ += tensor.n_elements();
         kernels.codebook(tensor.type);  // now, before experts take what memory is left
     }
     model->weight_bytes_ = model->weights_->arena->committed_bytes();
-    if (is_paged) {
-        model->pager_ = make_pager(*model, params, link, std::move(measured.records), loader.share_done());
-    }
+    if (is_paged) model->pager_ = make_pager(*model, params, link, share_done);
     return model;
 }
 

@@ -13,15 +13,6 @@ namespace vkmoe {
 
 namespace {
 
-/// Left to other programs and to what drivers take unseen: a twentieth, and at least so much.
-constexpr uint64_t kHeadroomParts = 20;
-constexpr uint64_t kLeastHeadroom = 256ull << 20;
-
-uint64_t less_headroom(uint64_t bytes) {
-    const uint64_t headroom = std::max(bytes / kHeadroomParts, kLeastHeadroom);
-    return bytes > headroom ? bytes - headroom : 0;
-}
-
 /// Misses that a token is expected to have, for the choice of the mode: LRU of a fifth of Qwen3-30B-A3B's
 /// experts hits 74% (ik_llama.cpp's discussion of expert caches), and less than a fifth is rarely what one
 /// has.
@@ -45,10 +36,16 @@ PagerMode choose_mode(PagerMode wished, const LinkSpeed& link, const PagerShape&
     return choose_pager_mode(link, load, host_tier.all_pinned());
 }
 
-PagerShape shape_of(const Model& model, const std::vector<RecordLayer>& records) {
+PagerShape shape_of(const Model& model) {
     PagerShape shape{.n_experts = model.hyper().n_experts, .n_used = model.hyper().n_experts_used};
-    for (const RecordLayer& layer : records) shape.record_bytes.push_back(layer.record_bytes);
+    for (const RecordLayer& layer : model.needs().records) shape.record_bytes.push_back(layer.record_bytes);
     return shape;
+}
+
+/// Whether experts are fetched ahead: unless that was decided, where a queue can copy beside the computing.
+bool prefetches(const Model& model, const ModelParams& params, PagerMode mode) {
+    const bool beside = mode == PagerMode::kHost && model.kernels().plan().transfer_family.has_value();
+    return params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside);
 }
 
 uint64_t mib_rounded_up(uint64_t bytes) {
@@ -57,39 +54,79 @@ uint64_t mib_rounded_up(uint64_t bytes) {
 
 }  // namespace
 
-void set_memory_budget(Device& device, const ModelParams& params) {
-    if (params.vram_budget != 0) {
-        device.set_memory_budget(params.vram_budget);
-    } else if (!device.plan().unified_memory) {
-        device.set_memory_budget(less_headroom(device.available_device_memory()));
-    }
+SessionShape planned_session(const Model& model, const ModelParams& params, PagerMode pager) {
+    const SessionShape wish = params.session.value_or(SessionShape{});
+    // The one who pages is not chosen yet: the host might.
+    const PagerMode mode = params.pager == PagerMode::kDevice ? PagerMode::kDevice : PagerMode::kHost;
+    const bool looks_ahead =
+        wish.look_ahead || (pager != PagerMode::kAuto && prefetches(model, params, mode));
+    SessionShape shape = session_shape(model, wish.n_context, wish.micro_batch, wish.kv_type, looks_ahead);
+    shape.router_statistics = wish.router_statistics;
+    shape.pager = pager;
+    return shape;
 }
 
-uint64_t host_memory_budget(const ModelParams& params) {
-    return params.ram_budget != 0 ? params.ram_budget : less_headroom(available_host_memory());
-}
-
-bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_bytes) {
-    if (model.hyper().n_experts == 0) return false;
-    if (params.pager != PagerMode::kAuto) return true;
-    const SessionShape session = session_shape(model, 0, 0, TensorType::kF16, false);
-    return weight_bytes + measure_session(model, session).bytes() >
-           model.kernels().device().available_device_memory();
-}
-
-void require_budget(const Model& model, const ModelParams& params, const MeasuredWeights& dense) {
+MemoryQuestion memory_question(const Model& model, const ModelParams& params) {
     const Device& device = model.kernels().device();
-    const PagerMode mode = params.pager == PagerMode::kHost ? PagerMode::kHost : PagerMode::kDevice;
-    const uint64_t least = dense.bytes + Pager::least_bytes(device, mode, shape_of(model, dense.records));
-    const uint64_t available = device.available_device_memory();
-    if (least <= available) return;
-    const SessionShape session = session_shape(model, 0, 0, TensorType::kF16, false);
+    const MemoryNeeds& needs = model.needs();
+    const SessionMemory session = measure_session(model, planned_session(model, params, PagerMode::kAuto));
+    MemoryQuestion question{.unified = device.plan().unified_memory,
+                            .vram_budget = params.vram_budget,
+                            .free_vram = device.available_device_memory(),
+                            .free_ram = available_host_memory(),
+                            .whole_vram = needs.resident_bytes + session.bytes(),
+                            .session_ram = session.host,
+                            .has_experts = !needs.records.empty(),
+                            .must_page = params.pager != PagerMode::kAuto};
+    // 0 would stand for no budget.
+    if (params.ram_budget != 0)
+        question.ram_budget = std::max(params.ram_budget, params.ram_reserve + 1) - params.ram_reserve;
+    if (!question.has_experts) return question;
+
+    const SessionMemory paged = measure_session(model, planned_session(model, params, needs.pager));
+    const PagerShape shape = shape_of(model);
+    question.least_vram = needs.dense_bytes + paged.bytes() + Pager::least_bytes(device, needs.pager, shape);
+    question.session_ram = std::max(session.host, paged.host);
+    question.full_tier = HostTier::full_budget(needs.records, shape.n_experts, {});
+    question.least_tier = params.pager == PagerMode::kDevice
+                              ? question.full_tier  // it cannot read files
+                              : HostTier::least_budget(needs.records, shape.n_experts, {});
+    return question;
+}
+
+void require_budget(const Model& model, const ModelParams& params) {
+    const MemoryNeeds& needs = model.needs();
+    const MemoryQuestion& question = needs.question;
+    const uint64_t available = model.kernels().device().available_device_memory();
+    // Unless it is known which session comes, it need not be the one that was measured.
+    const uint64_t session = measure_session(model, needs.session).bytes();
+    const uint64_t least = question.least_vram - (params.session ? 0 : session);
+    if (least <= available && needs.budgets.tier >= question.least_tier) return;
+    const uint64_t least_ram = question.least_tier + question.session_ram + params.ram_reserve;
+    if (question.unified && params.vram_budget == 0) {
+        fail(ErrorCode::kOutOfMemory,
+             "{}: {} MiB of RAM are there for the model, which the device shares, and with no more than one "
+             "token's experts of a layer on the device it takes {} MiB; the least --ram-budget that works "
+             "with a context of {} tokens is {} MiB",
+             model.file().path(), ram_for_weights(question) >> 20,
+             mib_rounded_up(question.least_vram + question.least_tier), needs.session.n_context,
+             mib_rounded_up(question.least_vram + least_ram));
+    }
+    if (least > available) {
+        fail(ErrorCode::kOutOfMemory,
+             "{}: {} MiB of device memory are available, and the weights take {} MiB even with no more than "
+             "one token's experts of a layer; the least --vram-budget that works with a context of {} tokens "
+             "is {} MiB",
+             model.file().path(), available >> 20, mib_rounded_up(question.least_vram - session),
+             needs.session.n_context, mib_rounded_up(question.least_vram));
+    }
     fail(ErrorCode::kOutOfMemory,
-         "{}: {} MiB of device memory are available, and the weights take {} MiB even with no more than one "
-         "token's experts of a layer; the least --vram-budget that works with a context of {} tokens is {} "
-         "MiB",
-         model.file().path(), available >> 20, mib_rounded_up(least), session.n_context,
-         mib_rounded_up(least + measure_session(model, session).bytes()));
+         "{}: {} MiB of RAM are left for experts{}, which need {} MiB there; the least --ram-budget that "
+         "works is {} MiB",
+         model.file().path(), needs.budgets.tier >> 20,
+         question.unified ? " beside the device's memory, which is RAM too" : "",
+         mib_rounded_up(question.least_tier),
+         mib_rounded_up(least_ram + (question.unified ? needs.budgets.vram : 0)));
 }
 
 LinkSpeed probe_link(KernelContext& kernels) {
@@ -103,22 +140,20 @@ LinkSpeed probe_link(KernelContext& kernels) {
 }
 
 std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params, const LinkSpeed& link,
-                                  std::vector<RecordLayer> records, float share_done) {
+                                  float share_done) {
     KernelContext& kernels = model.kernels();
-    PagerShape shape = shape_of(model, records);
+    PagerShape shape = shape_of(model);
     HostTierOptions options;
-    options.budget_bytes = host_memory_budget(params);
+    options.budget_bytes = model.needs().budgets.tier;
     if (params.progress) {
         options.progress = [&](float done) { return params.progress(share_done + (1 - share_done) * done); };
     }
-    auto host_tier = std::make_unique<HostTier>(kernels.shared_device(), std::move(records),
+    auto host_tier = std::make_unique<HostTier>(kernels.shared_device(), model.needs().records,
                                                 model.hyper().n_experts, options);
     const PagerMode mode = choose_mode(params.pager, link, shape, *host_tier);
     const uint32_t n_used = shape.n_used;
     auto pager = std::make_unique<Pager>(kernels, mode, std::move(shape), std::move(host_tier), link);
-    const bool beside = mode == PagerMode::kHost && kernels.plan().transfer_family.has_value();
-    if (params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside))
-        pager->set_link_records(n_used);
+    if (prefetches(model, params, mode)) pager->set_link_records(n_used);
     return pager;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "experts/pager.h"
-#include "gpu/arena.h"
 #include "model/model.h"
 
 #include <memory>
@@ -9,34 +8,23 @@
 
 namespace vkmoe {
 
-/// What weights take of device memory, and where the records of experts lie in the file.
-struct MeasuredWeights {
-    ArenaLayout layout;
-    uint64_t bytes = 0;
-    std::vector<RecordLayer> records;
-};
+/// What there is of memory on a device whose budget is not set yet, and what the model needs of it. It has
+/// hyper(), kernels() and, but for what this fills in, needs() already.
+MemoryQuestion memory_question(const Model& model, const ModelParams& params);
 
-/// Holds the device to params.vram_budget; without one, on a device with memory of its own, to what is free
-/// less headroom.
-void set_memory_budget(Device& device, const ModelParams& params);
+/// The session that params plan for, as measure_session takes it. pager: who would page; kAuto: nobody.
+SessionShape planned_session(const Model& model, const ModelParams& params, PagerMode pager);
 
-/// Host memory for experts: params.ram_budget, or what is free less headroom.
-uint64_t host_memory_budget(const ModelParams& params);
-
-/// Throws kOutOfMemory, with the least budget that works, where there is no room for the weights of a paged
-/// model and one token's experts. dense: without the experts.
-void require_budget(const Model& model, const ModelParams& params, const MeasuredWeights& dense);
-
-/// Whether a model whose weights take so many bytes, experts among them, is to be paged. It has hyper() and
-/// kernels() already.
-bool wants_pager(const Model& model, const ModelParams& params, uint64_t weight_bytes);
+/// Throws kOutOfMemory, with the least budget that works, where there is no room for a paged model's weights
+/// with one token's experts, and for the session that params.session asks for.
+void require_budget(const Model& model, const ModelParams& params);
 
 /// measure_link, or nothing where the budget has no room for that. To be called before anything is loaded.
 LinkSpeed probe_link(KernelContext& kernels);
 
-/// Reads the experts into host memory, as far as params.ram_budget goes, and decides who will page them.
+/// Reads the experts into host memory, as far as its budget goes, and decides who will page them.
 /// share_done: of the progress that params.progress is told.
 std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params, const LinkSpeed& link,
-                                  std::vector<RecordLayer> records, float share_done);
+                                  float share_done);
 
 }  // namespace vkmoe

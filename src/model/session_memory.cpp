@@ -29,6 +29,7 @@ SessionShape session_shape(const Model& model, uint32_t n_context, uint32_t n_mi
                            bool look_ahead) {
     const HyperParameters& hyper = model.hyper();
     SessionShape shape{.kv_type = kv_type, .look_ahead = look_ahead};
+    if (model.pager() != nullptr) shape.pager = model.pager()->mode();
     shape.n_context = n_context > 0 ? n_context : std::min(kDefaultContext, hyper.n_context_train);
     shape.micro_batch = std::min(n_micro_batch > 0 ? n_micro_batch : kDefaultMicroBatch, shape.n_context);
     const uint64_t rows = kLogitBytes / (hyper.n_vocabulary * sizeof(float));
@@ -40,13 +41,26 @@ SessionMemory measure_session(const Model& model, const SessionShape& shape) {
     const KvCache cache(model.kernels().shared_device(), model.hyper(), shape.kv_type, shape.n_context,
                         ArenaMode::kMeasure);
     const Workspace workspace(model, shape, ArenaMode::kMeasure);
-    return {cache.committed_bytes(), workspace.device_arena->committed_bytes()};
+    return {cache.committed_bytes(), workspace.device_arena->committed_bytes(),
+            workspace.upload_arena->committed_bytes() + workspace.readback_arena->committed_bytes()};
 }
 
 void explain_least_budget(const Model& model, const SessionShape& shape) {
     const Device& device = model.kernels().device();
-    if (model.pager() == nullptr || device.memory_budget() == 0) return;
     const uint64_t session = measure_session(model, shape).bytes();
+    if (model.pager() == nullptr) {
+        const uint64_t available = device.available_device_memory();
+        if (session <= available) return;
+        fail(
+            ErrorCode::kOutOfMemory,
+            "a context of {} tokens, computed {} at once, needs {} MiB of device memory, and {} MiB are left "
+            "beside the model's weights; {}",
+            shape.n_context, shape.micro_batch, mib(session), available >> 20,
+            model.hyper().n_experts == 0
+                ? "ask for a smaller one, or for fewer tokens at once"
+                : "load the model for such a session, so that it leaves experts in host memory");
+    }
+    if (device.memory_budget() == 0) return;
     // Slots were given back before the session failed.
     const uint64_t least = device.device_memory_taken() + session + model.pager()->least_bytes();
     if (least <= device.memory_budget()) return;

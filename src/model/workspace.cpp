@@ -7,6 +7,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <array>
 
 namespace vkmoe {
 
@@ -18,6 +19,11 @@ constexpr uint32_t kLeastTileTokens = 8;
 uint64_t floats(uint64_t rows, uint64_t columns) {
     return rows * columns * sizeof(float);
 }
+
+struct RowShape {
+    uint64_t n_rows = 0;
+    uint64_t n_columns = 0;
+};
 
 }  // namespace
 
@@ -32,9 +38,11 @@ Workspace::Workspace(const Model& model, const SessionShape& shape, ArenaMode mo
     make_arenas(ArenaMode::kMeasure);
     lay_out(model, shape);
     if (mode == ArenaMode::kMeasure) return;
-    ArenaLayout layout = device_arena->layout();
+    const std::array layouts{device_arena->layout(), upload_arena->layout(), readback_arena->layout()};
     make_arenas(ArenaMode::kTake);
-    device_arena->expect(std::move(layout));
+    device_arena->expect(layouts[0]);
+    upload_arena->expect(layouts[1]);
+    readback_arena->expect(layouts[2]);
     lay_out(model, shape);
 }
 
@@ -61,11 +69,20 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
     const bool packs_float16 = std::any_of(paths.begin(), paths.end(), [](Path path) {
         return activation_layout(path) == ActivationLayout::kFloat16;
     });
-    const auto rows = [&](uint64_t n_rows, uint64_t n_columns) {
+    // For rows of either shape, which are not there at once.
+    const auto rows = [&](std::initializer_list<RowShape> shapes) {
+        uint64_t f32 = 0;
+        uint64_t q8 = 0;
+        uint64_t f16 = 0;
+        for (const auto& [n_rows, n_columns] : shapes) {
+            f32 = std::max(f32, floats(n_rows, n_columns));
+            q8 = std::max(q8, n_rows * q8_row_bytes(n_columns));
+            f16 = std::max(f16, n_rows * float16_row_bytes(n_columns));
+        }
         RowBuffers buffers;
-        buffers.f32 = arena.allocate(floats(n_rows, n_columns));
-        buffers.q8 = arena.allocate(n_rows * q8_row_bytes(n_columns));
-        if (packs_float16) buffers.f16 = arena.allocate(n_rows * float16_row_bytes(n_columns));
+        buffers.f32 = arena.allocate(f32);
+        buffers.q8 = arena.allocate(q8);
+        if (packs_float16) buffers.f16 = arena.allocate(f16);
         return buffers;
     };
 
@@ -75,11 +92,11 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
     tokens = upload_arena->allocate(n * sizeof(int32_t));
     positions = upload_arena->allocate(n * sizeof(int32_t));
     stream = arena.allocate(floats(n, hyper.n_embedding));
-    normed = rows(n, hyper.n_embedding);
+    normed = rows({{n, hyper.n_embedding}});
     q = arena.allocate(floats(n, q_width));
     k = arena.allocate(floats(n, kv_width));
     v = arena.allocate(floats(n, kv_width));
-    attended = rows(n, q_width);
+    attended = rows({{n, q_width}});
 
     // A batch of any size up to the largest may come; small ones split the context further.
     uint64_t scratch = 0;
@@ -91,8 +108,8 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
     }
     if (scratch > 0) attention_scratch = arena.allocate(scratch);
 
-    uint64_t inner_rows = hyper.n_feed_forward > 0 ? n : 0;
-    uint64_t inner_width = hyper.n_feed_forward;
+    const RowShape of_dense{n, hyper.n_feed_forward};
+    RowShape of_experts{};
     if (hyper.n_experts > 0) {
         const uint64_t pairs = n * hyper.n_experts_used;
         router_logits = arena.allocate(floats(n, hyper.n_experts));
@@ -106,20 +123,20 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
             look_ahead.ids = arena.allocate(n_ids * sizeof(uint32_t));
             look_ahead.probabilities = arena.allocate(floats(n_ids, 1));
         }
-        const PagerMode pager = model.pager() != nullptr ? model.pager()->mode() : model.needs().pager;
-        if (pager != PagerMode::kAuto)
-            paging = make_pager_workspace(pager, hyper, max_tokens, arena, *upload_arena, *readback_arena);
+        if (shape.pager != PagerMode::kAuto) {
+            paging =
+                make_pager_workspace(shape.pager, hyper, max_tokens, arena, *upload_arena, *readback_arena);
+        }
         grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
         grouped.tiles = arena.allocate(
             uint64_t{max_route_tiles(static_cast<uint32_t>(pairs), hyper.n_experts, kLeastTileTokens)} * 16);
         grouped.arguments = arena.allocate(6 * sizeof(uint32_t));
         expert_output = arena.allocate(floats(pairs, hyper.n_embedding));
-        inner_rows = std::max(inner_rows, pairs);
-        inner_width = std::max<uint64_t>(inner_width, hyper.n_expert_feed_forward);
+        of_experts = {pairs, hyper.n_expert_feed_forward};
     }
-    gate = arena.allocate(floats(inner_rows, inner_width));
-    up = arena.allocate(floats(inner_rows, inner_width));
-    inner = rows(inner_rows, inner_width);
+    inner = rows({of_dense, of_experts});
+    gate = arena.allocate(inner.f32.size);
+    up = arena.allocate(inner.f32.size);
 
     logits = arena.allocate(floats(max_logit_rows, hyper.n_vocabulary));
     logits_readback = readback_arena->allocate(floats(max_logit_rows, hyper.n_vocabulary));

@@ -30,6 +30,11 @@ inline uint64_t vram_budget(const Model& model, const SessionParams& params, uin
     return memory_beside_slots(model, params) + std::max(for_slots, model.pager()->least_bytes());
 }
 
+/// The RAM budget that leaves so much for experts in host memory.
+inline uint64_t ram_budget(const MemoryQuestion& question, uint64_t vram_budget, uint64_t for_experts) {
+    return for_experts + question.session_ram + (question.unified ? vram_budget : 0);
+}
+
 /// A part of a number of bytes.
 inline uint64_t share_of(uint64_t bytes, double share) {
     return static_cast<uint64_t>(share * static_cast<double>(bytes));

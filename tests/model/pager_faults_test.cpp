@@ -2,6 +2,7 @@
 // same bits where it can, and else says what is wrong, keeps its place and goes on when that is mended.
 
 #include "base/log.h"
+#include "engine/generate.h"
 #include "engine/session.h"
 #include "experts/pager.h"
 #include "model/paged_memory.h"
@@ -98,8 +99,10 @@ class PagerFaults : public testing::Test {
     }
     /// A paged model with slots for a token, and places in host memory for a third.
     std::shared_ptr<Model> load_from_disk() const {
-        const uint64_t ram_budget = all_slots(*load(PagerMode::kHost)) / 3 + (1u << 20);
-        auto model = load(PagerMode::kHost, vram_for(PagerMode::kHost, 0), ram_budget);
+        const uint64_t vram = vram_for(PagerMode::kHost, 0);
+        const auto whole = load(PagerMode::kHost);
+        const uint64_t ram = ram_budget(whole->needs().question, vram, all_slots(*whole) / 3 + (1u << 20));
+        auto model = load(PagerMode::kHost, vram, ram);
         EXPECT_FALSE(model->pager()->host_tier().all_resident());
         return model;
     }
@@ -324,6 +327,31 @@ TEST_F(PagerFaults, WhatFailsIsNotCounted) {
             EXPECT_GT(n_losses, text_[std::min(i, text_.size() - 1)].tokens.size() > 16 ? 1u : 0u);
             EXPECT_TRUE(Counted(session) == expected[i]) << "piece " << i;
         }
+    }
+}
+
+TEST_F(PagerFaults, ATextBreaksOffWhereItsTokensEnd) {
+    GenerateParams params{.n_tokens = 20, .ignore_end = true};
+    for (const float temperature : {0.0f, 0.8f}) {
+        params.sampling.temperature = temperature;
+        Session session(load(PagerMode::kHost, vram_for(PagerMode::kHost, 0.3)), kSession);
+        const auto tokenizer = make_tokenizer(session.model().file());
+        std::vector<int32_t> history = text_[1].tokens;
+        session.feed(history);
+        std::vector<int32_t> heard;
+        {
+            const ScopedFaults faults("device_lost:at=20");
+            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] {
+                generate(session, *tokenizer, params, history, [&](int32_t token, const std::string&) {
+                    heard.push_back(token);
+                    return true;
+                });
+            });
+        }
+        EXPECT_EQ(history.size(), session.position());
+        // The last one was said, and then could not be computed.
+        EXPECT_EQ(history.size() + 1, text_[1].tokens.size() + heard.size());
+        EXPECT_GT(heard.size(), 1u);
     }
 }
 

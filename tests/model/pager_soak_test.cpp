@@ -66,6 +66,7 @@ class PagerSoak : public testing::Test {
         uint64_t beside = 0;
         uint64_t experts = 0;
         uint64_t least = 0;
+        MemoryQuestion question;
     };
 
     void SetUp() override {
@@ -132,7 +133,8 @@ class PagerSoak : public testing::Test {
             Model::load(paths_[setting.model], {.pager = setting.mode, .prefetch = setting.prefetch});
         found->second = {.beside = memory_beside_slots(*model, kSession),
                          .experts = all_slots(*model),
-                         .least = model->pager()->least_bytes()};
+                         .least = model->pager()->least_bytes(),
+                         .question = model->needs().question};
         return found->second;
     }
 
@@ -146,7 +148,8 @@ class PagerSoak : public testing::Test {
         const uint64_t quarter = sizes.experts * (random() % 4) / 4;
         const uint64_t budget = sizes.beside + std::max(quarter, sizes.least);
         const bool from_disk = setting.mode == PagerMode::kHost && random() % 2 == 0;
-        const uint64_t ram_budget = from_disk ? sizes.experts / 3 + (1u << 20) : 0;
+        const uint64_t ram =
+            from_disk ? ram_budget(sizes.question, budget, sizes.experts / 3 + (1u << 20)) : 0;
         const uint32_t length = kPromptLengths[random() % std::size(kPromptLengths)];
         const char* const plans[] = {"",
                                      "",
@@ -161,13 +164,13 @@ class PagerSoak : public testing::Test {
                                              1 + random() % 6, 10 + random() % 60);
         SCOPED_TRACE(fmt::format("model {}, mode {}, prefetch {}, vram {}, ram {}, prompt {}, faults '{}'",
                                  setting.model, static_cast<int>(setting.mode),
-                                 static_cast<int>(setting.prefetch), budget, ram_budget, length, plan));
+                                 static_cast<int>(setting.prefetch), budget, ram, length, plan));
         set_faults(plan);
         std::shared_ptr<Model> model;
         std::unique_ptr<Session> session;
         try {
             model = Model::load(paths_[setting.model], {.vram_budget = budget,
-                                                        .ram_budget = ram_budget,
+                                                        .ram_budget = ram,
                                                         .pager = setting.mode,
                                                         .prefetch = setting.prefetch});
             session = std::make_unique<Session>(model, kSession);
