@@ -1,6 +1,7 @@
 #include "gpu/caps.h"
 
 #include "gpu/device.h"
+#include "gpu/features.h"
 #include "gpu/matrix_caps.h"
 #include "gpu/vk_struct.h"
 
@@ -132,41 +133,16 @@ void query_properties(VkPhysicalDevice device, DeviceCaps& caps) {
     caps.max_subgroups_per_workgroup = v13.maxComputeWorkgroupSubgroups;
     caps.subgroup_operations = v11.subgroupSupportedOperations;
     caps.subgroups_in_compute = (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
-    caps.subgroup_size_control = (v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+    // The feature says whether a size may be required at all, the property for which stages.
+    caps.subgroup_size_control =
+        caps.subgroup_size_control && (v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
     caps.integer_dot_accelerated = v13.integerDotProduct4x8BitPackedSignedAccelerated != VK_FALSE;
 }
 
 void query_features(VkPhysicalDevice device, DeviceCaps& caps) {
-    VkPhysicalDeviceVulkan11Features v11 =
-        vk_struct<VkPhysicalDeviceVulkan11Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES);
-    VkPhysicalDeviceVulkan12Features v12 =
-        vk_struct<VkPhysicalDeviceVulkan12Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES);
-    VkPhysicalDeviceVulkan13Features v13 =
-        vk_struct<VkPhysicalDeviceVulkan13Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES);
-    VkPhysicalDeviceFeatures2 features =
-        vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
-    chain(features, v11);
-    chain(features, v12);
-    chain(features, v13);
-    vkGetPhysicalDeviceFeatures2(device, &features);
-
-    caps.storage_16bit = v11.storageBuffer16BitAccess != VK_FALSE;
-    caps.buffer_device_address = v12.bufferDeviceAddress != VK_FALSE;
-    caps.timeline_semaphore = v12.timelineSemaphore != VK_FALSE;
-    caps.scalar_block_layout = v12.scalarBlockLayout != VK_FALSE;
-    caps.host_query_reset = v12.hostQueryReset != VK_FALSE;
-    caps.float16 = v12.shaderFloat16 != VK_FALSE;
-    caps.int8 = v12.shaderInt8 != VK_FALSE;
-    caps.vulkan_memory_model = v12.vulkanMemoryModel != VK_FALSE;
-    caps.vulkan_memory_model_device_scope = v12.vulkanMemoryModelDeviceScope != VK_FALSE;
-    caps.storage_8bit = v12.storageBuffer8BitAccess != VK_FALSE;
-    caps.synchronization2 = v13.synchronization2 != VK_FALSE;
-    caps.maintenance4 = v13.maintenance4 != VK_FALSE;
-    caps.integer_dot_product = v13.shaderIntegerDotProduct != VK_FALSE;
-    // The property says for which stages a size may be required, the feature whether it may be at all.
-    caps.subgroup_size_control = caps.subgroup_size_control && v13.subgroupSizeControl != VK_FALSE;
-    caps.full_subgroups = v13.computeFullSubgroups != VK_FALSE;
-    caps.pipeline_creation_cache_control = v13.pipelineCreationCacheControl != VK_FALSE;
+    FeatureChain features;
+    vkGetPhysicalDeviceFeatures2(device, &features.head());
+    features.tell(caps);
 }
 
 }  // namespace
@@ -198,8 +174,8 @@ DeviceCaps query_caps(VkPhysicalDevice physical_device) {
     // An older driver does not know the structures below; the plan refuses it by its version.
     if (caps.api_version < VK_API_VERSION_1_3) return caps;
     query_memory(physical_device, caps);
-    query_properties(physical_device, caps);
     query_features(physical_device, caps);
+    query_properties(physical_device, caps);
     query_matrix_caps(physical_device, caps);
     return caps;
 }

@@ -111,7 +111,6 @@ struct DeviceCaps {
     bool storage_16bit = false;
     bool vulkan_memory_model = false;
     bool vulkan_memory_model_device_scope = false;
-    bool pipeline_creation_cache_control = false;
 
     MatrixCaps matrices;
 

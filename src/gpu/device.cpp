@@ -1,4 +1,5 @@
 #include "gpu/device.h"
+#include "gpu/features.h"
 #include "gpu/matrix_caps.h"
 #include "gpu/vk_struct.h"
 
@@ -61,45 +62,6 @@ std::optional<Path> forced_path() {
     return path;
 }
 
-/// The features that the plan counts on, and the optional ones that kernels may use where they exist.
-struct Features {
-    VkPhysicalDeviceVulkan13Features v13 =
-        vk_struct<VkPhysicalDeviceVulkan13Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES);
-    VkPhysicalDeviceVulkan12Features v12 =
-        vk_struct<VkPhysicalDeviceVulkan12Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES);
-    VkPhysicalDeviceVulkan11Features v11 =
-        vk_struct<VkPhysicalDeviceVulkan11Features>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES);
-    VkPhysicalDeviceFeatures2 all =
-        vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
-    MatrixFeatures matrices;
-
-    Features(const DeviceCaps& caps, const DevicePlan& plan)
-        : matrices(caps.matrices, plan.uses("VK_KHR_cooperative_matrix"),
-                   plan.uses("VK_NV_cooperative_matrix2")) {
-        all.pNext = &v11;
-        v11.pNext = &v12;
-        v12.pNext = &v13;
-        v13.pNext = matrices.head();
-        v11.storageBuffer16BitAccess = caps.storage_16bit;
-        v12.bufferDeviceAddress = VK_TRUE;
-        v12.timelineSemaphore = VK_TRUE;
-        v12.scalarBlockLayout = VK_TRUE;
-        v12.hostQueryReset = caps.host_query_reset;
-        v12.shaderFloat16 = caps.float16;
-        v12.shaderInt8 = caps.int8;
-        v12.storageBuffer8BitAccess = caps.storage_8bit;
-        v12.vulkanMemoryModel = matrices.head() != nullptr;
-        v12.vulkanMemoryModelDeviceScope = matrices.head() != nullptr;
-        v13.synchronization2 = VK_TRUE;
-        v13.maintenance4 = VK_TRUE;
-        v13.shaderIntegerDotProduct = VK_TRUE;
-        v13.subgroupSizeControl = caps.subgroup_size_control;
-        v13.computeFullSubgroups = caps.full_subgroups;
-    }
-    Features(const Features&) = delete;
-    Features& operator=(const Features&) = delete;
-};
-
 VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps, const DevicePlan& plan) {
     const float priority = 1.0f;
     std::vector<VkDeviceQueueCreateInfo> queues;
@@ -116,9 +78,12 @@ VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps
     std::vector<const char*> extensions;
     for (const std::string& extension : plan.extensions) extensions.push_back(extension.c_str());
 
-    const Features features(caps, plan);
+    MatrixFeatures matrices(caps.matrices, plan.uses("VK_KHR_cooperative_matrix"),
+                            plan.uses("VK_NV_cooperative_matrix2"));
+    FeatureChain features;
+    features.ask(caps, matrices.head());
     VkDeviceCreateInfo info = vk_struct<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
-    info.pNext = &features.all;
+    info.pNext = &features.head();
     info.queueCreateInfoCount = static_cast<uint32_t>(queues.size());
     info.pQueueCreateInfos = queues.data();
     info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());

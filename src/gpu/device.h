@@ -98,6 +98,9 @@ class Device : public std::enable_shared_from_this<Device> {
 
   private:
     Device() = default;
+    uint64_t heap_leaves(int64_t taken) const;
+    uint64_t available_locked() const;
+
     std::shared_ptr<Instance> instance_;
     VkPhysicalDevice physical_ = VK_NULL_HANDLE;
     VkDevice device_ = VK_NULL_HANDLE;
@@ -107,9 +110,6 @@ class Device : public std::enable_shared_from_this<Device> {
     DeviceCaps caps_;
     DevicePlan plan_;
     std::mutex submit_mutex_;
-    uint64_t heap_leaves(int64_t taken) const;
-    uint64_t available_locked() const;
-
     mutable std::mutex memory_mutex_;  // guards the figures
     uint64_t memory_budget_ = 0;
     uint64_t device_memory_taken_ = 0;

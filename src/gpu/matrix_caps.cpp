@@ -40,24 +40,28 @@ MatrixShapeCaps shape(const Properties& properties, uint32_t m, uint32_t n, uint
     return made;
 }
 
-/// What the driver says of one extension's features.
-template <typename Features>
-Features features_of(VkPhysicalDevice device, VkStructureType type) {
-    auto known = vk_struct<Features>(type);
-    auto all = vk_struct<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2);
+/// What the driver says of one extension: its features, or its properties. All: the structure that such are
+/// chained to.
+template <typename Known, typename All>
+Known ask(VkPhysicalDevice device, VkStructureType type, VkStructureType type_of_all,
+          void(VKAPI_PTR* query)(VkPhysicalDevice, All*)) {
+    auto known = vk_struct<Known>(type);
+    auto all = vk_struct<All>(type_of_all);
     chain(all, known);
-    vkGetPhysicalDeviceFeatures2(device, &all);
+    query(device, &all);
     return known;
 }
 
-/// And of its properties.
+template <typename Features>
+Features features_of(VkPhysicalDevice device, VkStructureType type) {
+    return ask<Features>(device, type, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                         vkGetPhysicalDeviceFeatures2);
+}
+
 template <typename Properties>
 Properties properties_of(VkPhysicalDevice device, VkStructureType type) {
-    auto known = vk_struct<Properties>(type);
-    auto all = vk_struct<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
-    chain(all, known);
-    vkGetPhysicalDeviceProperties2(device, &all);
-    return known;
+    return ask<Properties>(device, type, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                           vkGetPhysicalDeviceProperties2);
 }
 
 /// All that a vkGetPhysicalDevice…Properties function lists. It is asked for by name: an older volk does not
