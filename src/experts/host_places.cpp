@@ -31,53 +31,13 @@ uint64_t block_cost(uint64_t n, uint64_t stride) {
 
 }  // namespace
 
-std::vector<RecordClass> record_classes(const std::vector<RecordLayer>& layers, uint32_t n_experts) {
-    std::vector<RecordClass> classes;
-    for (uint32_t i = 0; i < layers.size(); ++i) {
-        const uint64_t stride = round_up(layers[i].record_bytes, kRecordAlignment);
-        auto found = std::ranges::find(classes, stride, &RecordClass::stride);
-        if (found == classes.end()) found = classes.insert(classes.end(), RecordClass{.stride = stride});
-        found->layers.push_back(i);
-        found->n_records += n_experts;
-    }
-    return classes;
+uint64_t place_stride(uint64_t record_bytes) {
+    return round_up(record_bytes, kRecordAlignment);
 }
 
 uint64_t places_cost(uint64_t n, uint64_t stride) {
     const uint64_t a_block = places_a_block(stride);
     return n / a_block * block_cost(a_block, stride) + block_cost(n % a_block, stride);
-}
-
-std::vector<uint64_t> share_places(const std::vector<RecordClass>& classes, uint64_t bytes,
-                                   uint64_t least_records) {
-    auto cost = [&](const std::vector<uint64_t>& places) {
-        uint64_t sum = 0;
-        for (size_t i = 0; i < classes.size(); ++i) sum += places_cost(places[i], classes[i].stride);
-        return sum;
-    };
-    auto places_for = [&](double share) {
-        std::vector<uint64_t> places;
-        for (const RecordClass& size : classes) {
-            const uint64_t least = std::min(least_records, size.n_records);
-            const auto n = static_cast<uint64_t>(share * static_cast<double>(size.n_records));
-            places.push_back(std::clamp(n, least, size.n_records));
-        }
-        return places;
-    };
-    double fits = 0;
-    double too_much = 1;
-    for (int i = 0; i < 48; ++i) {
-        const double middle = (fits + too_much) / 2;
-        (cost(places_for(middle)) <= bytes ? fits : too_much) = middle;
-    }
-    std::vector<uint64_t> places = places_for(fits);
-    // What the last places of the others did not need may do for one more.
-    for (size_t i = 0; i < classes.size(); ++i) {
-        if (places[i] == classes[i].n_records) continue;
-        ++places[i];
-        if (cost(places) > bytes) --places[i];
-    }
-    return places;
 }
 
 std::vector<HostPlaces::Place> HostPlaces::take(uint64_t n, uint64_t stride) {

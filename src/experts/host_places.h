@@ -1,7 +1,6 @@
 #pragma once
 
 #include "base/page_buffer.h"
-#include "experts/host_tier.h"
 #include "gpu/arena.h"
 
 #include <cstdint>
@@ -10,23 +9,11 @@
 
 namespace vkmoe {
 
-/// Records of one size.
-struct RecordClass {
-    uint64_t stride = 0;           ///< bytes from one place to the next
-    std::vector<uint32_t> layers;  ///< whose records have this size
-    uint64_t n_records = 0;        ///< of all these layers
-};
-
-/// The sizes of the layers' records, in the order in which they first come.
-std::vector<RecordClass> record_classes(const std::vector<RecordLayer>& layers, uint32_t n_experts);
+/// Bytes from a record's place to the next one's.
+uint64_t place_stride(uint64_t record_bytes);
 
 /// At most this much host memory that n places so far apart take.
 uint64_t places_cost(uint64_t n, uint64_t stride);
-
-/// How many places each class gets so that all of them take at most `bytes`: each the same share of its
-/// records, but at least least_records of them (or all), for which `bytes` must do.
-std::vector<uint64_t> share_places(const std::vector<RecordClass>& classes, uint64_t bytes,
-                                   uint64_t least_records);
 
 /// Host memory for records, in blocks: pinned while the driver gives such memory, pageable from then on.
 class HostPlaces {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "experts/host_budget.h"
 #include "experts/host_places.h"
 
 #include <algorithm>
@@ -19,29 +20,6 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 constexpr uint32_t kNoPlace = UINT32_MAX;
-// The least that reads may have to pass through, where the budget is small.
-constexpr size_t kLeastPieceBytes = 64 << 10;
-constexpr uint32_t kLeastInFlight = 2;
-
-/// Reads with buffers of at most `bytes`, or the least.
-FileReaderOptions reader_within(FileReaderOptions options, uint64_t bytes) {
-    while (FileReader::buffer_bytes(options) > bytes) {
-        if (options.piece_bytes / 2 >= kLeastPieceBytes && options.piece_bytes % 8192 == 0)
-            options.piece_bytes /= 2;
-        else if (options.n_in_flight > kLeastInFlight)
-            options.n_in_flight = std::max(options.n_in_flight / 2, kLeastInFlight);
-        else
-            break;
-    }
-    return options;
-}
-
-uint64_t least_places_cost(const std::vector<RecordClass>& classes, uint64_t least_records) {
-    uint64_t sum = 0;
-    for (const RecordClass& size : classes)
-        sum += places_cost(std::min(least_records, size.n_records), size.stride);
-    return sum;
-}
 
 }  // namespace
 
@@ -84,7 +62,7 @@ class HostTier::Impl {
     };
     using Lock = std::unique_lock<std::mutex>;
 
-    void take_places(const std::vector<RecordClass>& classes, const std::vector<uint64_t>& counts);
+    void take_places(const std::vector<RecordClass>& classes);
     void read_everything(const std::function<bool(float)>& progress);
     FileReader::Ticket submit(uint32_t layer, uint32_t expert, std::byte* to);
     void start_read(uint32_t number, uint32_t place, bool ahead);
@@ -127,54 +105,33 @@ HostTier::Impl::Impl(std::shared_ptr<Device> device, std::vector<RecordLayer> la
                      const HostTierOptions& options)
     : layers_(std::move(layers)), n_experts_(n_experts), memory_(std::move(device), options.pin) {
     assert(!layers_.empty() && n_experts > 0 && options.least_records > 0);
-    const std::vector<RecordClass> classes = record_classes(layers_, n_experts);
-    const uint64_t least = least_budget(layers_, n_experts, options);
-    if (options.budget_bytes < least) {
-        fail(ErrorCode::kOutOfMemory,
-             "host tier: the RAM budget for experts, {:.1f} MiB, does not hold {} experts and what their "
-             "reads "
-             "pass through; it must be at least {:.1f} MiB",
-             static_cast<double>(options.budget_bytes) / kMiB, options.least_records,
-             static_cast<double>(least) / kMiB);
-    }
-    const bool everything = options.budget_bytes >= full_budget(layers_, n_experts, options);
-    FileReaderOptions reader = options.reader;
-    std::vector<uint64_t> counts;
-    if (everything) {
-        for (const RecordClass& size : classes) counts.push_back(size.n_records);
-    } else {
-        const uint64_t for_reader = options.budget_bytes - least_places_cost(classes, options.least_records);
-        reader = reader_within(reader, std::min(options.budget_bytes / 8, for_reader));
-        counts = share_places(classes, options.budget_bytes - FileReader::buffer_bytes(reader),
-                              options.least_records);
-    }
-    take_places(classes, counts);
-    reader_bytes_ = FileReader::buffer_bytes(reader);
-    reader_ = std::make_unique<FileReader>(reader);
+    const HostBudget budget = share_budget(layers_, n_experts, options);
+    take_places(budget.classes);
+    reader_bytes_ = FileReader::buffer_bytes(budget.reader);
+    reader_ = std::make_unique<FileReader>(budget.reader);
     for (const RecordLayer& layer : layers_) {
         std::vector<uint32_t>& files = files_.emplace_back();
         for (const RecordPiece& piece : layer.pieces) files.push_back(reader_->add_file(piece.path));
     }
-    if (everything) read_everything(options.progress);
+    if (budget.holds_all) read_everything(options.progress);
     log_info("host tier: {:.1f} MiB for {} of {} experts, {:.1f} MiB of it pinned and {:.1f} MiB wasted",
              static_cast<double>(committed_bytes()) / kMiB, places_.size(), records_.size(),
              static_cast<double>(memory_.pinned_bytes()) / kMiB, static_cast<double>(wasted_bytes()) / kMiB);
 }
 
-void HostTier::Impl::take_places(const std::vector<RecordClass>& classes,
-                                 const std::vector<uint64_t>& counts) {
+void HostTier::Impl::take_places(const std::vector<RecordClass>& classes) {
     records_.resize(layers_.size() * n_experts_);
     class_of_layer_.resize(layers_.size());
     for (uint32_t i = 0; i < classes.size(); ++i) {
-        Class size{.first = places_.size(), .n = counts[i]};
-        const std::vector<HostPlaces::Place> taken = memory_.take(counts[i], classes[i].stride);
+        Class size{.first = places_.size(), .n = classes[i].n_places};
+        const std::vector<HostPlaces::Place> taken = memory_.take(classes[i].n_places, classes[i].stride);
         places_.insert(places_.end(), taken.begin(), taken.end());
         owners_.resize(places_.size(), kNoPlace);
         // Taken from the back: the first place goes first.
         for (uint64_t place = places_.size(); place > size.first; --place)
             size.free.push_back(static_cast<uint32_t>(place - 1));
         for (const uint32_t layer : classes[i].layers) class_of_layer_[layer] = i;
-        useful_bytes_ += counts[i] * layers_[classes[i].layers.front()].record_bytes;
+        useful_bytes_ += classes[i].n_places * layers_[classes[i].layers.front()].record_bytes;
         classes_.push_back(std::move(size));
     }
 }
@@ -187,11 +144,7 @@ void HostTier::Impl::read_everything(const std::function<bool(float)>& progress)
     auto finish_one = [&] {
         const uint32_t number = under_way.front();
         under_way.pop_front();
-        try {
-            reader_->wait(records_[number].ticket);
-        } catch (const Error& error) {
-            fail(error.code(), "disk tier: {}: {}", name_of(number), error.what());
-        }
+        reader_->wait(records_[number].ticket, "disk tier: " + name_of(number));
         records_[number].state = State::kPresent;
         ++n_done;
         const double share = static_cast<double>(n_done) / static_cast<double>(records_.size());
@@ -448,18 +401,6 @@ HostTier::HostTier(std::shared_ptr<Device> device, std::vector<RecordLayer> laye
     : impl_(std::make_unique<Impl>(std::move(device), std::move(layers), n_experts, options)) {}
 
 HostTier::~HostTier() = default;
-
-uint64_t HostTier::least_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
-                                const HostTierOptions& options) {
-    return least_places_cost(record_classes(layers, n_experts), options.least_records) +
-           FileReader::buffer_bytes(reader_within(options.reader, 0));
-}
-
-uint64_t HostTier::full_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
-                               const HostTierOptions& options) {
-    return least_places_cost(record_classes(layers, n_experts), UINT64_MAX) +
-           FileReader::buffer_bytes(options.reader);
-}
 
 bool HostTier::all_resident() const {
     return impl_->all_resident();
