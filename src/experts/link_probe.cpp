@@ -1,6 +1,7 @@
 #include "experts/link_probe.h"
 
 #include "base/error.h"
+#include "base/timing.h"
 #include "gpu/copy_queue.h"
 #include "kernels/linear_shape.h"
 #include "kernels/matvec.h"
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -38,18 +38,6 @@ constexpr uint32_t kRoundTrips = 32;
 constexpr uint64_t kMostDeviceBytes = 256 * kMiB;  // beyond the caches of today's devices
 constexpr uint64_t kMostCpuBytes = 64 * kMiB;  // a CPU's memory must be written first, and that takes longer
 constexpr uint32_t kMatrixColumns = 4096;
-
-double seconds_of(const std::function<void()>& run) {
-    const auto start = std::chrono::steady_clock::now();
-    run();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
 
 /// Median of runs 0, 1, …: at least three, more while time is left.
 double median_seconds(const std::function<void(uint32_t)>& run) {

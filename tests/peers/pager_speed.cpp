@@ -10,6 +10,7 @@
 //
 // The runs take turns, so that what else the machine does meets all of them; figures are medians.
 
+#include "base/timing.h"
 #include "engine/session.h"
 #include "experts/pager.h"
 #include "gpu/copy_queue.h"
@@ -18,9 +19,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <random>
 
 namespace vkmoe {
@@ -28,17 +27,6 @@ namespace {
 
 constexpr SessionParams kSession{.n_context = 1024, .n_micro_batch = 128};
 constexpr uint32_t kPrompt = 64;
-
-double seconds_of(const std::function<void()>& work) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    std::ranges::nth_element(values, values.begin() + static_cast<ptrdiff_t>(values.size() / 2));
-    return values[values.size() / 2];
-}
 
 /// A model in one way of being paged, and a session on it.
 struct Runner {
