@@ -33,7 +33,7 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     if (!device.empty()) params.device = device.c_str();
     params.vram_budget = memory.vram_bytes(device);
     params.ram_budget = memory.ram_bytes();
-    params.ram_reserve = memory.ram_reserve();
+    params.ram_reserve = memory.ram_reserve(path);
     params.session = &session;
     params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
     params.prefetch = static_cast<vkmoe_prefetch>(memory.prefetch_wish());

@@ -53,13 +53,14 @@ struct MemoryOptions {
     uint64_t vram_bytes(const std::string& device) const;
     /// In bytes, 0 for the default. A share is one of the machine's memory.
     uint64_t ram_bytes() const;
-    /// What of a RAM budget is not the model's: what the program and the driver take now, and what they come
-    /// to take. 0 where none is given.
-    uint64_t ram_reserve() const;
+    /// What of a RAM budget is not for the model in this file: what the program and the driver take now, and
+    /// what they come to take. 0 where none is given.
+    uint64_t ram_reserve(const std::string& model) const;
     PagerMode pager_mode() const;
     Prefetch prefetch_wish() const;
     /// For Model::load; the same as load_model gives the C API.
-    ModelParams model_params(const std::string& device, const SessionShape& session) const;
+    ModelParams model_params(const std::string& model, const std::string& device,
+                             const SessionShape& session) const;
 };
 void add_memory_options(CLI::App& command, MemoryOptions& options);
 

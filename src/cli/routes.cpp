@@ -72,7 +72,8 @@ class Recall {
 std::shared_ptr<Model> load(const Options& options) {
     Progress progress("loading");
     ModelParams params = options.memory.model_params(
-        options.device, {.n_context = options.n_context, .micro_batch = kBatch, .look_ahead = true});
+        options.model, options.device,
+        {.n_context = options.n_context, .micro_batch = kBatch, .look_ahead = true});
     params.progress = [&](float done) {
         progress.update(double{done});
         return true;

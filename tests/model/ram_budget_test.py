@@ -3,6 +3,7 @@
     python3 tests/model/ram_budget_test.py PROGRAM [unittest options]
 """
 
+import json
 import os
 import pathlib
 import re
@@ -42,13 +43,13 @@ class RamBudget(unittest.TestCase):
         assert peak < budget, peak
 
     @classmethod
-    def write(cls, *arguments):
-        return run("run", "-m", cls.model, "-p", "It was a dark night", "-n", 6, "-c", 256, "--micro-batch", 32,
+    def write(cls, *arguments, context=256):
+        return run("run", "-m", cls.model, "-p", "It was a dark night", "-n", 6, "-c", context, "--micro-batch", 32,
                    "--temp", 0, *arguments)
 
     def test_the_process_stays_within_it(self):
         budget = self.model.stat().st_size * 3 // 5
-        for arguments in ([], ["--vram-budget", 160 * MIB], ["--pager", "host", "--prefetch", "on"]):
+        for arguments in ([], ["--vram-budget", 160 * MIB, "--prefetch", "on"]):
             with self.subTest(arguments=arguments):
                 code, text, errors, peak = self.write("--ram-budget", budget, *arguments)
                 self.assertEqual(code, 0, errors)
@@ -58,6 +59,16 @@ class RamBudget(unittest.TestCase):
                                          r"program and the driver$")
                 self.assertLess(peak, budget)
                 self.assertGreater(peak, budget * 0.7)  # most of it is put to use
+
+    def test_a_long_context_is_paged_for(self):
+        _, plan, _, _ = run("plan", "-m", self.model, "-c", 256, "--micro-batch", 32, "--json")
+        plan = json.loads(plan)
+        parts = ("dense_bytes", "experts_bytes", "kv_cache_bytes", "activation_bytes")
+        budget = sum(plan[part] for part in parts)
+        code, text, errors, _ = self.write("--vram-budget", budget, context=30000)
+        self.assertEqual(code, 0, errors)
+        self.assertEqual(text, self.text)
+        self.assertRegex(errors, "experts paged by the (device|host)")
 
     def test_the_least_that_it_names_works(self):
         code, _, errors, _ = self.write("--ram-budget", "20M")
