@@ -5,6 +5,7 @@
 #include "kernels/kernel_table.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -23,26 +24,14 @@ static_assert(static_cast<int>(vkmoe::Prefetch::kAuto) == VKMOE_PREFETCH_AUTO &&
               static_cast<int>(vkmoe::Prefetch::kOn) == VKMOE_PREFETCH_ON &&
               static_cast<int>(vkmoe::Prefetch::kOff) == VKMOE_PREFETCH_OFF);
 
-vkmoe::PagerMode pager_mode(vkmoe_pager pager) {
-    switch (pager) {
-        case VKMOE_PAGER_AUTO:
-        case VKMOE_PAGER_DEVICE:
-        case VKMOE_PAGER_HOST:
-            return static_cast<vkmoe::PagerMode>(pager);
-    }
-    vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->pager is {}, which is no vkmoe_pager",
-                static_cast<int>(pager));
-}
-
-vkmoe::Prefetch prefetch(vkmoe_prefetch prefetch) {
-    switch (prefetch) {
-        case VKMOE_PREFETCH_AUTO:
-        case VKMOE_PREFETCH_ON:
-        case VKMOE_PREFETCH_OFF:
-            return static_cast<vkmoe::Prefetch>(prefetch);
-    }
-    vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->prefetch is {}, which is no vkmoe_prefetch",
-                static_cast<int>(prefetch));
+/// An enumerator of the C API that has the same number as ours, which are 0 to `last`.
+template <typename Ours, typename Theirs>
+Ours checked(Theirs given, Theirs last, const char* field, const char* type) {
+    const auto number = static_cast<int64_t>(given);
+    if (number < 0 || number > static_cast<int64_t>(last))
+        vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->{} is {}, which is no {}", field, number,
+                    type);
+    return static_cast<Ours>(given);
 }
 
 vkmoe_model_params default_params() {
@@ -79,8 +68,9 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
                                     .kv_type = session.kv_type,
                                     .router_statistics = session.router_statistics};
         }
-        model_params.pager = pager_mode(given.pager);
-        model_params.prefetch = prefetch(given.prefetch);
+        model_params.pager = checked<vkmoe::PagerMode>(given.pager, VKMOE_PAGER_HOST, "pager", "vkmoe_pager");
+        model_params.prefetch =
+            checked<vkmoe::Prefetch>(given.prefetch, VKMOE_PREFETCH_OFF, "prefetch", "vkmoe_prefetch");
         std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);
         const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
         std::string pager = loaded->pager() != nullptr ? loaded->pager()->describe() : "";

@@ -2,6 +2,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/pager_report.h"
 #include "cli/spread.h"
@@ -80,8 +81,9 @@ class Bench {
         Progress progress("bench");
         const uint32_t n_runs = 1 + options_.n_repeats;
         for (uint32_t i = 0; i < n_runs; ++i) {
+            measure_once();
             // The first run makes pipelines and records command buffers: it only warms up.
-            repeat(i != 0);
+            if (i == 0) prompt_ = decode_ = {};
             progress.update((i + 1.0) / n_runs);
         }
     }
@@ -91,25 +93,13 @@ class Bench {
     vkmoe_pager_stats pager() const { return session_pager_stats(session_.get()); }
 
   private:
-    void repeat(bool measured) {
+    void measure_once() {
         check(vkmoe_session_truncate(session_.get(), 0));
-        const auto feed = [&] {
-            check(vkmoe_session_feed(session_.get(), tokens_.data(), tokens_.size(), nullptr));
-        };
-        if (options_.n_prompt != 0 && measured) {
-            measure(prompt_, options_.n_prompt, feed);
-        } else {
-            feed();
-        }
-        if (options_.n_decode == 0) return;
-        const auto generate = [&] {
+        measure(prompt_, options_.n_prompt,
+                [&] { check(vkmoe_session_feed(session_.get(), tokens_.data(), tokens_.size(), nullptr)); });
+        measure(decode_, options_.n_decode, [&] {
             check(vkmoe_session_generate(session_.get(), &greedy_, options_.n_decode, goes_on, nullptr));
-        };
-        if (measured) {
-            measure(decode_, options_.n_decode, generate);
-        } else {
-            generate();
-        }
+        });
     }
 
     template <typename Work>
@@ -131,7 +121,7 @@ class Bench {
 };
 
 std::string describe(std::string_view what, uint32_t n_tokens, const Measured& measured) {
-    if (measured.tokens_per_second.empty()) return {};
+    if (n_tokens == 0) return {};
     const Spread speed = spread_of(measured.tokens_per_second);
     return fmt::format("{} of {} tokens: {:.2f} tok/s (median of {}; {:.2f} to {:.2f})\n", what, n_tokens,
                        speed.median, measured.tokens_per_second.size(), speed.least, speed.most);
@@ -149,7 +139,7 @@ std::string describe(const Options& options, const vkmoe_model_info& info, const
 }
 
 nlohmann::ordered_json to_json(uint32_t n_tokens, const Measured& measured) {
-    if (measured.tokens_per_second.empty()) return nullptr;
+    if (n_tokens == 0) return nullptr;
     const Spread speed = spread_of(measured.tokens_per_second);
     return {{"tokens", n_tokens},
             {"tokens_per_second",
@@ -174,7 +164,7 @@ std::string to_json(const Options& options, const vkmoe_model_info& info, const 
                                          {"prompt", to_json(options.n_prompt, bench.prompt())},
                                          {"decode", to_json(options.n_decode, bench.decode())},
                                          {"peak_device_bytes", memory.peak_device_bytes}};
-    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return json_text(json);
 }
 
 void run_bench(const Options& options) {

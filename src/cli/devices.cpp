@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/json_text.h"
 #include "gpu/device.h"
 
 #include <fmt/format.h>
@@ -142,8 +143,7 @@ void list_devices(bool as_json) {
     }
     text +=
         chosen ? "* is what vkmoe takes unless --device or VKMOE_DEVICE says otherwise\n" : no_choice + "\n";
-    StandardOutput().write(
-        as_json ? json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n" : text);
+    StandardOutput().write(as_json ? json_text(json) : text);
 }
 
 }  // namespace

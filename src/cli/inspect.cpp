@@ -2,6 +2,7 @@
 #include "cli/console.h"
 #include "cli/expert_sizes.h"
 #include "cli/gguf_json.h"
+#include "cli/json_text.h"
 #include "cli/options.h"
 #include "formats/gguf.h"
 
@@ -199,10 +200,7 @@ void add_inspect_command(CLI::App& app) {
     command->add_flag("--json", options->json, "All metadata and every tensor, for programs");
     command->callback([options] {
         const GgufFile file(options->path);
-        using Json = nlohmann::ordered_json;
-        StandardOutput().write(
-            options->json ? gguf_to_json(file).dump(1, ' ', false, Json::error_handler_t::replace) + "\n"
-                          : describe_file(file));
+        StandardOutput().write(options->json ? json_text(gguf_to_json(file), 1) : describe_file(file));
     });
 }
 

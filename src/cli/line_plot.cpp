@@ -61,7 +61,7 @@ std::string line_from(double x0, double y0, double x1, double y1, std::string_vi
                        attributes);
 }
 
-/// A square, a disc or a diamond, by turns.
+/// A disc, a square or a diamond, by turns.
 std::string mark_at(double x, double y, size_t shape, std::string_view colour) {
     switch (shape % 3) {
         case 0:

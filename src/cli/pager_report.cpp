@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <string_view>
+
 namespace vkmoe::cli {
 namespace {
 
@@ -14,6 +16,11 @@ double share(double part, double whole) {
 
 double share(uint64_t part, uint64_t whole) {
     return share(static_cast<double>(part), static_cast<double>(whole));
+}
+
+/// Of one who pages.
+std::string_view mode_name(vkmoe_pager mode) {
+    return mode == VKMOE_PAGER_DEVICE ? "device" : "host";
 }
 
 std::string gigabytes(double bytes) {
@@ -47,11 +54,9 @@ std::string describe_pager(const vkmoe_pager_stats& stats) {
     }
     std::string text = fmt::format(
         "pager ({}): {} of {} experts in {} of slots; hit rate {:.1f}%, {} evicted, {} fetched ahead of "
-        "which {} "
-        "were used, {} streamed for batches\n",
-        stats.mode == VKMOE_PAGER_DEVICE ? "device" : "host", stats.n_slots, stats.n_records,
-        human_bytes(stats.slot_bytes), 100 * stats.hit_rate, stats.evictions, stats.prefetched,
-        stats.prefetched_used, stats.streamed);
+        "which {} were used, {} streamed for batches\n",
+        mode_name(stats.mode), stats.n_slots, stats.n_records, human_bytes(stats.slot_bytes),
+        100 * stats.hit_rate, stats.evictions, stats.prefetched, stats.prefetched_used, stats.streamed);
     text += fmt::format("link: {} moved, {:.0f}% of what its {}/s allow; {:.0f}% of the time waited for it\n",
                         gigabytes(static_cast<double>(stats.bytes_moved)), 100 * stats.link_share,
                         gigabytes(stats.link_bytes_per_second), 100 * stats.stall_share);
@@ -64,7 +69,7 @@ std::string describe_pager(const vkmoe_pager_stats& stats) {
 
 nlohmann::ordered_json pager_json(const vkmoe_pager_stats& stats) {
     if (stats.mode == VKMOE_PAGER_AUTO) return nullptr;
-    return {{"mode", stats.mode == VKMOE_PAGER_DEVICE ? "device" : "host"},
+    return {{"mode", mode_name(stats.mode)},
             {"slots", stats.n_slots},
             {"slot_bytes", stats.slot_bytes},
             {"records", stats.n_records},

@@ -2,14 +2,13 @@
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/json_text.h"
 #include "cli/line_plot.h"
 #include "cli/options.h"
 #include "experts/simulate.h"
 #include "formats/gguf_value.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <charconv>
 #include <memory>
@@ -84,8 +83,7 @@ std::vector<RoutingTrace> read_traces(const std::vector<std::string>& paths) {
             shape.n_used != first.n_used) {
             fail(ErrorCode::kInvalidArgument,
                  "'{}' is of {} layers with {} of {} experts a token, '{}' of {} layers with {} of {}: give "
-                 "traces of one "
-                 "model",
+                 "traces of one model",
                  path, shape.n_layers, shape.n_used, shape.n_experts, paths.front(), first.n_layers,
                  first.n_used, first.n_experts);
         }
@@ -174,10 +172,10 @@ std::string report(const std::vector<RoutingTrace>& traces, size_t n_tokens,
 std::string json_of(const std::vector<RoutingTrace>& traces, size_t n_tokens,
                     const std::vector<Column>& columns, const std::vector<Row>& rows) {
     const TraceShape& shape = traces.front().shape;
-    nlohmann::json json = {{"model", shape.model},         {"n_layers", shape.n_layers},
-                           {"n_experts", shape.n_experts}, {"n_experts_used", shape.n_used},
-                           {"n_traces", traces.size()},    {"n_tokens", n_tokens}};
-    nlohmann::json& list = json["results"] = nlohmann::json::array();
+    nlohmann::ordered_json json = {{"model", shape.model},         {"n_layers", shape.n_layers},
+                                   {"n_experts", shape.n_experts}, {"n_experts_used", shape.n_used},
+                                   {"n_traces", traces.size()},    {"n_tokens", n_tokens}};
+    nlohmann::ordered_json& list = json["results"] = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         for (size_t i = 0; i < columns.size(); ++i) {
             const SimulationResult& result = row.results[i];
@@ -193,7 +191,7 @@ std::string json_of(const std::vector<RoutingTrace>& traces, size_t n_tokens,
                             {"n_prefetched_used", result.n_prefetched_used}});
         }
     }
-    return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    return json_text(json);
 }
 
 std::string svg_of(const TraceShape& shape, const std::vector<Column>& columns,
@@ -233,8 +231,8 @@ void add_pager_sim_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "pager-sim",
         "Replays routing traces (see `vkmoe routes`) through caches of experts: how often an expert that a "
-        "token wants "
-        "is in device memory, by how many fit there and by who leaves when another comes. Needs no device");
+        "token wants is in device memory, by how many fit there and by who leaves when another comes. Needs "
+        "no device");
     const auto options = std::make_shared<Options>();
     command->add_option("--trace", options->traces, "A routing trace; several, of one model, are added up")
         ->required()
@@ -256,8 +254,7 @@ void add_pager_sim_command(CLI::App& app) {
     command
         ->add_option("--link", options->link,
                      "Show ours also with a link that copies so many experts in the time of a layer, misses "
-                     "first, then "
-                     "what the look-ahead names for the next layer; 0: not")
+                     "first, then what the look-ahead names for the next layer; 0: not")
         ->check(whole_number(0, 1U << 20));
     command->add_option("--svg", options->svg, "Write a plot of the hit rates")->type_name("FILE");
     command->add_option("--json", options->json, "Write all figures")->type_name("FILE");

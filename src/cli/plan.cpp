@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/json_text.h"
 #include "cli/memory_plan.h"
 #include "cli/options.h"
 #include "experts/trace.h"
@@ -191,14 +192,13 @@ LocalityCurve locality_of(const Options& options, const Model& model) {
 
 void print_plan(const Options& options) {
     ModelParams params =
-        options.memory.model_params(options.model, options.device, options.session.shape(options.n_context));
+        options.memory.model_params(options.device, options.session.shape(options.n_context));
     params.measure_only = true;
     const std::shared_ptr<Model> model = Model::load(options.model, params);
     const LocalityCurve locality = locality_of(options, *model);
     const MemoryPlan plan = make_memory_plan(*model, params, locality);
-    StandardOutput().write(
-        options.json ? to_json(plan, locality).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
-                     : describe(plan, *model, locality));
+    StandardOutput().write(options.json ? json_text(to_json(plan, locality))
+                                        : describe(plan, *model, locality));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cli/api.h"
+#include "cli/json_text.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -20,8 +21,7 @@ void add_router_report_option(CLI::App& command, RouterReportOption& option) {
                 if (!values.empty()) option.file = values.front();
             },
             "Print how evenly each layer's router spread tokens over experts; with FILE, write all figures "
-            "there "
-            "as JSON")
+            "there as JSON")
         ->expected(0, 1)
         ->type_name("[FILE]");
 }
@@ -54,7 +54,7 @@ std::string router_json(const std::string& model, std::span<const RouterLayer> l
                                     {"tokens_per_expert", one.counts},
                                     {"mean_probability", one.probabilities}});
     }
-    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return json_text(report);
 }
 
 RouterReport::RouterReport(const RouterReportOption& option, const vkmoe_model_info& info)

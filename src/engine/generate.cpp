@@ -29,14 +29,16 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
         }
         const bool another = end == GenerateEnd::kAllTokens && made + 1 < params.n_tokens &&
                              session.position() + 1 < session.n_context();
-        history.push_back(token);
-        if (another && sampler.is_argmax()) {
-            token = session.feed_greedy(token);
+        const bool on_device = another && sampler.is_argmax();
+        int32_t next = -1;
+        if (on_device) {
+            next = session.feed_greedy(token);
         } else {
-            // After the last one too the host may ask for the logits.
-            session.feed(std::span(&history.back(), 1));
-            if (another) token = sampler.sample(session.logits(), history);
+            session.feed(std::span(&token, 1));  // after the last one too the host may ask for the logits
         }
+        history.push_back(token);  // not before it is part of the sequence
+        if (another && !on_device) next = sampler.sample(session.logits(), history);
+        token = next;
         if (end != GenerateEnd::kAllTokens) break;
     }
     if (end != GenerateEnd::kStopped) sink(-1, stream.flush());

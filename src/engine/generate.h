@@ -25,7 +25,8 @@ enum class GenerateEnd { kAllTokens, kEndOfText, kContextFull, kStopped };
 using TokenSink = std::function<bool(int32_t token, std::string_view text)>;
 
 /// Samples and feeds tokens, an end-of-text token too: every token that the sink has seen is held by the
-/// session. history: the tokens that the session holds, kept up to date. Throws as Session and Sampler do.
+/// session. history: the tokens that the session holds, kept up to date. Throws as Session and Sampler do;
+/// then the session and history lack the token that the sink has seen last.
 GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const GenerateParams& params,
                      std::vector<int32_t>& history, const TokenSink& sink);
 
