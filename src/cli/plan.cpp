@@ -192,7 +192,7 @@ LocalityCurve locality_of(const Options& options, const Model& model) {
 
 void print_plan(const Options& options) {
     ModelParams params =
-        options.memory.model_params(options.device, options.session.shape(options.n_context));
+        options.memory.model_params(options.model, options.device, options.session.shape(options.n_context));
     params.measure_only = true;
     const std::shared_ptr<Model> model = Model::load(options.model, params);
     const LocalityCurve locality = locality_of(options, *model);

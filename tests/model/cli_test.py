@@ -17,8 +17,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
-COMMANDS = ["run", "devices", "inspect", "plan", "tokenize", "logits", "perplexity", "bench", "routes", "synth",
-            "conformance"]
+COMMANDS = ["run", "devices", "inspect", "plan", "tokenize", "logits", "perplexity", "bench", "routes",
+            "pager-sim", "synth", "conformance"]
 PROGRAM = ""
 NO_DRIVER = {"VK_DRIVER_FILES": "/nonexistent.json", "VK_ICD_FILENAMES": "/nonexistent.json"}
 
