@@ -4,8 +4,7 @@
 //
 // 1. Decoding with all experts resident, and by pagers whose slots miss nothing.
 // 2. Decoding at the least budget, where nearly everything is missed: the time beyond that of the resident
-// model
-//    against a plain copy of the same bytes.
+//    model against a plain copy of the same bytes.
 // 3. A prompt at the least budget against the resident model and a plain copy of all experts.
 //
 // The runs take turns, so that what else the machine does meets all of them; figures are medians.
