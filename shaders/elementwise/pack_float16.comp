@@ -1,6 +1,6 @@
 // Rows of n_columns floats to float16 times a power of two for each row (layout: src/kernels/activation.h). The row's
 // largest number comes to between 2^14 and 2^15, so that numbers down to 2^-28 of it keep all 11 bits.
-// One workgroup a row; an invocation takes 8 columns at a time, the same ones in both passes.
+// Rows whose id names no expert may be left out. One workgroup a row; an invocation takes 8 columns at a time, the same ones in both passes.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 
@@ -61,6 +61,7 @@ uint pack_pair(vec2 values, float scale) {
 void main() {
     uint row = group_index();
     if (row >= params.n_rows) return;
+    if (!is_null(params.ids) && Words(params.ids).at[row] >= params.n_experts) return;
     Floats4 source = Floats4(advance(params.source, row, params.source_stride * 4u));
     uint items = params.n_columns / 8u;
 

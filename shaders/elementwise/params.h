@@ -45,24 +45,28 @@ VKMOE_CHECK_SIZE(QuantizeQ8Params, 32);
 struct PackFloat16Params {
     VKMOE_POINTER source;
     VKMOE_POINTER destination;
+    VKMOE_POINTER ids;  // a word for each row: those of n_experts and above are left out; null: none are
     VKMOE_UINT n_rows;
     VKMOE_UINT n_columns;
     VKMOE_UINT source_stride;
-    VKMOE_UINT reserved;  // keeps the size a multiple of 8, as C++ has it
+    VKMOE_UINT n_experts;
 };
-VKMOE_CHECK_SIZE(PackFloat16Params, 32);
+VKMOE_CHECK_SIZE(PackFloat16Params, 40);
 
 struct SwigluParams {
     VKMOE_POINTER gate;
     VKMOE_POINTER up;
     VKMOE_POINTER destination;     // null: not wanted
     VKMOE_POINTER destination_q8;  // null: not wanted
+    VKMOE_POINTER ids;             // a word for each row: those of n_experts and above are left out; null: none are
     VKMOE_UINT n_rows;
     VKMOE_UINT n_columns;
     VKMOE_UINT gate_stride;
     VKMOE_UINT up_stride;
+    VKMOE_UINT n_experts;
+    VKMOE_UINT reserved;
 };
-VKMOE_CHECK_SIZE(SwigluParams, 48);
+VKMOE_CHECK_SIZE(SwigluParams, 64);
 
 struct WeighRowsParams {
     VKMOE_POINTER source;

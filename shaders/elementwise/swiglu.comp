@@ -1,4 +1,5 @@
-// gate / (1 + exp(-gate)) * up for rows of n_columns floats, as float32, packed int8, or both.
+// gate / (1 + exp(-gate)) * up for rows of n_columns floats, as float32, packed int8, or both; for all rows, or for
+// those whose id names an expert.
 // An invocation takes kVectorsPerLane neighbouring vec4, rows after one another.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -20,6 +21,7 @@ void main() {
     if (index >= params.n_rows * items) return;
     uint row = index / items;
     uint item = index - row * items;
+    if (!is_null(params.ids) && Words(params.ids).at[row] >= params.n_experts) return;
 
     Floats4 gate = Floats4(advance(params.gate, row, params.gate_stride * 4u));
     Floats4 up = Floats4(advance(params.up, row, params.up_stride * 4u));

@@ -6,6 +6,7 @@
 #include "formats/half.h"
 #include "kernels/activation.h"
 
+#include <array>
 #include <cmath>
 
 namespace vkmoe::conformance {
@@ -72,6 +73,22 @@ void tiny_and_huge_rows(CaseContext& c, const KernelKey& cell) {
     check_rows(c, cell, {.n_rows = n_rows, .n_columns = 64}, input);
 }
 
+void left_out_rows(CaseContext& c, const KernelKey& cell) {
+    constexpr uint32_t kRows = 37;
+    constexpr uint32_t kColumns = 96;
+    const uint64_t input = c.upload(random_numbers(c.random(), Numbers::kPlain, kRows, kColumns)).address;
+    const std::array<uint64_t, 1> row_bytes = {float16_row_bytes(kColumns)};
+    check_row_choice(c, "some rows", kRows, row_bytes,
+                     [&](std::span<const uint64_t> outputs, const RowChoice& rows) {
+                         return pack_float16(c.kernels(), {.input = input,
+                                                           .output = outputs[0],
+                                                           .n_rows = kRows,
+                                                           .n_columns = kColumns,
+                                                           .rows = rows,
+                                                           .path = cell.path});
+                     });
+}
+
 }  // namespace
 
 std::vector<Case> pack_float16_cases(const KernelKey& cell, Depth depth) {
@@ -83,6 +100,7 @@ std::vector<Case> pack_float16_cases(const KernelKey& cell, Depth depth) {
                                        {.n_rows = 3, .n_columns = 8192}})},
         {"rows apart", rows({{.n_rows = 9, .n_columns = 288, .stride = 300}})},
         {"addresses aligned to 16 bytes only", rows({{.n_rows = 3, .n_columns = 160, .lead = 16}})},
+        {"rows left out", [=](CaseContext& c) { left_out_rows(c, cell); }},
         {"tiny and huge rows", [=](CaseContext& c) { tiny_and_huge_rows(c, cell); }},
         {"large numbers", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kLarge}})},
         {"a NaN stays one", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kNan}})},

@@ -124,4 +124,40 @@ void check_packed_rows(std::string_view what, std::span<const Expected> expected
     }
 }
 
+void check_row_choice(CaseContext& c, std::string_view what, uint32_t n_rows,
+                      std::span<const uint64_t> row_bytes,
+                      const std::function<Dispatch(std::span<const uint64_t>, const RowChoice&)>& make) {
+    constexpr uint32_t kExperts = 5;
+    std::vector<uint32_t> ids(n_rows);
+    for (uint32_t& id : ids) {
+        const uint32_t drawn = static_cast<uint32_t>(c.random()() % (2 * kExperts));
+        id = drawn == kExperts + 1 ? UINT32_MAX : drawn;
+    }
+    std::vector<std::vector<std::byte>> before;
+    std::vector<TypedOutput<std::byte>> all;
+    std::vector<TypedOutput<std::byte>> chosen;
+    std::vector<uint64_t> all_addresses;
+    std::vector<uint64_t> chosen_addresses;
+    for (uint64_t bytes : row_bytes) {
+        std::vector<std::byte>& old = before.emplace_back(n_rows * bytes);
+        for (std::byte& byte : old) byte = static_cast<std::byte>(c.random()());
+        all_addresses.push_back(all.emplace_back(c.output<std::byte>(old.size())).address());
+        chosen_addresses.push_back(chosen.emplace_back(c.output<std::byte>(old.size())).address());
+        all.back().fill(old);
+        chosen.back().fill(old);
+    }
+    const RowChoice choice{.ids = c.upload(ids).address, .n_experts = kExperts};
+    c.run({make(all_addresses, {}), make(chosen_addresses, choice)});
+    for (size_t i = 0; i < row_bytes.size(); ++i) {
+        const std::vector<std::byte> complete = all[i].read();
+        std::vector<std::byte> expected = before[i];
+        for (uint32_t row = 0; row < n_rows; ++row) {
+            const auto first = complete.begin() + static_cast<std::ptrdiff_t>(row * row_bytes[i]);
+            if (ids[row] < kExperts)
+                std::copy_n(first, row_bytes[i], expected.begin() + (first - complete.begin()));
+        }
+        require_equal<std::byte>(fmt::format("{}, output {}", what, i), expected, chosen[i].read());
+    }
+}
+
 }  // namespace vkmoe::conformance

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <span>
 #include <string_view>
@@ -43,5 +44,11 @@ uint64_t upload_shifted(CaseContext& c, const std::vector<T>& values, uint64_t l
 /// moves it over a rounding boundary. A block with a number that is not finite must not be finite either.
 void check_packed_rows(std::string_view what, std::span<const Expected> expected,
                        std::span<const std::byte> packed, uint32_t n_columns, double relative);
+
+/// A kernel over n_rows rows that leaves some out: those are not written, the others get the bits that they
+/// have where none is left out. row_bytes: of each output; make: the kernel for outputs at these addresses.
+void check_row_choice(CaseContext& c, std::string_view what, uint32_t n_rows,
+                      std::span<const uint64_t> row_bytes,
+                      const std::function<Dispatch(std::span<const uint64_t>, const RowChoice&)>& make);
 
 }  // namespace vkmoe::conformance

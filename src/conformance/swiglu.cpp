@@ -6,6 +6,7 @@
 #include "kernels/activation.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace vkmoe::conformance {
@@ -87,8 +88,29 @@ void check_swiglu(CaseContext& c, const KernelKey& cell, const Rows& rows) {
     if (rows.packed()) check_packed_rows(what + ", packed", expected, packed.read(), n, kTolerance.relative);
 }
 
+void left_out_rows(CaseContext& c, const KernelKey& cell, const RowTuning& tuning) {
+    constexpr uint32_t kRows = 37;
+    constexpr uint32_t kColumns = 96;
+    const std::vector<float> input = random_numbers(c.random(), Numbers::kPlain, 2 * kRows, kColumns);
+    const uint64_t gate = c.upload(input).address;
+    const std::array<uint64_t, 2> row_bytes = {kColumns * sizeof(float), q8_row_bytes(kColumns)};
+    check_row_choice(c, "some rows", kRows, row_bytes,
+                     [&](std::span<const uint64_t> outputs, const RowChoice& rows) {
+                         return swiglu(c.kernels(), {.gate = gate,
+                                                     .up = gate + kRows * row_bytes[0],
+                                                     .output = outputs[0],
+                                                     .output_q8 = outputs[1],
+                                                     .n_rows = kRows,
+                                                     .n_columns = kColumns,
+                                                     .rows = rows,
+                                                     .path = cell.path,
+                                                     .tuning = tuning});
+                     });
+}
+
 void shared_blocks(CaseContext& c, const KernelKey& cell, const RowTuning& tuning) {
     check_swiglu(c, cell, {.n_rows = 11, .n_columns = 224, .outputs = Outputs::kBoth, .tuning = tuning});
+    left_out_rows(c, cell, tuning);
 }
 
 void large_gates(CaseContext& c, const KernelKey& cell) {
@@ -133,6 +155,7 @@ std::vector<Case> swiglu_cases(const KernelKey& cell, Depth depth) {
          rows({{.n_rows = 3, .n_columns = 96, .outputs = Outputs::kBoth, .lead = 16}})},
         {"over its inputs", rows({{.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverGate},
                                   {.n_rows = 3, .n_columns = 132, .outputs = Outputs::kOverUp}})},
+        {"rows left out", [=](CaseContext& c) { left_out_rows(c, cell, {}); }},
         {"large gates neither overflow nor vanish", [=](CaseContext& c) { large_gates(c, cell); }},
         {"subnormal numbers", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kSubnormal); }},
         {"a NaN stays in its element", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kNan); }},

@@ -18,6 +18,12 @@ struct RowTuning {
     uint32_t lanes_per_block = 0;  ///< invocations that share a block of 32: 1, 2, 4 or 8, at most a subgroup
 };
 
+/// Which rows a kernel computes: all, or those of pairs whose expert is there.
+struct RowChoice {
+    uint64_t ids = 0;        ///< uint32 [n_rows]; 0: all rows
+    uint32_t n_experts = 0;  ///< a row whose id is this or more stays as it was
+};
+
 /// Error(kInvalidArgument) that names op and argument when the address is 0 or not a multiple of alignment
 /// bytes.
 void require_address(Op op, const char* argument, uint64_t address, uint64_t alignment);

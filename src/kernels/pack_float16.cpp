@@ -13,6 +13,7 @@ Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
     require_address(op, "output", args.output, 16);
     require_multiple(op, "n_columns", args.n_columns, 32);
     require_multiple(op, "n_rows", args.n_rows, 1);
+    require_optional_address(op, "ids", args.rows.ids, 4);
     const uint32_t stride = checked_stride(op, "input_stride", args.input_stride, args.n_columns);
     // Shaders count the bytes of a packed row in 32 bits.
     if (args.n_columns > (1u << 30))
@@ -26,9 +27,11 @@ Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
         kernel,
         {scalar ? context.plan().workgroup_size : wide_workgroup(context.device(), args.n_columns / 8, 512)});
     dispatch.label = "pack_float16";
-    dispatch.set_push(PackFloat16Params{args.input, args.output, args.n_rows, args.n_columns, stride, 0});
+    dispatch.set_push(PackFloat16Params{args.input, args.output, args.rows.ids, args.n_rows, args.n_columns,
+                                        stride, args.rows.n_experts});
     dispatch.groups = linear_grid(args.n_rows);
     dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
+    dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));
     dispatch.write(args.output, args.n_rows * float16_row_bytes(args.n_columns));
     return dispatch;
 }

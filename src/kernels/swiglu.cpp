@@ -12,6 +12,7 @@ Dispatch swiglu(KernelContext& context, const SwigluArgs& args) {
     require_address(op, "up", args.up, 16);
     require_row_outputs(op, args.output, args.output_q8, args.n_columns);
     require_multiple(op, "n_rows", args.n_rows, 1);
+    require_optional_address(op, "ids", args.rows.ids, 4);
     const uint32_t gate_stride = checked_stride(op, "gate_stride", args.gate_stride, args.n_columns);
     const uint32_t up_stride = checked_stride(op, "up_stride", args.up_stride, args.n_columns);
 
@@ -20,11 +21,13 @@ Dispatch swiglu(KernelContext& context, const SwigluArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "swiglu";
-    dispatch.set_push(SwigluParams{args.gate, args.up, args.output, args.output_q8, args.n_rows,
-                                   args.n_columns, gate_stride, up_stride});
+    dispatch.set_push(SwigluParams{args.gate, args.up, args.output, args.output_q8, args.rows.ids,
+                                   args.n_rows, args.n_columns, gate_stride, up_stride, args.rows.n_experts,
+                                   0});
     dispatch.groups = item_grid(op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
     dispatch.read(args.gate, strided_bytes(args.n_rows, args.n_columns, gate_stride));
     dispatch.read(args.up, strided_bytes(args.n_rows, args.n_columns, up_stride));
+    dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));
     dispatch.write(args.output, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
     dispatch.write(args.output_q8, args.n_rows * q8_row_bytes(args.n_columns));
     return dispatch;

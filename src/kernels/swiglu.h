@@ -21,6 +21,7 @@ struct SwigluArgs {
     uint32_t n_columns = 0;    ///< a multiple of 4; of 32 where output_q8 is wanted
     uint32_t gate_stride = 0;  ///< floats from row to row, a multiple of 4; 0: n_columns
     uint32_t up_stride = 0;    ///< likewise
+    RowChoice rows;
     std::optional<Path> path;  ///< the very cell, for tests; else by the plan
     RowTuning tuning;
 };

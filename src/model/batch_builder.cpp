@@ -43,10 +43,12 @@ Rows BatchBuilder::rows_for(const RowBuffers& buffers, uint32_t n_tokens,
     return rows;
 }
 
-std::optional<Dispatch> BatchBuilder::packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns) const {
+std::optional<Dispatch> BatchBuilder::packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns,
+                                             RowChoice choice) const {
     if (rows.f16 == 0) return std::nullopt;
-    return pack_float16(kernels(),
-                        {.input = rows.f32, .output = rows.f16, .n_rows = n_rows, .n_columns = n_columns});
+    return pack_float16(
+        kernels(),
+        {.input = rows.f32, .output = rows.f16, .n_rows = n_rows, .n_columns = n_columns, .rows = choice});
 }
 
 void BatchBuilder::pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "experts/host_step.h"
+#include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
@@ -42,7 +43,8 @@ class BatchBuilder {
     Rows rows_for(const RowBuffers& buffers, uint32_t n_tokens,
                   std::initializer_list<TensorType> readers) const;
     /// What completes rows with what is made from their float32 form, where any reader wants that.
-    std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns) const;
+    std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns,
+                                   RowChoice choice = {}) const;
     void pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns);
     /// y = matrix . x (+ residual) for n_rows rows of x.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,

@@ -33,7 +33,7 @@ Rows rows_from(const Rows& rows, uint64_t first_row, uint64_t n_columns) {
 }  // namespace
 
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
-                  TensorType reader) {
+                  TensorType reader, RowChoice choice) {
     const Workspace& workspace = batch.workspace();
     Inner inner;
     inner.rows = rows_from(batch.rows_for(workspace.inner, batch.n_tokens(), {reader}), first_row, n_columns);
@@ -42,8 +42,9 @@ Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows
                                                         .output = inner.rows.f32,
                                                         .output_q8 = inner.rows.q8,
                                                         .n_rows = n_rows,
-                                                        .n_columns = n_columns}));
-    if (std::optional<Dispatch> packed = batch.packed(inner.rows, n_rows, n_columns))
+                                                        .n_columns = n_columns,
+                                                        .rows = choice}));
+    if (std::optional<Dispatch> packed = batch.packed(inner.rows, n_rows, n_columns, choice))
         inner.dispatches.push_back(*std::move(packed));
     return inner;
 }
@@ -181,7 +182,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
         args.first_offset = experts.up_offset;
         std::ranges::move(expert_matmul(kernels, args), std::back_inserter(parts.gate_up));
     }
-    Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type);
+    Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, {ids, hyper.n_experts});
     parts.inner = std::move(inner.dispatches);
     parts.down =
         expert_matmul(kernels, {.type = experts.down_type,

@@ -33,7 +33,7 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows);
 struct ExpertsOfMany {
     std::vector<Dispatch> group;
     std::vector<Dispatch> gate_up;
-    std::vector<Dispatch> inner;  ///< the activation: over all pairs, whether in `ids` or not
+    std::vector<Dispatch> inner;  ///< the activation
     std::vector<Dispatch> down;   ///< into the workspace's expert_output
 };
 ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, AddressRange memory);
@@ -43,12 +43,12 @@ Dispatch combine_experts(const BatchBuilder& batch);
 void add_experts(BatchBuilder& batch, const ExpertRows& rows);
 
 /// silu(gate) * up from the workspace for rows [first_row, first_row + n_rows), in the form that a matrix of
-/// type `reader` reads: where that is, and the dispatches that make it.
+/// type `reader` reads: where that is, and the dispatches that make it. choice: its ids begin at first_row's.
 struct Inner {
     Rows rows;
     std::vector<Dispatch> dispatches;
 };
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
-                  TensorType reader);
+                  TensorType reader, RowChoice choice = {});
 
 }  // namespace vkmoe

@@ -24,6 +24,7 @@ TEST_F(PackFloat16Test, RefusesWhatDoesNotFit) {
     refused([](PackFloat16Args& args) { args.input = 0x10004; });
     refused([](PackFloat16Args& args) { args.n_columns = 48; });
     refused([](PackFloat16Args& args) { args.input_stride = 32; });
+    refused([](PackFloat16Args& args) { args.rows.ids = 0x50002; });
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ TEST_F(SwigluTest, RefusesWhatDoesNotFit) {
     refused([](SwigluArgs& args) { args.n_columns = 37; });
     refused([](SwigluArgs& args) { args.up_stride = 32; });
     refused([](SwigluArgs& args) { args.output_q8 = 0x40000; });
+    refused([](SwigluArgs& args) { args.rows.ids = 0x50002; });
 }
 
 }  // namespace
