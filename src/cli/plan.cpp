@@ -168,6 +168,7 @@ Json to_json(const MemoryPlan& plan, const LocalityCurve& locality) {
                      {"link_seconds", speed.link_seconds},
                      {"shader_bytes_per_second", speed.measured.shader_bytes_per_second},
                      {"copy_bytes_per_second", speed.measured.copy_bytes_per_second},
+                     {"host_bytes_per_second", speed.measured.host_bytes_per_second},
                      {"round_trip_seconds", speed.measured.round_trip_seconds},
                      {"pager", mode_name(speed.mode)}});
     }

@@ -8,9 +8,6 @@ namespace vkmoe {
 
 namespace {
 
-/// Records that wait in staging memory at once, where the device does not see the host tier's.
-constexpr size_t kStagedRecords = 8;
-
 ResidencyShape residency_shape(const PagerShape& shape, const SlotPlan& plan) {
     return {.n_layers = shape.n_layers(),
             .n_experts = shape.n_experts,
@@ -34,19 +31,17 @@ void write_words(const Allocation& to, const std::vector<uint32_t>& values) {
 }  // namespace
 
 HostPager::HostPager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan,
-                     const SlotPool& pool, HostTier& host_tier)
-    : kernels_(kernels),
-      shape_(shape),
+                     const SlotPool& pool, HostTier& host_tier, CopyBy copy_by)
+    : shape_(shape),
       plan_(plan),
       pool_(pool),
       host_tier_(host_tier),
       residency_(residency_shape(shape, plan)),
-      copies_(kernels.shared_device()),
+      copier_(make_record_copier(copy_by, kernels.shared_device(), std::ranges::max(shape.record_bytes))),
       arena_(kernels.shared_device(), MemoryKind::kUpload, "pager tables") {
     records_ = arena_.allocate(uint64_t{shape.n_layers()} * shape.n_experts * sizeof(uint64_t));
     // Half of the host tier's places may be held by copies under way, so that reads can go on into the rest.
     most_held_ = host_tier.all_resident() ? SIZE_MAX : std::max<size_t>(host_tier.fewest_places() / 2, 1);
-    if (!host_tier.all_pinned()) most_held_ = std::min(most_held_, kStagedRecords);
     if (!host_tier.all_resident()) {
         host_tier.set_slots(plan.n_slots(), [this](uint32_t layer, uint32_t expert) {
             return residency_.experts()[layer * shape_.n_experts + expert].slot != kNowhere;
@@ -55,6 +50,7 @@ HostPager::HostPager(KernelContext& kernels, const PagerShape& shape, const Slot
 }
 
 HostPager::~HostPager() {
+    copier_.reset();  // which waits for what is under way
     if (!host_tier_.all_resident()) host_tier_.set_slots(0, {});
     while (!held_.empty()) {
         host_tier_.release(layer_of(held_.front().expert), held_.front().expert % shape_.n_experts);
@@ -89,16 +85,16 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
     for (const RecordCopy& copy : found.prefetches) write_record(copy);
 
     // A hit may be on a record that is still on its way ahead.
-    const std::vector<TimelinePoint> prefetched{copies_.point(prefetched_at_)};
     const bool hits = std::ranges::any_of(found.hit_ids, [](uint32_t id) { return id != kNowhere; });
     Done done;
     if (hits) {
-        scheduler.submit(*recorded.hits, prefetched);
+        scheduler.submit(*recorded.hits, copier_->arrival(prefetched_at_));
         done.runs.push_back(recorded.hits.get());
     }
     size_t arrived = 0;
+    uint64_t copied = 0;
     try {
-        if (!found.misses.empty()) done.waits.push_back(copies_.point(copy(found.misses, {}, arrived)));
+        if (!found.misses.empty()) copied = copy(found.misses, {}, arrived);
     } catch (...) {
         for (const RecordCopy& lost : std::span(found.misses).subspan(arrived)) residency_.forget(lost.slot);
         for (const RecordCopy& lost : found.prefetches) residency_.forget(lost.slot);
@@ -120,6 +116,7 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
                 host_tier_.request(step.layer + 1, expert);
         }
     }
+    if (!found.misses.empty()) done.waits = copier_->arrival(copied);
     return done;
 }
 
@@ -158,8 +155,8 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         if (any) {
             write_words(step.wave_ids[wave % 2], wave_ids);
             // What is in slots may still be on its way ahead there.
-            const std::vector<TimelinePoint> waits{copies_.point(wave > 0 ? copied : prefetched_at_)};
-            computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2], waits);
+            computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2],
+                                                  copier_->arrival(wave > 0 ? copied : prefetched_at_));
         }
         if (wave == 0 || wave + 1 >= n_waves) continue;
         // The next wave's records take the places of the wave before this one; without a second half of the
@@ -180,50 +177,32 @@ uint64_t HostPager::copy(std::span<const RecordCopy> copies, std::span<const Tim
                          size_t& arrived) {
     for (const RecordCopy& wanted : copies)
         host_tier_.request(layer_of(wanted.expert), wanted.expert % shape_.n_experts);
-    batch_.clear();
+    moves_.clear();
     uint64_t value = 0;
-    size_t in_batch = 0;
     const auto submit = [&] {
-        value = copies_.submit(batch_, waits);
-        for (size_t i = 0; i < in_batch; ++i) held_[held_.size() - 1 - i].copied_at = value;
-        arrived += in_batch;
-        batch_.clear();
-        in_batch = 0;
+        value = copier_->submit(moves_, waits);
+        for (size_t i = 0; i < moves_.size(); ++i) held_[held_.size() - 1 - i].copied_at = value;
+        arrived += moves_.size();
+        moves_.clear();
     };
     for (const RecordCopy& wanted : copies) {
         if (held_.size() >= most_held_) {
-            if (in_batch > 0) submit();
+            if (!moves_.empty()) submit();
             wait_for_oldest();
         }
         const uint32_t layer = layer_of(wanted.expert);
-        const uint64_t bytes = 16ull * plan_.layers[layer].record_units;
         const HostRecord record = host_tier_.acquire(layer, wanted.expert % shape_.n_experts);
         held_.push_back({.copied_at = 0, .expert = wanted.expert});
-        ++in_batch;
-        batch_.push_back(
-            {.from = source_of(record, bytes), .to = pool_.places()[wanted.slot].slice(0, bytes)});
+        moves_.push_back(
+            {.from = record,
+             .to = pool_.places()[wanted.slot].slice(0, 16ull * plan_.layers[layer].record_units)});
     }
-    if (in_batch > 0) submit();
+    if (!moves_.empty()) submit();
     return value;
 }
 
-Allocation HostPager::source_of(const HostRecord& record, uint64_t bytes) {
-    if (record.memory) return record.memory.slice(0, bytes);
-    if (staging_.empty()) {
-        const uint64_t largest = *std::max_element(shape_.record_bytes.begin(), shape_.record_bytes.end());
-        std::vector<Allocation> pieces;
-        for (size_t i = 0; i < kStagedRecords; ++i) pieces.push_back(arena_.allocate(slot_bytes_of(largest)));
-        staging_ = std::move(pieces);  // all or none: a shorter ring would be written while it is read
-    }
-    // Whoever had this piece last has been copied: no more than kStagedRecords are held.
-    const Allocation staging = staging_[next_staging_].slice(0, bytes);
-    next_staging_ = (next_staging_ + 1) % staging_.size();
-    std::memcpy(staging.mapped, record.data, bytes);
-    return staging;
-}
-
 void HostPager::release_copied() {
-    const uint64_t reached = copies_.timeline().reached();
+    const uint64_t reached = copier_->reached();
     while (!held_.empty() && held_.front().copied_at <= reached) {
         host_tier_.release(layer_of(held_.front().expert), held_.front().expert % shape_.n_experts);
         held_.pop_front();
@@ -232,7 +211,7 @@ void HostPager::release_copied() {
 
 void HostPager::wait_for_oldest() {
     if (held_.empty()) return;
-    copies_.wait(held_.front().copied_at);
+    copier_->wait(held_.front().copied_at);
     release_copied();
 }
 

@@ -2,8 +2,8 @@
 
 #include "experts/host_step.h"
 #include "experts/pager.h"
+#include "experts/record_copier.h"
 #include "experts/residency.h"
-#include "gpu/copy_queue.h"
 #include "sched/scheduler.h"
 
 #include <deque>
@@ -12,11 +12,11 @@
 namespace vkmoe {
 
 /// The pager whose decisions fall on the host: between two parts of a batch it learns which experts a layer's
-/// tokens chose, decides by Residency, and has records copied by a queue while what is there is computed.
+/// tokens chose, decides by Residency, and has records copied while what is there is computed.
 class HostPager {
   public:
     HostPager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan, const SlotPool& pool,
-              HostTier& host_tier);
+              HostTier& host_tier, CopyBy copy_by);
     ~HostPager();
     HostPager(const HostPager&) = delete;
     HostPager& operator=(const HostPager&) = delete;
@@ -41,36 +41,32 @@ class HostPager {
 
   private:
     struct Held {
-        uint64_t copied_at;  // value of the copy queue's timeline
+        uint64_t copied_at;  // value of the copier
         uint32_t expert;
     };
 
     Done resolve(const RecordedHostStep& recorded, Scheduler& scheduler);
     Done batch(const RecordedHostStep& recorded, Scheduler& scheduler);
-    /// Has records copied when all of `waits` is reached; the value of the copy queue that tells that they
-    /// are there. arrived: how many of them are sure to be, also when it throws.
+    /// Has records copied when all of `waits` is reached; the value of the copier that tells that they are
+    /// there. arrived: how many of them are sure to be, also when it throws.
     uint64_t copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits, size_t& arrived);
-    Allocation source_of(const HostRecord& record, uint64_t bytes);
     void release_copied();
     void wait_for_oldest();
     void write_record(const RecordCopy& copy);
     uint32_t layer_of(uint32_t expert) const { return expert / shape_.n_experts; }
 
-    KernelContext& kernels_;
     const PagerShape& shape_;
     const SlotPlan& plan_;
     const SlotPool& pool_;
     HostTier& host_tier_;
     Residency residency_;
-    CopyQueue copies_;
+    std::unique_ptr<RecordCopier> copier_;
     Arena arena_;
     Allocation records_;
     std::deque<Held> held_;
     size_t most_held_;
-    std::vector<Allocation> staging_;  // for records that the device does not see; empty where it sees all
-    size_t next_staging_ = 0;
-    std::vector<BufferCopy> batch_;
-    uint64_t prefetched_at_ = 0;  // of the copy queue: prefetches under way
+    std::vector<RecordMove> moves_;
+    uint64_t prefetched_at_ = 0;  // value of the copier: prefetches under way
 };
 
 }  // namespace vkmoe

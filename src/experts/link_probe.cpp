@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/timing.h"
+#include "experts/record_copier.h"
 #include "gpu/copy_queue.h"
 #include "kernels/linear_shape.h"
 #include "kernels/matvec.h"
@@ -68,7 +69,6 @@ class Probe {
     explicit Probe(KernelContext& kernels)
         : kernels_(kernels),
           scheduler_(kernels.shared_device()),
-          copy_queue_(kernels.shared_device()),
           host_(kernels.shared_device(), MemoryKind::kUpload, "link probe, host"),
           device_(kernels.shared_device(), MemoryKind::kDevice, "link probe, device"),
           record_bytes_(record_bytes_for(kernels.device())),
@@ -107,12 +107,27 @@ class Probe {
         return rate(static_cast<double>(n * record_bytes_), seconds, round_trip_seconds);
     }
 
-    double copy_rate(double round_trip_seconds) {
-        std::vector<BufferCopy> batch;
+    double queue_rate(double round_trip_seconds) {
+        return copy_rate(*make_record_copier(CopyBy::kQueue, kernels_.shared_device(), record_bytes_),
+                         round_trip_seconds);
+    }
+
+    /// 0 where the host does not see device memory.
+    double host_rate() {
+        if (target_.mapped == nullptr) return 0;
+        return copy_rate(*make_record_copier(CopyBy::kHost, kernels_.shared_device(), record_bytes_), 0);
+    }
+
+  private:
+    double copy_rate(RecordCopier& copier, double round_trip_seconds) {
+        std::vector<RecordMove> moves;
         const auto run = [&](uint32_t first, uint32_t n) {
-            batch.clear();
-            for (uint32_t i = 0; i < n; ++i) batch.push_back(record_copy(first + i));
-            copy_queue_.wait(copy_queue_.submit(batch));
+            moves.clear();
+            for (uint32_t i = 0; i < n; ++i) {
+                const BufferCopy copy = record_copy(first + i);
+                moves.push_back({.from = {.data = copy.from.mapped, .memory = copy.from}, .to = copy.to});
+            }
+            copier.wait(copier.submit(moves, {}));
         };
         run(0, 1);
         const uint32_t n = records_for(seconds_of([&] { run(1, 1); }));
@@ -120,7 +135,6 @@ class Probe {
         return rate(static_cast<double>(n * record_bytes_), seconds, round_trip_seconds);
     }
 
-  private:
     uint32_t units() const { return static_cast<uint32_t>(record_bytes_ / 16); }
     static uint32_t records_for(double seconds_of_one) {
         return static_cast<uint32_t>(
@@ -147,7 +161,6 @@ class Probe {
 
     KernelContext& kernels_;
     Scheduler scheduler_;
-    CopyQueue copy_queue_;
     Arena host_;
     Arena device_;
     uint64_t record_bytes_;
@@ -164,7 +177,8 @@ LinkSpeed measure_link(KernelContext& kernels) {
     LinkSpeed speed;
     speed.round_trip_seconds = probe.round_trip_seconds();
     speed.shader_bytes_per_second = probe.shader_rate(speed.round_trip_seconds);
-    speed.copy_bytes_per_second = probe.copy_rate(speed.round_trip_seconds);
+    speed.copy_bytes_per_second = probe.queue_rate(speed.round_trip_seconds);
+    speed.host_bytes_per_second = probe.host_rate();
     return speed;
 }
 
@@ -205,18 +219,24 @@ double measure_device_memory(KernelContext& kernels) {
 }
 
 std::string describe(const LinkSpeed& speed) {
-    std::string text =
-        fmt::format("link: {:.1f} GB/s by shader reads, {:.1f} GB/s by queue copies, round trip {:.0f} us",
-                    speed.shader_bytes_per_second * 1e-9, speed.copy_bytes_per_second * 1e-9,
-                    speed.round_trip_seconds * 1e6);
+    std::string text = fmt::format("link: {:.1f} GB/s by shader reads, {:.1f} GB/s by queue copies",
+                                   speed.shader_bytes_per_second * 1e-9, speed.copy_bytes_per_second * 1e-9);
+    if (speed.host_bytes_per_second > 0)
+        text += fmt::format(", {:.1f} GB/s by threads of the host", speed.host_bytes_per_second * 1e-9);
+    text += fmt::format(", round trip {:.0f} us", speed.round_trip_seconds * 1e6);
     if (speed.device_bytes_per_second > 0)
         text += fmt::format("; device memory {:.0f} GB/s", speed.device_bytes_per_second * 1e-9);
     return text;
 }
 
+double LinkSpeed::bytes_per_second(PagerMode mode) const {
+    if (mode == PagerMode::kDevice) return shader_bytes_per_second;
+    return std::max(copy_bytes_per_second, host_bytes_per_second);
+}
+
 double link_seconds(PagerMode mode, const LinkSpeed& speed, const LinkLoad& load) {
     const bool host = mode == PagerMode::kHost;
-    const double bytes_per_second = host ? speed.copy_bytes_per_second : speed.shader_bytes_per_second;
+    const double bytes_per_second = speed.bytes_per_second(mode);
     if (bytes_per_second <= 0) return std::numeric_limits<double>::infinity();
     const double moving = load.records_missed * load.record_bytes / bytes_per_second;
     return host ? moving + load.n_layers * speed.round_trip_seconds : moving;

@@ -13,8 +13,15 @@ struct LinkSpeed {
     double shader_bytes_per_second = 0;  ///< by kernels that read host memory (page_fetch)
     double copy_bytes_per_second =
         0;  ///< by copies of the transfer queue where there is one, else the compute queue
+    double host_bytes_per_second = 0;    ///< by threads of the host; 0: it does not see device memory
     double round_trip_seconds = 0;       ///< from submitting hardly anything to knowing that it is done
     double device_bytes_per_second = 0;  ///< device memory as a matrix kernel reads it; 0: not measured
+
+    /// What copies faster where the host decides, and how fast.
+    CopyBy copy_by() const {
+        return host_bytes_per_second > copy_bytes_per_second ? CopyBy::kHost : CopyBy::kQueue;
+    }
+    double bytes_per_second(PagerMode mode) const;
 };
 
 /// Measures all but device_bytes_per_second, in some tens of milliseconds, with 32 MiB of host memory and 8
@@ -39,7 +46,7 @@ struct LinkLoad {
 
 /// Seconds that a token waits for the link when the device decides (kDevice) or the host does (kHost):
 ///   device   missed bytes / rate of shader reads
-///   host     missed bytes / rate of queue copies + a round trip a layer, since the ids of each layer's
+///   host     missed bytes / rate of the faster copies + a round trip a layer, since the ids of each layer's
 ///   experts go to the
 ///            host before anything can be copied, missing or not
 /// What either mode does beside its copies (hits are computed meanwhile) is the same and left out; so is what

@@ -50,9 +50,9 @@ struct PagerCounters {
 class Pager {
   public:
     /// mode: kDevice, which needs all records pinned, or kHost.
-    /// link: as measured, for stats(); zeros where it was not.
+    /// link: as measured, for stats() and for what `copy_by` leaves open; zeros where it was not.
     Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier,
-          const LinkSpeed& link);
+          const LinkSpeed& link, CopyBy copy_by = CopyBy::kAuto);
     ~Pager();
     Pager(const Pager&) = delete;
     Pager& operator=(const Pager&) = delete;
@@ -129,6 +129,7 @@ class Pager {
     uint64_t generation_ = 0;
     uint32_t link_records_ = 0;
     LinkSpeed link_;
+    CopyBy copy_by_;
     double seconds_in_use_ = 0;
 };
 

@@ -19,7 +19,7 @@ struct SlotPlan {
     bool holds_all = false;            ///< a slot for every expert
     uint32_t ring_first = 0;           ///< first of the ring's places, which go on after the slots
     uint32_t ring_slots = 0;           ///< 0 where all experts have slots
-    uint32_t wave_slots = 0;           ///< half of the ring where it has two places or more
+    uint32_t wave_slots = 0;           ///< filled at once: half of the ring where it has two places or more
     uint64_t place_bytes = 0;          ///< of a place of the ring
 
     uint32_t n_slots() const { return static_cast<uint32_t>(slot_bytes.size()); }
@@ -29,6 +29,8 @@ struct SlotPlan {
         return place < n_slots() ? slot_bytes[place] : place_bytes;
     }
     uint64_t total_bytes() const;
+    /// Fills the ring at once and not half by half: for those who cannot copy beside computing.
+    void use_whole_ring() { wave_slots = ring_slots; }
     /// 1 + the waves that all of a layer's experts make.
     uint32_t n_waves(uint32_t n_experts) const;
 };

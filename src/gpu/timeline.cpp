@@ -57,18 +57,30 @@ uint64_t Timeline::reached() const {
 }
 
 void Timeline::wait(uint64_t value, double timeout_seconds) const {
+    wait_for(*device_, std::array{point(value)}, timeout_seconds);
+}
+
+void wait_for(Device& device, std::span<const TimelinePoint> points, double timeout_seconds) {
+    assert(points.size() <= kMaxTimelineWaits);
+    if (points.empty()) return;
+    std::array<VkSemaphore, kMaxTimelineWaits> semaphores{};
+    std::array<uint64_t, kMaxTimelineWaits> values{};
+    for (size_t i = 0; i < points.size(); ++i) {
+        semaphores[i] = points[i].semaphore;
+        values[i] = points[i].value;
+    }
     const double seconds = timeout_seconds > 0 ? timeout_seconds : default_timeout();
     VkSemaphoreWaitInfo info = vk_struct<VkSemaphoreWaitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO);
-    info.semaphoreCount = 1;
-    info.pSemaphores = &semaphore_;
-    info.pValues = &value;
+    info.semaphoreCount = static_cast<uint32_t>(points.size());
+    info.pSemaphores = semaphores.data();
+    info.pValues = values.data();
     const VkResult result =
-        device_->vk().vkWaitSemaphores(device_->handle(), &info, static_cast<uint64_t>(seconds * 1e9));
+        device.vk().vkWaitSemaphores(device.handle(), &info, static_cast<uint64_t>(seconds * 1e9));
     if (result == VK_TIMEOUT)
         fail(ErrorCode::kDeviceLost,
              "device '{}' did not finish its work within {} s; if it is only slow, set VKMOE_GPU_TIMEOUT to "
              "more seconds",
-             device_->caps().name, seconds);
+             device.caps().name, seconds);
     // After the wait, so that nothing is under way when the caller cleans up.
     check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
 }

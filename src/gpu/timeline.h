@@ -39,6 +39,9 @@ class Timeline {
     uint64_t last_ = 0;
 };
 
+/// Waits until all points are reached, as Timeline::wait does.
+void wait_for(Device& device, std::span<const TimelinePoint> points, double timeout_seconds = 0);
+
 /// Submits commands that begin when all of `waits` (at most kMaxTimelineWaits) are reached and that signal
 /// the timeline's next value, which it returns. Throws kDeviceLost.
 uint64_t submit_commands(Device& device, VkQueue queue, VkCommandBuffer commands, Timeline& timeline,

@@ -36,6 +36,7 @@ struct ModelParams {
     PagerMode pager = PagerMode::kAuto;
     bool measure_only = false;  ///< load no weights: hyper(), kernels() and needs() are all there is
     Prefetch prefetch = Prefetch::kAuto;
+    CopyBy copy_by = CopyBy::kAuto;
 };
 
 /// What a model needs of memory, and what it may have.

@@ -151,8 +151,16 @@ std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
     auto host_tier = std::make_unique<HostTier>(kernels.shared_device(), model.needs().records,
                                                 model.hyper().n_experts, options);
     const PagerMode mode = choose_mode(params.pager, link, shape, *host_tier);
+    if (params.copy_by == CopyBy::kHost && !kernels.plan().unified_memory) {
+        fail(ErrorCode::kUnsupported,
+             "threads of the host cannot copy experts to device '{}', whose memory they do not see; let a "
+             "queue "
+             "copy them",
+             kernels.device().caps().name);
+    }
     const uint32_t n_used = shape.n_used;
-    auto pager = std::make_unique<Pager>(kernels, mode, std::move(shape), std::move(host_tier), link);
+    auto pager =
+        std::make_unique<Pager>(kernels, mode, std::move(shape), std::move(host_tier), link, params.copy_by);
     if (prefetches(model, params, mode)) pager->set_link_records(n_used);
     return pager;
 }

@@ -26,11 +26,15 @@ constexpr SessionParams kSession{.n_context = kContext, .n_micro_batch = 512};
 struct Setting {
     PagerMode mode;
     Prefetch prefetch;
+    CopyBy copy_by = CopyBy::kAuto;
 };
 
 std::string name_of(const testing::TestParamInfo<Setting>& info) {
-    return std::string(info.param.mode == PagerMode::kDevice ? "Device" : "Host") +
-           (info.param.prefetch == Prefetch::kOn ? "Prefetch" : "");
+    const Setting& setting = info.param;
+    return std::string(setting.mode == PagerMode::kDevice ? "Device"
+                       : setting.copy_by == CopyBy::kHost ? "HostCopiesByThreads"
+                                                          : "HostCopiesByQueue") +
+           (setting.prefetch == Prefetch::kOn ? "Prefetch" : "");
 }
 
 /// Whether the long prompt, which takes half a minute of a slow driver, runs at every budget and not at two.
@@ -51,6 +55,8 @@ class PagerTest : public testing::TestWithParam<Setting> {
                .n_context = 1024,
                .n_experts = 12,
                .n_experts_used = 3});
+        if (GetParam().copy_by == CopyBy::kHost && !Model::load(path_)->kernels().plan().unified_memory)
+            GTEST_SKIP() << "the host does not see this device's memory";
     }
 
     void write(TinyModel model) {
@@ -62,7 +68,8 @@ class PagerTest : public testing::TestWithParam<Setting> {
         return Model::load(path_, {.vram_budget = vram_budget,
                                    .ram_budget = ram_budget,
                                    .pager = GetParam().mode,
-                                   .prefetch = GetParam().prefetch});
+                                   .prefetch = GetParam().prefetch,
+                                   .copy_by = GetParam().copy_by});
     }
 
     /// What a session and the dense weights take, and then a share of what all experts do.
@@ -190,8 +197,10 @@ TEST_P(PagerTest, ASessionThatKeepsFiguresFitsItsLeastBudget) {
 INSTANTIATE_TEST_SUITE_P(All, PagerTest,
                          testing::Values(Setting{PagerMode::kDevice, Prefetch::kOff},
                                          Setting{PagerMode::kDevice, Prefetch::kOn},
-                                         Setting{PagerMode::kHost, Prefetch::kOff},
-                                         Setting{PagerMode::kHost, Prefetch::kOn}),
+                                         Setting{PagerMode::kHost, Prefetch::kOff, CopyBy::kQueue},
+                                         Setting{PagerMode::kHost, Prefetch::kOn, CopyBy::kQueue},
+                                         Setting{PagerMode::kHost, Prefetch::kOff, CopyBy::kHost},
+                                         Setting{PagerMode::kHost, Prefetch::kOn, CopyBy::kHost}),
                          name_of);
 
 }  // namespace

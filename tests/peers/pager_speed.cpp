@@ -1,11 +1,12 @@
 // What paging costs, side by side in one process, run by hand:
 //
-//   pager_speed MODEL.gguf [ROUNDS [PART]]
+//   pager_speed MODEL.gguf [ROUNDS [PART [PROMPT]]]
 //
 // 1. Decoding with all experts resident, and by pagers whose slots miss nothing.
 // 2. Decoding at the least budget, where nearly everything is missed: the time beyond that of the resident
 //    model against a plain copy of the same bytes.
-// 3. A prompt at the least budget against the resident model and a plain copy of all experts.
+// 3. A prompt of PROMPT tokens (64) at the least budget and with slots for half of the experts, against the
+//    resident model and a plain copy of all experts.
 //
 // The runs take turns, so that what else the machine does meets all of them; figures are medians.
 
@@ -25,7 +26,6 @@ namespace vkmoe {
 namespace {
 
 constexpr SessionParams kSession{.n_context = 1024, .n_micro_batch = 128};
-constexpr uint32_t kPrompt = 64;
 
 /// A model in one way of being paged, and a session on it.
 struct Runner {
@@ -179,35 +179,43 @@ void misses(const std::string& path, int rounds) {
     }
 }
 
-void prompts(const std::string& path) {
-    constexpr int kRounds = 3;
-    const uint64_t least = budget_of(path, 0);
+void prompts(const std::string& path, int rounds, uint32_t n_tokens) {
     Runner resident("resident", path, {});
     std::mt19937 random(2);
-    std::vector<int32_t> prompt(kPrompt);
+    std::vector<int32_t> prompt(n_tokens);
     for (int32_t& token : prompt)
         token = static_cast<int32_t>(random() % resident.model->hyper().n_vocabulary);
     const uint64_t all = all_expert_bytes(path);
-    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
-        resident.seconds.clear();
-        Runner paged(mode == PagerMode::kDevice ? "device" : "host", path,
-                     {.vram_budget = least, .pager = mode});
-        const auto plain_model = Model::load(path, {.pager = PagerMode::kDevice});
-        PlainCopy plain(*plain_model);
-        std::vector<double> copying;
-        for (int round = 0; round < kRounds; ++round) {
-            resident.session->truncate(0);
-            paged.session->truncate(0);
-            resident.feed(prompt);
-            paged.feed(prompt);
-            copying.push_back(plain.seconds(all));
+    const auto plain_model = Model::load(path, {.pager = PagerMode::kDevice});
+    PlainCopy plain(*plain_model);
+    std::vector<Runner> runners;
+    for (uint64_t slots : {uint64_t{0}, all / 2}) {
+        for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+            runners.emplace_back(fmt::format("{}, {}", mode == PagerMode::kDevice ? "device" : "host",
+                                             slots == 0 ? "least" : "half"),
+                                 path, ModelParams{.vram_budget = budget_of(path, slots), .pager = mode});
         }
-        const double allowed = resident.ms() + 1e3 * median(copying);
-        fmt::print(
-            "3. a prompt of {} tokens, {}: {:.1f} ms; resident {:.1f} ms and all experts copied once {:.1f} "
-            "ms: {:.3f} of both\n",
-            kPrompt, paged.name, paged.ms(), resident.ms(), 1e3 * median(copying), paged.ms() / allowed);
     }
+    runners.push_back(std::move(resident));
+    std::vector<double> copying;
+    for (int round = 0; round <= rounds; ++round) {
+        if (round == 1) {  // the first warmed up
+            for (Runner& runner : runners) runner.seconds.clear();
+        }
+        std::ranges::shuffle(runners, random);
+        for (Runner& runner : runners) {
+            runner.session->truncate(0);
+            runner.feed(prompt);
+        }
+        copying.push_back(plain.seconds(all));
+    }
+    std::ranges::sort(runners, {}, &Runner::name);
+    const double copy_ms = 1e3 * median(copying);
+    const double allowed = std::ranges::find(runners, "resident", &Runner::name)->ms() + copy_ms;
+    fmt::print("3. a prompt of {} tokens; all experts copied once takes {:.1f} ms\n", n_tokens, copy_ms);
+    for (const Runner& runner : runners)
+        fmt::print("   {:<14} {:8.1f} ms, {:.3f} of resident and that copy\n", runner.name, runner.ms(),
+                   runner.ms() / allowed);
 }
 
 }  // namespace
@@ -215,7 +223,7 @@ void prompts(const std::string& path) {
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        fmt::print(stderr, "usage: pager_speed MODEL.gguf [ROUNDS [PART]]\n");
+        fmt::print(stderr, "usage: pager_speed MODEL.gguf [ROUNDS [PART [PROMPT]]]\n");
         return 2;
     }
     const int rounds = argc > 2 ? std::max(std::atoi(argv[2]), 3) : 60;
@@ -223,7 +231,8 @@ int main(int argc, char** argv) {
         const int part = argc > 3 ? std::atoi(argv[3]) : 0;
         if (part == 0 || part == 1) vkmoe::all_hits(argv[1], rounds);
         if (part == 0 || part == 2) vkmoe::misses(argv[1], rounds);
-        if (part == 0 || part == 3) vkmoe::prompts(argv[1]);
+        if (part == 0 || part == 3)
+            vkmoe::prompts(argv[1], rounds, argc > 4 ? static_cast<uint32_t>(std::atoi(argv[4])) : 64);
     } catch (const std::exception& error) {
         fmt::print(stderr, "pager_speed: {}\n", error.what());
         return 1;

@@ -22,11 +22,13 @@ TEST(LinkSeconds, AreBytesByRateAndARoundTripALayerForTheHost) {
 }
 
 TEST(ChoosePagerMode, TakesTheDeviceWhereRoundTripsCostMoreThanFasterCopiesSave) {
+    LinkSpeed equals{
+        .shader_bytes_per_second = 20e9, .copy_bytes_per_second = 20e9, .round_trip_seconds = 1e-9};
     // 1.06 ms saved a token at 106 MB, 1.92 ms of round trips.
     EXPECT_EQ(choose_pager_mode(kCard, kModel, true), PagerMode::kDevice);
-    EXPECT_EQ(choose_pager_mode({20e9, 20e9, 1e-9, 0}, kModel, true), PagerMode::kDevice);
-    EXPECT_EQ(choose_pager_mode({20e9, 20e9, 0, 0}, kModel, true), PagerMode::kDevice)
-        << "of equals, the device";
+    EXPECT_EQ(choose_pager_mode(equals, kModel, true), PagerMode::kDevice);
+    equals.round_trip_seconds = 0;
+    EXPECT_EQ(choose_pager_mode(equals, kModel, true), PagerMode::kDevice) << "of equals, the device";
 }
 
 TEST(ChoosePagerMode, TakesTheHostWhereItsCopiesSaveMore) {
@@ -45,6 +47,18 @@ TEST(ChoosePagerMode, TakesTheHostWhereTheDeviceDoesNotSeeAllRecords) {
     EXPECT_EQ(choose_pager_mode(kCard, kModel, false), PagerMode::kHost);
 }
 
+TEST(LinkSpeedTest, TheHostCopiesInTheFasterWay) {
+    LinkSpeed speed = kCard;
+    EXPECT_EQ(speed.copy_by(), CopyBy::kQueue);
+    EXPECT_EQ(speed.bytes_per_second(PagerMode::kDevice), 20e9);
+    EXPECT_EQ(speed.bytes_per_second(PagerMode::kHost), 25e9);
+    speed.host_bytes_per_second = 30e9;
+    EXPECT_EQ(speed.copy_by(), CopyBy::kHost);
+    EXPECT_EQ(speed.bytes_per_second(PagerMode::kDevice), 20e9);
+    EXPECT_EQ(speed.bytes_per_second(PagerMode::kHost), 30e9);
+    EXPECT_NEAR(link_seconds(PagerMode::kHost, speed, kModel), 40 * 2.65e6 / 30e9 + 48 * 40e-6, 1e-12);
+}
+
 TEST(DescribeLinkSpeed, IsOneLine) {
     LinkSpeed speed{
         .shader_bytes_per_second = 9.84e9, .copy_bytes_per_second = 12.06e9, .round_trip_seconds = 35.2e-6};
@@ -53,6 +67,11 @@ TEST(DescribeLinkSpeed, IsOneLine) {
     EXPECT_EQ(describe(speed),
               "link: 9.8 GB/s by shader reads, 12.1 GB/s by queue copies, round trip 35 us; device memory "
               "431 GB/s");
+    speed.device_bytes_per_second = 0;
+    speed.host_bytes_per_second = 15e9;
+    EXPECT_EQ(describe(speed),
+              "link: 9.8 GB/s by shader reads, 12.1 GB/s by queue copies, 15.0 GB/s by threads of the host, "
+              "round trip 35 us");
 }
 
 }  // namespace

@@ -1,0 +1,134 @@
+// Records come to slots as they are and in order, whoever copies them.
+
+#include "experts/record_copier.h"
+
+#include "gpu/arena.h"
+#include "kernels/combine.h"
+#include "kernels/kernel_fixture.h"
+
+#include <array>
+
+namespace vkmoe {
+namespace {
+
+class RecordCopierTest : public KernelTest, public testing::WithParamInterface<CopyBy> {
+  protected:
+    static constexpr uint64_t kLargest = 700'000;  // more than a thread copies at once
+
+    void SetUp() override {
+        if (GetParam() == CopyBy::kHost && !context().plan().unified_memory)
+            GTEST_SKIP() << "the host does not see this device's memory";
+        copier_ = make_record_copier(GetParam(), context().shared_device(), kLargest);
+    }
+
+    std::vector<uint32_t> random_record(uint64_t bytes) {
+        std::vector<uint32_t> record(bytes / sizeof(uint32_t));
+        for (uint32_t& word : record) word = static_cast<uint32_t>(random()());
+        return record;
+    }
+
+    /// In host memory that the device sees, or in any.
+    HostRecord host_record(const std::vector<uint32_t>& record, bool pinned) {
+        const auto* data = reinterpret_cast<const std::byte*>(record.data());
+        if (!pinned) return {.data = data, .memory = {}};
+        const Allocation memory = host_.allocate(record.size() * sizeof(uint32_t));
+        std::memcpy(memory.mapped, data, memory.size);
+        return {.data = memory.mapped, .memory = memory};
+    }
+
+    std::unique_ptr<RecordCopier> copier_;
+    Arena host_{context().shared_device(), MemoryKind::kUpload, "records"};
+};
+
+TEST_P(RecordCopierTest, BringsRecordsOfAllSizesPinnedOrNot) {
+    // More of those that are not pinned than are staged at once.
+    std::vector<std::vector<uint32_t>> records;
+    std::vector<TypedOutput<uint32_t>> slots;
+    for (uint64_t i = 0; i < 40; ++i) {
+        records.push_back(random_record(i == 7 ? kLargest : 16 * (1 + random()() % 3000)));
+        slots.push_back(output<uint32_t>(records.back().size()));
+    }
+    scheduler();  // the poison is there
+    std::vector<RecordMove> moves;
+    for (size_t i = 0; i < records.size(); ++i)
+        moves.push_back({host_record(records[i], i % 3 == 0), slots[i].memory()});
+    const uint64_t first = copier_->submit(std::span(moves).first(25), {});
+    const uint64_t second = copier_->submit(std::span(moves).subspan(25), {});
+    EXPECT_GT(second, first);
+    copier_->wait(second);
+    EXPECT_GE(copier_->reached(), second);
+    for (size_t i = 0; i < records.size(); ++i) EXPECT_EQ(slots[i].read(), records[i]) << i;
+}
+
+TEST_P(RecordCopierTest, TheLastRecordForASlotStays) {
+    auto slot = output<uint32_t>(kLargest / sizeof(uint32_t));
+    scheduler();
+    std::vector<std::vector<uint32_t>> records;
+    std::vector<HostRecord> sources;
+    for (int i = 0; i < 30; ++i) {
+        records.push_back(random_record(kLargest));
+        sources.push_back(host_record(records.back(), true));
+    }
+    for (int round = 0; round < 10; ++round) {
+        uint64_t value = 0;
+        for (size_t i = 0; i < 3; ++i) {
+            const std::array<RecordMove, 1> move{{{sources[round * 3 + i], slot.memory()}}};
+            value = copier_->submit(move, {});
+        }
+        copier_->wait(value);
+        ASSERT_EQ(slot.read(), records[round * 3 + 2]) << round;
+    }
+}
+
+/// Kernels read a slot and add to a sum, then the slot gets its next record; each waits for the other.
+TEST_P(RecordCopierTest, TakesTurnsWithKernels) {
+    constexpr uint32_t kColumns = 65536;
+    constexpr uint32_t kRounds = 30;
+    std::uniform_int_distribution<int> whole(-1000, 1000);
+    std::vector<std::vector<float>> records;
+    std::vector<float> expected(kColumns, 0.0f);
+    for (uint32_t i = 0; i < kRounds; ++i) {
+        std::vector<float>& record = records.emplace_back(kColumns);
+        for (uint32_t column = 0; column < kColumns; ++column)
+            expected[column] += record[column] = static_cast<float>(whole(random()));  // sums stay exact
+    }
+    auto slot = output<float>(kColumns);
+    auto sum = output<float>(kColumns);
+    sum.fill(std::vector<float>(kColumns, 0.0f));
+    const Allocation one = upload(std::vector<float>{1});
+    const CombineArgs add{.expert_output = slot.address(),
+                          .weights = one.address,
+                          .residual = sum.address(),
+                          .output = sum.address(),
+                          .n_tokens = 1,
+                          .n_slots = 1,
+                          .n_columns = kColumns};
+    std::array<std::unique_ptr<CommandBuffer>, 2> adding;
+    for (std::unique_ptr<CommandBuffer>& commands : adding) {
+        Recorder recorder(context().shared_device());
+        recorder.add(combine(context(), add));
+        commands = recorder.finish();
+    }
+    Scheduler& compute = scheduler();
+    std::vector<uint64_t> added;
+    for (uint32_t i = 0; i < kRounds; ++i) {
+        const auto* data = reinterpret_cast<const std::byte*>(records[i].data());
+        const std::array<RecordMove, 1> move{{{{.data = data, .memory = {}}, slot.memory()}}};
+        std::vector<TimelinePoint> kernels;
+        if (i != 0) kernels.push_back(compute.point(added.back()));
+        const uint64_t copied = copier_->submit(move, kernels);
+        // The same commands are under way once at a time.
+        if (i >= 2) compute.wait(added[i - 2]);
+        added.push_back(compute.submit(*adding[i % 2], copier_->arrival(copied)));
+    }
+    compute.wait(added.back());
+    EXPECT_EQ(sum.read(), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RecordCopierTest, testing::Values(CopyBy::kQueue, CopyBy::kHost),
+                         [](const testing::TestParamInfo<CopyBy>& by) {
+                             return by.param == CopyBy::kHost ? "Host" : "Queue";
+                         });
+
+}  // namespace
+}  // namespace vkmoe
