@@ -83,14 +83,14 @@ typedef struct vkmoe_model_params {
     void* user;
     uint64_t vram_budget; /* bytes of device memory for weights and sessions together, never exceeded; 0: what
                              is free, less some headroom. Experts beyond it stay in host memory */
-    uint64_t ram_budget;  /* bytes of RAM for what of the model lies there, and on a device whose memory is the
-                             host's RAM for all of it; 0: what is free, less some headroom. Experts beyond it
-                             stay in the file. The program's own memory and the driver's come on top */
+    uint64_t ram_budget; /* bytes of RAM for what of the model lies there, and on a device whose memory is the
+                            host's RAM for all of it; 0: what is free, less some headroom. Experts beyond it
+                            stay in the file. The program's own memory and the driver's come on top */
     vkmoe_pager pager;
     vkmoe_prefetch prefetch;
     /* The largest session that will be made: the budgets leave room for it, so that a model is paged where
-     * it leaves too little, and the load fails where none would do. NULL: room is left for a default one. Read
-     * while the model is loaded only. */
+     * it leaves too little, and the load fails where none would do. NULL: room is left for a default one.
+     * Read while the model is loaded only. */
     const struct vkmoe_session_params* session;
     uint64_t ram_reserve; /* bytes of ram_budget to leave to others, such as the program itself; nothing where
                              that is 0 */

@@ -19,7 +19,7 @@ struct PackFloat16Args {
     uint32_t n_columns = 0;     ///< a multiple of 32
     uint32_t input_stride = 0;  ///< floats from row to row, a multiple of 4; 0: n_columns
     RowChoice rows;
-    std::optional<Path> path;   ///< the very cell, for tests; else by the plan
+    std::optional<Path> path;  ///< the very cell, for tests; else by the plan
 };
 
 /// Error(kInvalidArgument) for shapes and addresses that do not fit.
