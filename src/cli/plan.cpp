@@ -111,7 +111,7 @@ void describe_speed(const SpeedPlan& speed, const LocalityCurve& locality, Table
     table.line("device", fmt::format("{:.2f} ms a token, at {:.1f} GB/s", 1e3 * speed.device_seconds,
                                      speed.measured.device_bytes_per_second / 1e9));
     if (speed.mode == PagerMode::kAuto) return;
-    table.line("link",
+    table.line("misses",
                fmt::format("{:.2f} ms a token; {}", 1e3 * speed.link_seconds, describe(speed.measured)));
     table.line("hit rate",
                fmt::format("{:.0f}% of the experts that a token wants, by {}; paged by the {}",
