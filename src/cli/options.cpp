@@ -25,6 +25,9 @@ constexpr uint32_t kMaxMicroBatch = 1U << 16;
 /// What program and driver take from the load on, for threads and kernels that are compiled. On lavapipe that
 /// was 107 MiB where no kernel had been compiled before, and 49 MiB where all of them came from the cache.
 constexpr uint64_t kLaterRam = 128ULL << 20;
+/// Both together are taken for no less: some MiB of the libraries are there in one run and not in the next,
+/// and a budget that worked is to work again. lavapipe's 58 MiB stay below it.
+constexpr uint64_t kLeastReserve = 200ULL << 20;
 /// What a model file's header and the tokenizer made of it take, by the header's size. With the 151,643
 /// tokens and their merges that Qwen has 5 were measured.
 constexpr uint64_t kHeaderCopies = 6;
@@ -176,7 +179,7 @@ uint64_t MemoryOptions::ram_reserve(const std::string& model) const {
     const GgufFile file(model);
     uint64_t header = file.file_bytes();
     for (const GgufTensor& tensor : file.tensors()) header -= tensor.n_bytes;
-    return now + kLaterRam + kHeaderCopies * header;
+    return std::max(now + kLaterRam, kLeastReserve) + kHeaderCopies * header;
 }
 
 PagerMode MemoryOptions::pager_mode() const {
