@@ -1,6 +1,7 @@
 // Rows of n_columns floats to float16 times a power of two for each row (layout: src/kernels/activation.h). The row's
 // largest number comes to between 2^14 and 2^15, so that numbers down to 2^-28 of it keep all 11 bits.
-// Rows whose id names no expert may be left out. One workgroup a row; an invocation takes 8 columns at a time, the same ones in both passes.
+// Rows whose id names no expert may be left out.
+// One workgroup a row; an invocation takes 8 columns at a time, the same ones in both passes.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 

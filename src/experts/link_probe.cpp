@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "base/timing.h"
 #include "experts/record_copier.h"
-#include "gpu/copy_queue.h"
 #include "kernels/linear_shape.h"
 #include "kernels/matvec.h"
 #include "kernels/page_fetch.h"
@@ -82,8 +81,9 @@ class Probe {
         if (target_.mapped != nullptr) std::memset(target_.mapped, 0, target_.size);
         std::vector<PageCopy> entries;
         for (uint32_t i = 0; i < n_records_; ++i) {
-            const BufferCopy copy = record_copy(i);
-            entries.push_back(page_copy(copy.from.address, copy.to.address, units(), i, i % kMostRecords));
+            const RecordMove move = record_move(i);
+            entries.push_back(
+                page_copy(move.from.memory.address, move.to.address, units(), i, i % kMostRecords));
         }
         std::memcpy(list_.mapped, entries.data(), list_.size);
     }
@@ -123,10 +123,7 @@ class Probe {
         std::vector<RecordMove> moves;
         const auto run = [&](uint32_t first, uint32_t n) {
             moves.clear();
-            for (uint32_t i = 0; i < n; ++i) {
-                const BufferCopy copy = record_copy(first + i);
-                moves.push_back({.from = {.data = copy.from.mapped, .memory = copy.from}, .to = copy.to});
-            }
+            for (uint32_t i = 0; i < n; ++i) moves.push_back(record_move(first + i));
             copier.wait(copier.submit(moves, {}));
         };
         run(0, 1);
@@ -142,8 +139,9 @@ class Probe {
     }
     uint32_t first_record(uint32_t run, uint32_t n) const { return run * n % (n_records_ - n + 1); }
 
-    BufferCopy record_copy(uint32_t index) const {
-        return {source_.slice(index * record_bytes_, record_bytes_),
+    RecordMove record_move(uint32_t index) const {
+        const Allocation from = source_.slice(index * record_bytes_, record_bytes_);
+        return {{.data = from.mapped, .memory = from},
                 target_.slice(index % kMostRecords * record_bytes_, record_bytes_)};
     }
 

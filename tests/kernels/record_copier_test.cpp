@@ -3,17 +3,19 @@
 #include "experts/record_copier.h"
 
 #include "gpu/arena.h"
-#include "kernels/combine.h"
-#include "kernels/kernel_fixture.h"
+#include "kernels/row_test.h"
 
 #include <array>
 
 namespace vkmoe {
 namespace {
 
-class RecordCopierTest : public KernelTest, public testing::WithParamInterface<CopyBy> {
+class RecordCopierTest : public RowTest, public testing::WithParamInterface<CopyBy> {
   protected:
     static constexpr uint64_t kLargest = 700'000;  // more than a thread copies at once
+    static constexpr uint32_t kColumns = 65536;
+
+    RecordCopierTest() : RowTest(kColumns) {}
 
     void SetUp() override {
         if (GetParam() == CopyBy::kHost && !context().plan().unified_memory)
@@ -82,31 +84,20 @@ TEST_P(RecordCopierTest, TheLastRecordForASlotStays) {
 
 /// Kernels read a slot and add to a sum, then the slot gets its next record; each waits for the other.
 TEST_P(RecordCopierTest, TakesTurnsWithKernels) {
-    constexpr uint32_t kColumns = 65536;
     constexpr uint32_t kRounds = 30;
-    std::uniform_int_distribution<int> whole(-1000, 1000);
     std::vector<std::vector<float>> records;
     std::vector<float> expected(kColumns, 0.0f);
     for (uint32_t i = 0; i < kRounds; ++i) {
-        std::vector<float>& record = records.emplace_back(kColumns);
-        for (uint32_t column = 0; column < kColumns; ++column)
-            expected[column] += record[column] = static_cast<float>(whole(random()));  // sums stay exact
+        const std::vector<float>& record = records.emplace_back(random_row());
+        for (uint32_t column = 0; column < kColumns; ++column) expected[column] += record[column];
     }
     auto slot = output<float>(kColumns);
     auto sum = output<float>(kColumns);
     sum.fill(std::vector<float>(kColumns, 0.0f));
-    const Allocation one = upload(std::vector<float>{1});
-    const CombineArgs add{.expert_output = slot.address(),
-                          .weights = one.address,
-                          .residual = sum.address(),
-                          .output = sum.address(),
-                          .n_tokens = 1,
-                          .n_slots = 1,
-                          .n_columns = kColumns};
     std::array<std::unique_ptr<CommandBuffer>, 2> adding;
     for (std::unique_ptr<CommandBuffer>& commands : adding) {
         Recorder recorder(context().shared_device());
-        recorder.add(combine(context(), add));
+        recorder.add(add(sum.address(), slot.address(), sum.address()));
         commands = recorder.finish();
     }
     Scheduler& compute = scheduler();
