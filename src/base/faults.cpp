@@ -4,6 +4,8 @@
 
 #ifdef VKMOE_FAULT_INJECTION
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <atomic>
 #include <charconv>

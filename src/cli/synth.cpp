@@ -4,6 +4,7 @@
 #include "cli/synthetic_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <cstdio>

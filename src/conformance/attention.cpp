@@ -8,6 +8,8 @@
 #include "kernels/elementwise.h"
 #include "kernels/kv_cache.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>

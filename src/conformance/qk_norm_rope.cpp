@@ -6,6 +6,8 @@
 #include "conformance/rows.h"
 #include "kernels/kv_cache.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>

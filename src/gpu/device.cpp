@@ -7,6 +7,8 @@
 #include "base/faults.h"
 #include "base/log.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>

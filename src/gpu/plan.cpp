@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 namespace vkmoe {

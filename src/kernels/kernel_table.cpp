@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 
+#include <fmt/ranges.h>
 #include <xxhash.h>
 
 #include <algorithm>
