@@ -1,9 +1,10 @@
 // Paged models at small budgets, again and again, while memory is refused, reads fail and the device is lost:
-// no wrong number, no hang, no leak. VKMOE_SOAK_SECONDS says for how long; 20 s without it.
+// no wrong number, no hang, no leak. Runs for VKMOE_SOAK_SECONDS; 20 s without it.
 
 #include "base/faults.h"
 #include "engine/session.h"
 #include "experts/pager.h"
+#include "long_form.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/temp_folder.h"
@@ -15,7 +16,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <random>
@@ -33,11 +33,6 @@ constexpr FaultPoint kPoints[] = {FaultPoint::kDeviceAllocation, FaultPoint::kHo
 constexpr uint64_t kFlat = 48ull << 20;
 
 using Clock = std::chrono::steady_clock;
-
-double soak_seconds() {
-    const char* text = std::getenv("VKMOE_SOAK_SECONDS");
-    return text == nullptr ? 20 : std::strtod(text, nullptr);
-}
 
 uint64_t resident_bytes() {
     uint64_t total = 0;
@@ -200,7 +195,7 @@ TEST_F(PagerSoak, FaultsAtRandom) {
     const auto seed = std::random_device{}();
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
-    const auto end = Clock::now() + std::chrono::duration<double>(soak_seconds());
+    const auto end = Clock::now() + std::chrono::duration<double>(test_seconds("VKMOE_SOAK_SECONDS", 20));
     constexpr int kWarmUp = 30;
     int n_runs = 0;
     int n_computed = 0;

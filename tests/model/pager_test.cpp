@@ -5,6 +5,7 @@
 #include "engine/session.h"
 #include "experts/device_pager.h"
 #include "experts/host_pager.h"
+#include "long_form.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
@@ -13,7 +14,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -35,11 +35,6 @@ std::string name_of(const testing::TestParamInfo<Setting>& info) {
                        : setting.copy_by == CopyBy::kHost ? "HostCopiesByThreads"
                                                           : "HostCopiesByQueue") +
            (setting.prefetch == Prefetch::kOn ? "Prefetch" : "");
-}
-
-/// Whether the long prompt, which takes half a minute of a slow driver, runs at every budget and not at two.
-bool every_budget() {
-    return std::getenv("VKMOE_EVERY_BUDGET") != nullptr;
 }
 
 class PagerTest : public testing::TestWithParam<Setting> {
@@ -129,7 +124,8 @@ TEST_P(PagerTest, AnyBudgetGivesTheSameBits) {
         Session session(model, kSession);
         uint64_t streamed = 0;
         for (const auto& [prompt, bits] : expected) {
-            if (prompt == 600 && share != 0.5 && share != 0 && !every_budget()) continue;
+            // Half a minute of a slow driver for each budget.
+            if (prompt == 600 && share != 0.5 && share != 0 && !is_long_form()) continue;
             SCOPED_TRACE(testing::Message()
                          << prompt << " tokens, " << share << " of the experts, seed " << seed_);
             session.truncate(0);
