@@ -10,7 +10,9 @@ target_compile_options(vkmoe_options INTERFACE
 find_program(VKMOE_CCACHE ccache)
 if(VKMOE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_C_COMPILER_LAUNCHER "${VKMOE_CCACHE}")
-    set(CMAKE_CXX_COMPILER_LAUNCHER "${VKMOE_CCACHE}")
+    # Without this sloppiness ccache does not cache sources that use a precompiled header.
+    set(CMAKE_CXX_COMPILER_LAUNCHER
+        "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${VKMOE_CCACHE}")
 endif()
 
 set(VKMOE_SANITIZE "" CACHE STRING "Sanitizers to build with, as -fsanitize= takes them: address,undefined")

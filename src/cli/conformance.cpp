@@ -137,8 +137,8 @@ void run_conformance(const ConformanceOptions& options) {
     }
     if (!report.result.ended.empty()) throw std::runtime_error(report.result.ended);
     if (const uint64_t errors = validation_error_count(); errors != 0) {
-        throw std::runtime_error(
-            fmt::format("the validation layer reported {} errors (lines with 'validation: ')", errors));
+        throw std::runtime_error(fmt::format(
+            "the validation layer reported {} errors (see the lines with 'validation: ')", errors));
     }
     size_t failed = 0;
     for (const CellResult& cell : report.result.cells) failed += outcome(cell) == Outcome::kFailed ? 1 : 0;
@@ -150,26 +150,27 @@ void run_conformance(const ConformanceOptions& options) {
 void add_conformance_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "conformance",
-        "Proves that kernels compute right on a device, against references in double precision");
+        "Verify that a device computes every kernel correctly, against references in double precision");
     const auto options = std::make_shared<ConformanceOptions>();
     add_device_option(*command, options->device);
     const auto add_names = [&](const char* flag, std::vector<std::string>& names, const char* what) {
         command->add_option(flag, names, what)->delimiter(',')->type_name("NAME,...");
     };
-    add_names("--op", options->ops, "Only these operations");
-    add_names("--type", options->types, "Only these types of weights (or of the KV cache)");
-    add_names("--path", options->paths, "Only these ways of computing");
+    add_names("--op", options->ops, "Run only these operations");
+    add_names("--type", options->types, "Run only these types of weights or of the KV cache");
+    add_names("--path", options->paths, "Run only these kernel paths");
     CLI::Option* quick =
-        command->add_flag("--quick", options->quick, "What finds most mistakes (the default)");
-    command->add_flag("--full", options->full, "More shapes, and memory beyond 4 GiB")->excludes(quick);
-    command->add_option("--json", options->json, "Write the report there, for programs")->type_name("FILE");
-    command->add_option("--junit", options->junit, "Write the report there, for JUnit viewers")
+        command->add_flag("--quick", options->quick, "Run the cases that find most errors (default)");
+    command->add_flag("--full", options->full, "Run more shapes, and buffers beyond 4 GiB")->excludes(quick);
+    command->add_option("--json", options->json, "Write the report to FILE as JSON")->type_name("FILE");
+    command->add_option("--junit", options->junit, "Write the report to FILE in JUnit's XML format")
         ->type_name("FILE");
-    command->add_flag("--perf", options->perf, "Measure the speed of matrix kernels too, on larger shapes");
-    command->add_option("--seed", options->seed, "Of all inputs; default: another one each time")
+    command->add_flag("--perf", options->perf,
+                      "Also measure the speed of the matrix kernels, on larger shapes");
+    command->add_option("--seed", options->seed, "Seed of all inputs; the default is a new one per run")
         ->check(whole_number(0, UINT32_MAX))
         ->type_name("N");
-    command->add_flag("--list", options->list, "List the cells (operation/type/path) and run none");
+    command->add_flag("--list", options->list, "List all cells (operation/type/path) without running them");
     command->callback([options] { run_conformance(*options); });
 }
 

@@ -48,22 +48,22 @@ vkmoe_pager_stats pager_difference(const vkmoe_pager_stats& before, const vkmoe_
 std::string describe_pager(const vkmoe_pager_stats& stats) {
     if (stats.mode == VKMOE_PAGER_AUTO) return {};
     if (stats.n_slots == stats.n_records) {
-        return fmt::format(
-            "pager: all {} experts are in {} of slots, nothing is paged; at most {} of the device\n",
-            stats.n_records, human_bytes(stats.slot_bytes), human_bytes(stats.peak_device_bytes));
+        return fmt::format("experts: all {} cached in {} of slots, no offloading; peak device memory {}\n",
+                           stats.n_records, human_bytes(stats.slot_bytes),
+                           human_bytes(stats.peak_device_bytes));
     }
     std::string text = fmt::format(
-        "pager ({}): {} of {} experts in {} of slots; hit rate {:.1f}%, {} evicted, {} fetched ahead of "
-        "which {} were used, {} streamed for batches\n",
+        "expert cache ({}-managed): {} of {} experts in {} of slots; hit rate {:.1f}%, {} evicted, {} "
+        "prefetched ({} used), {} streamed for prefill\n",
         mode_name(stats.mode), stats.n_slots, stats.n_records, human_bytes(stats.slot_bytes),
         100 * stats.hit_rate, stats.evictions, stats.prefetched, stats.prefetched_used, stats.streamed);
-    text += fmt::format("link: {} moved, {:.0f}% of what its {}/s allow; {:.0f}% of the time waited for it\n",
+    text += fmt::format("link: {} transferred, {:.0f}% of its {}/s used; {:.0f}% of the time stalled\n",
                         gigabytes(static_cast<double>(stats.bytes_moved)), 100 * stats.link_share,
                         gigabytes(stats.link_bytes_per_second), 100 * stats.stall_share);
-    text += fmt::format("memory: at most {} of the device", human_bytes(stats.peak_device_bytes));
-    if (stats.vram_budget != 0) text += fmt::format(", of a budget of {}", human_bytes(stats.vram_budget));
+    text += fmt::format("memory: peak {} on the device", human_bytes(stats.peak_device_bytes));
+    if (stats.vram_budget != 0) text += fmt::format(" of a budget of {}", human_bytes(stats.vram_budget));
     if (stats.host_bytes != 0)
-        text += fmt::format("; {} of the host for experts", human_bytes(stats.host_bytes));
+        text += fmt::format("; {} of experts in host memory", human_bytes(stats.host_bytes));
     return text + "\n";
 }
 

@@ -25,7 +25,7 @@ constexpr size_t kMaxName = 60;
 struct Options {
     std::vector<std::string> traces;
     std::vector<std::string> slots = {"12.5%", "25%", "37.5%", "50%", "62.5%", "75%", "87.5%", "100%"};
-    std::vector<std::string> policies = {"lru", "lfu", "ours", "belady"};
+    std::vector<std::string> policies = {"lru", "lfu", "vkmoe", "belady"};
     uint32_t link = 0;
     std::string svg;
     std::string json;
@@ -61,13 +61,13 @@ uint32_t parse_slots(std::string_view text, const TraceShape& shape) {
     if (!value || !(n >= 1) || n > n_experts || (!is_share && n != static_cast<uint32_t>(n))) {
         fail(
             ErrorCode::kInvalidArgument,
-            "--slots: '{}' is neither a number of slots from {} to {} nor a share of the experts such as 25%",
+            "--slots: '{}' is neither a number of slots from {} to {} nor a share of all experts such as 25%",
             printable(text, kMaxName), shape.n_used, n_experts);
     }
     const auto n_slots = static_cast<uint32_t>(n);
     if (n_slots < shape.n_used) {
         fail(ErrorCode::kInvalidArgument,
-             "--slots: '{}' is {} of {} experts, fewer than the {} that a token uses in a layer",
+             "--slots: '{}' is {} of {} experts, fewer than the {} that are active per token in a layer",
              printable(text, kMaxName), n_slots, n_experts, shape.n_used);
     }
     return n_slots;
@@ -82,14 +82,15 @@ std::vector<RoutingTrace> read_traces(const std::vector<std::string>& paths) {
         if (shape.n_layers != first.n_layers || shape.n_experts != first.n_experts ||
             shape.n_used != first.n_used) {
             fail(ErrorCode::kInvalidArgument,
-                 "'{}' is of {} layers with {} of {} experts a token, '{}' of {} layers with {} of {}: give "
-                 "traces of one model",
+                 "'{}' has {} layers with {} of {} experts active per token, but '{}' has {} layers with {} "
+                 "of "
+                 "{}; all traces must come from one model",
                  path, shape.n_layers, shape.n_used, shape.n_experts, paths.front(), first.n_layers,
                  first.n_used, first.n_experts);
         }
         if (uint64_t{shape.n_layers} * shape.n_experts > (1U << 24)) {
-            fail(ErrorCode::kUnsupported, "'{}' has {} layers of {} experts: too many to replay", path,
-                 shape.n_layers, shape.n_experts);
+            fail(ErrorCode::kUnsupported, "'{}' has {} layers of {} experts, which is too many to replay",
+                 path, shape.n_layers, shape.n_experts);
         }
     }
     return traces;
@@ -104,7 +105,7 @@ std::vector<Column> columns_of(const Options& options) {
             continue;
         columns.push_back({name, policy, 0});
         if (policy == CachePolicy::kOurs && options.link > 0)
-            columns.push_back({fmt::format("ours+link {}", options.link), policy, options.link});
+            columns.push_back({fmt::format("vkmoe+link {}", options.link), policy, options.link});
     }
     return columns;
 }
@@ -151,20 +152,22 @@ std::string table(std::string_view title, const std::vector<Column>& columns, co
 std::string report(const std::vector<RoutingTrace>& traces, size_t n_tokens,
                    const std::vector<Column>& columns, const std::vector<Row>& rows) {
     const TraceShape& shape = traces.front().shape;
-    std::string text = fmt::format("{}: {} layers, {} of {} experts a token; {} tokens of {} trace{}\n",
-                                   printable(shape.model, kMaxName), shape.n_layers, shape.n_used,
-                                   shape.n_experts, n_tokens, traces.size(), traces.size() == 1 ? "" : "s");
+    std::string text =
+        fmt::format("{}: {} layers, {} of {} experts active per token; {} tokens in {} trace{}\n",
+                    printable(shape.model, kMaxName), shape.n_layers, shape.n_used, shape.n_experts, n_tokens,
+                    traces.size(), traces.size() == 1 ? "" : "s");
     text += table("hit rate", columns, rows,
                   [](const SimulationResult& result) { return fmt::format("{:.3f}", result.hit_rate()); });
-    text += table("evictions a token", columns, rows, [&](const SimulationResult& result) {
+    text += table("evictions per token", columns, rows, [&](const SimulationResult& result) {
         return fmt::format("{:.2f}", static_cast<double>(result.n_evictions) / static_cast<double>(n_tokens));
     });
     const bool any_link =
         std::any_of(columns.begin(), columns.end(), [](const Column& c) { return c.link_records > 0; });
     if (any_link) {
-        text += table("fetched ahead, and used", columns, rows, [](const SimulationResult& result) {
-            return result.n_prefetched == 0 ? "-" : fmt::format("{:.3f}", result.prefetched_used_share());
-        });
+        text += table(
+            "share of prefetched experts that were used", columns, rows, [](const SimulationResult& result) {
+                return result.n_prefetched == 0 ? "-" : fmt::format("{:.3f}", result.prefetched_used_share());
+            });
     }
     return text;
 }
@@ -197,8 +200,8 @@ std::string json_of(const std::vector<RoutingTrace>& traces, size_t n_tokens,
 std::string svg_of(const TraceShape& shape, const std::vector<Column>& columns,
                    const std::vector<Row>& rows) {
     LinePlot plot{fmt::format("Hit rates of {}", printable(shape.model, kMaxName)),
-                  "share of the experts that has slots",
-                  "wanted experts that were there",
+                  "share of the experts that fit in slots",
+                  "hit rate",
                   {}};
     for (size_t i = 0; i < columns.size(); ++i) {
         LinePlot::Line line{columns[i].name, {}};
@@ -230,34 +233,33 @@ void run_simulation(const Options& options) {
 void add_pager_sim_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "pager-sim",
-        "Replays routing traces (see `vkmoe routes`) through caches of experts: how often an expert that a "
-        "token wants is in device memory, by how many fit there and by who leaves when another comes. Needs "
-        "no device");
+        "Replay routing traces (see `vkmoe routes`) against simulated expert caches of several sizes and "
+        "eviction policies, and print their hit rates; needs no device");
     const auto options = std::make_shared<Options>();
-    command->add_option("--trace", options->traces, "A routing trace; several, of one model, are added up")
+    command->add_option("--trace", options->traces, "Routing trace; several traces of one model are combined")
         ->required()
         ->check(existing_file())
         ->type_name("FILE");
     command
         ->add_option("--slots", options->slots,
-                     "How many experts fit: numbers, or shares of all layers' experts such as 25%")
+                     "Cache sizes: numbers of experts, or shares of all experts such as 25%")
         ->delimiter(',')
         ->type_name("N|P%,...");
     command
         ->add_option(
             "--policy", options->policies,
-            "Who leaves: lru: used longest ago; lfu: used least often so far; ours: what vkmoe does; belady: "
-            "wanted again last, which only who knows the future can tell")
+            "Eviction policies: lru (least recently used), lfu (least frequently used), vkmoe (the policy of "
+            "vkmoe), belady (optimal: evicts the expert whose next use is furthest in the future)")
         ->delimiter(',')
-        ->check(CLI::IsMember({"lru", "lfu", "ours", "belady"}))
+        ->check(CLI::IsMember({"lru", "lfu", "vkmoe", "belady"}))
         ->type_name("NAME,...");
     command
         ->add_option("--link", options->link,
-                     "Show ours also with a link that copies so many experts in the time of a layer, misses "
-                     "first, then what the look-ahead names for the next layer; 0: not")
+                     "Also simulate prefetching over a link that copies N experts in the time of one layer: "
+                     "misses first, then experts that the look-ahead predicts; 0 disables it")
         ->check(whole_number(0, 1U << 20));
-    command->add_option("--svg", options->svg, "Write a plot of the hit rates")->type_name("FILE");
-    command->add_option("--json", options->json, "Write all figures")->type_name("FILE");
+    command->add_option("--svg", options->svg, "Write a plot of the hit rates to FILE")->type_name("FILE");
+    command->add_option("--json", options->json, "Write all results to FILE as JSON")->type_name("FILE");
     command->callback([options] { run_simulation(*options); });
 }
 

@@ -20,8 +20,8 @@ void add_router_report_option(CLI::App& command, RouterReportOption& option) {
                 option.wanted = true;
                 if (!values.empty()) option.file = values.front();
             },
-            "Print how evenly each layer's router spread tokens over experts; with FILE, write all figures "
-            "there as JSON")
+            "Print how evenly each layer's router distributes tokens over the experts; with FILE, write all "
+            "figures to FILE as JSON")
         ->expected(0, 1)
         ->type_name("[FILE]");
 }
@@ -61,7 +61,8 @@ RouterReport::RouterReport(const RouterReportOption& option, const vkmoe_model_i
     : wanted_(option.wanted), model_(info.name), n_layers_(info.n_layers), n_experts_(info.n_experts) {
     if (!wanted_) return;
     if (n_experts_ == 0)
-        fail(ErrorCode::kInvalidArgument, "the model has no experts: leave --router-statistics out");
+        fail(ErrorCode::kInvalidArgument,
+             "the model is dense, so there are no router statistics; omit --router-statistics");
     if (!option.file.empty()) file_.emplace(option.file);
 }
 

@@ -46,8 +46,8 @@ class Recall {
     std::string describe(const TraceShape& shape) const {
         const auto share = [&](uint64_t n) { return static_cast<double>(n) / static_cast<double>(n_used_); };
         return fmt::format(
-            "look-ahead: {:.1f}% of the experts used are among the {} that it names first, {:.1f}% "
-            "among all {}\n",
+            "look-ahead: {:.1f}% of the experts used are among its top {} predictions, {:.1f}% among all "
+            "{}\n",
             100 * share(at_used_), shape.n_used, 100 * share(at_all_), shape.n_predicted);
     }
 
@@ -85,7 +85,8 @@ std::shared_ptr<Model> load(const Options& options) {
 std::vector<int32_t> read_tokens(const Options& options, const Tokenizer& tokenizer,
                                  const std::string& file) {
     std::vector<int32_t> tokens = tokenizer.encode(read_file(file), true, false);
-    if (tokens.empty()) fail(ErrorCode::kInvalidArgument, "'{}' has no tokens: give a text", file);
+    if (tokens.empty())
+        fail(ErrorCode::kInvalidArgument, "'{}' contains no tokens; give a file with text", file);
     if (options.n_tokens != 0) tokens.resize(std::min(tokens.size(), options.n_tokens));
     return tokens;
 }
@@ -105,7 +106,7 @@ void record(const Options& options) {
     const std::shared_ptr<Model> model = load(options);
     const HyperParameters& hyper = model->hyper();
     if (hyper.n_experts == 0)
-        fail(ErrorCode::kInvalidArgument, "'{}' is a model without experts: there are no routes",
+        fail(ErrorCode::kInvalidArgument, "'{}' is a dense model and has no expert routes to record",
              options.model);
     const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(model->file());
     std::vector<std::vector<int32_t>> texts;
@@ -141,8 +142,8 @@ void record(const Options& options) {
         }
     }
     trace.finish();
-    std::string report = fmt::format("{}: {} tokens, {} of {} experts in each of {} layers\n", options.trace,
-                                     n_tokens, shape.n_used, shape.n_experts, shape.n_layers);
+    std::string report = fmt::format("{}: {} tokens, {} of {} experts active in each of {} layers\n",
+                                     options.trace, n_tokens, shape.n_used, shape.n_experts, shape.n_layers);
     if (!recall.is_empty()) report += recall.describe(shape);
     StandardOutput().write(report);
 }
@@ -152,22 +153,22 @@ void record(const Options& options) {
 void add_routes_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "routes",
-        "Records which experts a model uses for each token of texts, and which a look-ahead names: a "
-        "trace for pager-sim");
+        "Record the experts that a model uses for each token of a text, and those that its look-ahead "
+        "predicts, as a trace for `vkmoe pager-sim`");
     const auto options = std::make_shared<Options>();
     add_model_option(*command, options->model);
-    command->add_option("-f,--file", options->files, "A text; may be given more than once")
+    command->add_option("-f,--file", options->files, "Text file; repeatable")
         ->required()
         ->check(existing_file())
         ->type_name("FILE");
-    command->add_option("--trace", options->trace, "Where to write the trace")->required()->type_name("FILE");
-    command->add_option("-n,--tokens", options->n_tokens, "Tokens of each text at most; 0: all")
+    command->add_option("--trace", options->trace, "Write the trace to FILE")->required()->type_name("FILE");
+    command->add_option("-n,--tokens", options->n_tokens, "Use at most N tokens of each text; 0 uses all")
         ->check(whole_number(0));
     command
         ->add_option(
             "-c,--context", options->n_context,
-            "Tokens of a context, after which a text goes on in a new one; 0: 4096, or what the model "
-            "was trained for if that is less")
+            "Context size in tokens; a longer text continues in a new context; 0 means 4096, or the model's "
+            "trained context if that is shorter")
         ->check(whole_number(0, 1U << 30));
     add_device_option(*command, options->device);
     add_memory_options(*command, options->memory);

@@ -70,27 +70,31 @@ std::vector<std::string> type_names() {
 void add_synth_command(CLI::App& app) {
     CLI::App* command =
         app.add_subcommand("synth",
-                           "Writes a model of a published model's exact shape with random weights and a "
-                           "small byte vocabulary, to "
-                           "measure speed without a download; it is GGUF that llama.cpp reads too");
+                           "Create a GGUF file with the exact shape of a published model, random weights and "
+                           "a small byte vocabulary, to measure speed without a download; llama.cpp reads it "
+                           "too");
     const auto options = std::make_shared<Options>();
     const std::vector<std::string> shapes = shape_names();
     const std::vector<std::string> types = type_names();
-    command->add_option("--shape", options->shape, "The published model")
+    command->add_option("--shape", options->shape, "Published model whose shape to use")
         ->required()
         ->check(CLI::IsMember(shapes, CLI::ignore_case).description(""))
         ->type_name(fmt::format("{}", fmt::join(shapes, "|")));
-    command->add_option("--type", options->type, "Type of all matrices but the routers, which are F32")
+    command->add_option("--type", options->type, "Type of all matrices except the routers, which are F32")
         ->check(CLI::IsMember(types, CLI::ignore_case).description(""))
         ->type_name(fmt::format("{}", fmt::join(types, "|")));
-    command->add_option("--layers", options->n_layers, "Layers; 0: as many as the published model has")
+    command
+        ->add_option("--layers", options->n_layers,
+                     "Number of layers; 0 means as many as the published model has")
         ->check(whole_number(0, kMaxLayers));
     command
         ->add_option("--vocabulary", options->n_vocabulary,
-                     "Tokens of the vocabulary: bytes and words of a few letters")
+                     "Vocabulary size in tokens (bytes and short words)")
         ->check(whole_number(kMinVocabulary, kMaxVocabulary));
     command->add_option("--seed", options->seed, "The same seed gives the same file")->check(whole_number(0));
-    command->add_option("-o,--output", options->output, "Where to write it")->required()->type_name("FILE");
+    command->add_option("-o,--output", options->output, "Write the model to FILE")
+        ->required()
+        ->type_name("FILE");
     command->callback([options] { write_model(*options); });
 }
 

@@ -150,7 +150,7 @@ std::string_view name_of(CachePolicy policy) {
         case CachePolicy::kOurs:
             break;
     }
-    return "ours";
+    return "vkmoe";
 }
 
 SimulationResult& SimulationResult::operator+=(const SimulationResult& other) {

@@ -58,20 +58,20 @@ class HitRates(unittest.TestCase):
     def test_never_below_lru(self):
         for n_slots in SLOTS:
             with self.subTest(n_slots=n_slots):
-                self.assertGreaterEqual(self.rate("ours", n_slots), self.rate("lru", n_slots))
-                self.assertLessEqual(self.rate("ours", n_slots), self.rate("belady", n_slots))
-                self.assertGreaterEqual(self.rate("ours", n_slots, LINK), self.rate("ours", n_slots))
+                self.assertGreaterEqual(self.rate("vkmoe", n_slots), self.rate("lru", n_slots))
+                self.assertLessEqual(self.rate("vkmoe", n_slots), self.rate("belady", n_slots))
+                self.assertGreaterEqual(self.rate("vkmoe", n_slots, LINK), self.rate("vkmoe", n_slots))
 
     def test_look_ahead_goes_half_of_the_way_to_belady(self):
         for n_slots in (16, 32):
             with self.subTest(n_slots=n_slots):
                 lru, belady = self.rate("lru", n_slots), self.rate("belady", n_slots)
-                self.assertGreaterEqual(self.rate("ours", n_slots, LINK), (lru + belady) / 2)
+                self.assertGreaterEqual(self.rate("vkmoe", n_slots, LINK), (lru + belady) / 2)
 
     def test_most_of_what_is_fetched_ahead_is_used(self):
         for n_slots in (16, 32):
             with self.subTest(n_slots=n_slots):
-                result = self.results["ours", LINK, n_slots]
+                result = self.results["vkmoe", LINK, n_slots]
                 self.assertGreater(result["n_prefetched"], TOKENS)
                 self.assertGreaterEqual(result["n_prefetched_used"], 0.75 * result["n_prefetched"])
 

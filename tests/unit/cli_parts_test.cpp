@@ -81,7 +81,7 @@ TEST(PagerReport, TellsWhatWasDoneBetweenTwoLooks) {
     EXPECT_DOUBLE_EQ(done.link_share, 0.25);
     EXPECT_DOUBLE_EQ(done.stall_share, 0.25);
     const std::string text = describe_pager(done);
-    for (const char* part : {"pager (host)", "hit rate 75.0%", "3 evicted", "2.0 GB moved, 25% of"})
+    for (const char* part : {"expert cache (host-managed)", "hit rate 75.0%", "3 evicted", "2.0 GB transferred, 25% of"})
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     EXPECT_EQ(pager_json(done)["bytes_moved"], 2'000'000'000);
 

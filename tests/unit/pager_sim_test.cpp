@@ -48,31 +48,31 @@ TEST(PagerSim, TablesHitRates) {
     const std::string text = run({"--trace", folder / "t", "--slots", "2,4,100%"});
     EXPECT_NE(text.find("2 layers, 1 of 4 experts a token; 100 tokens of 1 trace"), std::string::npos)
         << text;
-    EXPECT_NE(text.find("lru     lfu    ours  belady"), std::string::npos) << text;
+    EXPECT_NE(text.find("lru     lfu   vkmoe  belady"), std::string::npos) << text;
     // All but the first use of each of the four is a hit, whatever the policy.
     EXPECT_NE(text.find("      4   50.0%   0.980   0.980   0.980   0.980"), std::string::npos) << text;
     EXPECT_NE(text.find("      8  100.0%   0.980"), std::string::npos) << text;
-    EXPECT_EQ(text.find("fetched ahead"), std::string::npos) << text;
+    EXPECT_EQ(text.find("share of prefetched"), std::string::npos) << text;
 }
 
 TEST(PagerSim, WritesFiguresAndAPlot) {
     const TempFolder folder;
     write_trace(folder / "a");
     write_trace(folder / "b");
-    run({"--trace", folder / "a", folder / "b", "--slots", "2,50%", "--policy", "lru,ours", "--link", "2",
+    run({"--trace", folder / "a", folder / "b", "--slots", "2,50%", "--policy", "lru,vkmoe", "--link", "2",
          "--json", folder / "j", "--svg", folder / "s"});
     const nlohmann::json json = nlohmann::json::parse(read_file(folder / "j"));
     EXPECT_EQ(json["n_tokens"], 200);
     ASSERT_EQ(json["results"].size(), 6U);
     const nlohmann::json& ahead = json["results"][2];
-    EXPECT_EQ(ahead["policy"], "ours");
+    EXPECT_EQ(ahead["policy"], "vkmoe");
     EXPECT_EQ(ahead["link"], 2);
     EXPECT_EQ(ahead["n_slots"], 2);
     EXPECT_GT(ahead["n_prefetched_used"], 100);
     EXPECT_EQ(json["results"][0]["n_hits"].get<int>() + json["results"][0]["n_misses"].get<int>(), 400);
     const std::string svg = read_file(folder / "s");
     EXPECT_NE(svg.find("a &lt;model&gt;"), std::string::npos);
-    EXPECT_NE(svg.find("ours+link 2"), std::string::npos);
+    EXPECT_NE(svg.find("vkmoe+link 2"), std::string::npos);
 }
 
 TEST(PagerSim, SaysWhatIsWrong) {
