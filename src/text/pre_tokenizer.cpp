@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 #include "formats/gguf_value.h"
@@ -14,7 +15,8 @@ const PreTokenizerSpec& find_spec(std::string_view name) {
     std::vector<std::string_view> known;
     for (const PreTokenizerSpec& spec : pre_tokenizer_specs()) {
         if (std::ranges::find(spec.names, name) != spec.names.end()) return spec;
-        known.insert(known.end(), spec.names.begin(), spec.names.end());
+        std::ranges::copy_if(spec.names, std::back_inserter(known),
+                             [](auto known) { return !known.empty(); });
     }
     std::ranges::sort(known);
     fail(ErrorCode::kUnsupported,

@@ -49,11 +49,13 @@ constexpr std::array kLlama3Names = {"llama-bpe"sv, "llama3"sv,  "llama-v3"sv, "
                                      "falcon-h1"sv, "pixtral"sv, "midm-2.0"sv, "lfm2"sv};
 constexpr std::array kDbrxNames = {"dbrx"sv, "smaug-bpe"sv, "glm4"sv, "chatglm-bpe"sv};
 
-// inceptionai/Jais-2-8B-Chat: as Llama 3, white space in powers of two.
+// inceptionai/Jais-2-8B-Chat: as Llama 3, white space in powers of two. The look-behind before \s*[\r\n]+
+// changes no match: after a power of two the run of white space was already found to have no line break.
+// Without it the rest of the run is searched again from every 512 characters.
 constexpr std::array kJais2Rules = {
     VKMOE_CONTRACTION
-    R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S))"
-    R"(|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})"sv};
+    R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|(?<![^\S\r\n])\s*[\r\n]+)"
+    R"(|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})"sv};
 constexpr std::array kJais2Names = {"jais-2"sv};
 
 // Qwen/Qwen1.5-7B to Qwen3 (MoE models too), with NFC. tencent/Hunyuan-A13B normalizes in its Python
@@ -129,10 +131,13 @@ constexpr std::array kGpt4oRules = {VKMOE_UPPER_WORD VKMOE_CONTRACTION
 constexpr std::array kGpt4oNames = {"gpt-4o"sv, "llama4"sv, "kanana2"sv, "minimax-m2"sv};
 
 // CohereLabs/tiny-aya-base: digits in threes from the right where a word boundary follows, then gpt-4o's.
-// What a word character is, is spelled out, as the original's engine has a wider notion of it than PCRE2.
+// Its digit rule looks ahead to the end of the run from every group, which costs the square of the run's
+// length. It is written as two here: whole runs that a word boundary ends, then such a run's groups, of which
+// \G ties each to the one before. The characters of words are spelled out, as the original's engine has a
+// wider notion of them than PCRE2.
 constexpr std::array kTinyAyaRules = {
-    R"(\d{1,3}(?=(?:\d{3})*(?![\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}])))"sv,
-    kGpt4oRules[0]};
+    R"((?<!\d)\d++(?![\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}]))"sv,
+    R"(\A\d{1,3}(?=(?:\d{3})*+\z)|\G(?!\A)\d{3})"sv, kGpt4oRules[0]};
 constexpr std::array kTinyAyaNames = {"tiny_aya"sv, "cohere2moe"sv};
 
 // mistralai/Mistral-Nemo-Base-2407.
@@ -160,10 +165,11 @@ constexpr std::array kSeedCoderRules = {
     VKMOE_CONTRACTION R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+)" VKMOE_SPACES ""sv};
 constexpr std::array kSeedCoderNames = {"seed-coder"sv};
 
-// LGAI-EXAONE/K-EXAONE-236B-A23B: a token may span several words of single letters.
+// LGAI-EXAONE/K-EXAONE-236B-A23B: a token may span several words of single letters. The original spells the
+// repetition (?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+, which matches the same and takes memory for every letter.
 constexpr std::array kExaoneMoeRules = {
     VKMOE_CONTRACTION
-    R"(|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?)"
+    R"(|[^\r\n\p{L}\p{N}]?\p{L}\p{M}*+(?: ?\p{L}\p{M}*+)*+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?)"
     R"(|\s*[\r\n]|\s+(?!\S)|\s+)"sv};
 constexpr std::array kExaoneMoeNames = {"exaone-moe"sv};
 

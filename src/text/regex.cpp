@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <limits>
 
 #include "base/error.h"
 #include "text/unicode.h"
@@ -14,7 +15,8 @@ namespace {
 constexpr size_t kJitStackStart = size_t{32} << 10;
 constexpr size_t kJitStackMost = size_t{4} << 20;
 constexpr uint32_t kHeapLimitKib = 16384;  // for the interpreter, where there is no just-in-time compiler
-constexpr uint32_t kMatchLimit = 10'000'000;
+// A run of white space is walked back once, so steps grow with the text and must not be limited.
+constexpr uint32_t kMatchLimit = std::numeric_limits<uint32_t>::max();
 
 /// The rest of the block of Unicode's newest pictographs: all symbols, but without a category in a PCRE2 that
 /// is older than they are (10.42 knows Unicode 14).
@@ -58,14 +60,9 @@ std::string error_text(int code) {
     return reinterpret_cast<const char*>(buffer.data());
 }
 
-bool is_resource_limit(int code) {
-    return code == PCRE2_ERROR_JIT_STACKLIMIT || code == PCRE2_ERROR_MATCHLIMIT ||
-           code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_DEPTHLIMIT;
-}
-
 }  // namespace
 
-Regex::Regex(std::string_view pattern) : pattern_(pattern) {
+Regex::Regex(std::string_view pattern, bool just_in_time) : pattern_(pattern) {
     const std::string translated = with_unicode_properties(pattern);
     int error = 0;
     PCRE2_SIZE position = 0;
@@ -75,8 +72,8 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern) {
         fail(ErrorCode::kInternal, "regular expression '{}' does not compile at {}: {}", translated, position,
              error_text(error));
     }
-    // Without a just-in-time compiler this fails and matching is interpreted: slower, with the same results.
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+    // Its failure changes nothing but the speed.
+    if (just_in_time) pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
 }
 
 void Regex::FreeCode::operator()(pcre2_code* code) const {
@@ -105,23 +102,15 @@ RegexMatcher::RegexMatcher()
 }
 
 RegexMatcher::Match RegexMatcher::find(const Regex& regex, std::string_view text, size_t start) {
-    std::string_view subject = text;
-    while (true) {
-        const int result = pcre2_match(regex.code_.get(), code_units(subject), subject.size(), start,
-                                       PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
-        if (result >= 0) {
-            const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
-            return {true, offsets[0], offsets[1]};
-        }
-        if (result == PCRE2_ERROR_NOMATCH) return {false, subject.size(), subject.size()};
-        const size_t left = subject.size() - start;
-        if (!is_resource_limit(result) || left <= 4) {
-            fail(ErrorCode::kInternal, "matching '{}' failed: {}", regex.pattern_, error_text(result));
-        }
-        size_t window = left > kFallbackWindow ? kFallbackWindow : left / 2;
-        while ((static_cast<unsigned char>(text[start + window]) & 0xC0) == 0x80) --window;
-        subject = text.substr(0, start + window);
+    const int result = pcre2_match(regex.code_.get(), code_units(text), text.size(), start,
+                                   PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
+    if (result == PCRE2_ERROR_NOMATCH) return {false, text.size(), text.size()};
+    if (result < 0) {
+        fail(ErrorCode::kInternal, "matching '{}' in {} bytes of text failed: {}", regex.pattern_,
+             text.size(), error_text(result));
     }
+    const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
+    return {true, offsets[0], offsets[1]};
 }
 
 void RegexMatcher::split(const Regex& regex, std::string_view text, std::vector<std::string_view>& pieces) {
@@ -132,10 +121,7 @@ void RegexMatcher::split(const Regex& regex, std::string_view text, std::vector<
     size_t position = 0;
     while (position < text.size()) {
         const Match match = find(regex, text, position);
-        if (!match.found) {
-            position = match.end;  // the end of the text, or of the window that was searched
-            continue;
-        }
+        if (!match.found) break;
         add(piece_start, match.begin);
         add(match.begin, match.end);
         piece_start = match.end;

@@ -18,8 +18,9 @@ namespace vkmoe {
 /// PCRE2's own \s also takes U+180E.
 class Regex {
   public:
-    /// Throws kInternal for a pattern that does not compile: patterns are our own data.
-    explicit Regex(std::string_view pattern);
+    /// Throws kInternal for a pattern that does not compile: patterns are our own data. Without just_in_time,
+    /// or where the library cannot, matching is interpreted: slower, with the same results.
+    explicit Regex(std::string_view pattern, bool just_in_time = true);
 
     const std::string& pattern() const { return pattern_; }
 
@@ -40,12 +41,9 @@ class RegexMatcher {
     RegexMatcher();
 
     /// Cuts `text` (well-formed UTF-8) at the start and the end of every match, so that matches and what lies
-    /// between them become pieces; appends the pieces, none of them empty, in order.
-    /// Where a match would need more memory or steps than the engine allows, it is sought in the next
-    /// kFallbackWindow bytes alone.
+    /// between them become pieces; appends the pieces, none of them empty, in order. Throws kInternal where a
+    /// match needs more memory than the engine has: a pattern must match any text in constant memory.
     void split(const Regex& regex, std::string_view text, std::vector<std::string_view>& pieces);
-
-    static constexpr size_t kFallbackWindow = 16384;
 
   private:
     struct Match {
