@@ -133,7 +133,7 @@ class ByteLevelTokenizer : public Tokenizer {
             [](const MergePart&, const MergePart&, int32_t) {});
         for (const MergePart& part : parts) {
             if (part.length == 0) continue;
-            const int32_t id = part.id >= 0 ? part.id : data().unknown;
+            const int32_t id = part.id >= 0 ? part.id : unknown();
             if (id >= 0) ids.push_back(id);
         }
     }

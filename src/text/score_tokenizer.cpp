@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -17,14 +16,6 @@ namespace vkmoe {
 namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581, which stands for a space
-
-/// The byte that "<0xXX>" names; -1 when `text` is not of that form.
-int parse_byte_token(std::string_view text) {
-    if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return -1;
-    int byte = -1;
-    const auto [end, error] = std::from_chars(text.data() + 3, text.data() + 5, byte, 16);
-    return error == std::errc() && end == text.data() + 5 ? byte : -1;
-}
 
 /// A number that falls as the score rises.
 uint32_t merge_order(float score) {
@@ -43,20 +34,6 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
         out.append(to);
         text.remove_prefix(found + from.size());
     }
-}
-
-/// The types of a vocabulary that comes without: bytes by their spelling, special tokens by the ids given for
-/// them.
-std::vector<int32_t> guess_types(const VocabularyData& data) {
-    const auto value = [](TokenType type) { return static_cast<int32_t>(type); };
-    std::vector<int32_t> types(data.tokens.size(), value(TokenType::kNormal));
-    for (size_t id = 0; id < types.size(); ++id) {
-        const auto token = static_cast<int32_t>(id);
-        if (parse_byte_token(data.tokens[id]) >= 0) types[id] = value(TokenType::kByte);
-        if (token == data.bos || token == data.eos) types[id] = value(TokenType::kControl);
-        if (token == data.unknown) types[id] = value(TokenType::kUnknown);
-    }
-    return types;
 }
 
 class ScoreTokenizer : public Tokenizer {
@@ -78,7 +55,7 @@ class ScoreTokenizer : public Tokenizer {
             case TokenType::kUnknown:
                 return render_special ? text : std::string();
             case TokenType::kByte:
-                return std::string(1, static_cast<char>(parse_byte_token(text)));
+                return std::string(1, static_cast<char>(byte_of_token(text)));
             default:
                 return replace_all(text, kSpace, " ");
         }
@@ -107,7 +84,7 @@ class ScoreTokenizer : public Tokenizer {
             case TokenType::kUnknown:
                 return;  // never made of characters
             case TokenType::kByte: {
-                const int byte = parse_byte_token(text);
+                const int byte = byte_of_token(text);
                 if (byte < 0) {
                     fail(ErrorCode::kBadFile,
                          "tokenizer.ggml.tokens[{}] is '{}', but its type says that it is a byte as <0x0A>",
@@ -179,7 +156,7 @@ class ScoreTokenizer : public Tokenizer {
             for (const char byte : text) ids.push_back(byte_id(byte));
             after_unknown = false;
         } else {
-            if (!after_unknown && data().unknown >= 0) ids.push_back(data().unknown);
+            if (!after_unknown && unknown() >= 0) ids.push_back(unknown());
             after_unknown = true;
         }
     }
@@ -193,7 +170,6 @@ class ScoreTokenizer : public Tokenizer {
 }  // namespace
 
 std::unique_ptr<Tokenizer> make_score_tokenizer(VocabularyData data) {
-    if (data.types.empty()) data.types = guess_types(data);
     return std::make_unique<ScoreTokenizer>(std::move(data));
 }
 

@@ -1,81 +1,23 @@
 #include "text/tokenizer.h"
 
-#include <algorithm>
-#include <array>
 #include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "formats/gguf.h"
 #include "text/byte_level_tokenizer.h"
+#include "text/complete_vocabulary.h"
 #include "text/score_tokenizer.h"
 
 namespace vkmoe {
-namespace {
 
-using namespace std::string_view_literals;
-
-// Texts by which published models mark the end of an answer, where no key of the file says so.
-constexpr std::array kEndTexts = {
-    "<|eot_id|>"sv,
-    "<|eom_id|>"sv,
-    "<|end_of_text|>"sv,  // Llama 3, Granite
-    "<|im_end|>"sv,
-    "<|endoftext|>"sv,  // ChatML, GPT-2, Qwen
-    "<|end|>"sv,
-    "<|return|>"sv,
-    "<|call|>"sv,  // Phi, gpt-oss
-    "<|calls|>"sv,
-    "<|flush|>"sv,  // Solar Open
-    "<end_of_turn>"sv,
-    "<eos>"sv,
-    "</s>"sv,  // Gemma, Llama 2
-    "<EOT>"sv,
-    "_<EOT>"sv,
-    "<end_of_utterance>"sv,  // Refact, SmolVLM
-    "[EOT]"sv,
-    "[EOS]"sv,
-    "[e~["sv,                   // Kimi, MiniMax
-    "<｜end▁of▁sentence｜>"sv,  // DeepSeek
-    "<|fim_pad|>"sv,
-    "<|repo_name|>"sv,
-    "<|file_sep|>"sv,  // Qwen's fill-in-the-middle
-};
-
-}  // namespace
-
-Tokenizer::Tokenizer(VocabularyData data, Defaults defaults) : data_(std::move(data)) {
-    check_sizes();
-    check_id(data_.bos, "bos_token_id");
-    check_id(data_.eos, "eos_token_id");
-    check_id(data_.eot, "eot_token_id");
-    check_id(data_.eom, "eom_token_id");
-    check_id(data_.unknown, "unknown_token_id");
+Tokenizer::Tokenizer(VocabularyData data, Defaults defaults)
+    : data_(std::move(data)), end_tokens_(data_.end_tokens.begin(), data_.end_tokens.end()) {
     add_bos_ = data_.add_bos.value_or(defaults.add_bos) && data_.bos >= 0;
     add_eos_ = data_.add_eos.value_or(false) && data_.eos >= 0;
     add_space_prefix_ = data_.add_space_prefix.value_or(defaults.add_space_prefix);
     find_special_tokens();
-    find_end_tokens();
-}
-
-void Tokenizer::check_sizes() const {
-    const size_t n = data_.tokens.size();
-    if (n == 0 || n > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
-        fail(ErrorCode::kBadFile, "tokenizer.ggml.tokens has {} tokens, which no tokenizer has", n);
-    }
-    if (!data_.types.empty() && data_.types.size() != n) {
-        fail(ErrorCode::kBadFile, "tokenizer.ggml.token_type has {} elements for {} tokens",
-             data_.types.size(), n);
-    }
-    if (!data_.scores.empty() && data_.scores.size() != n) {
-        fail(ErrorCode::kBadFile, "tokenizer.ggml.scores has {} elements for {} tokens", data_.scores.size(),
-             n);
-    }
-}
-
-void Tokenizer::check_id(int32_t id, std::string_view key) const {
-    if (id >= -1 && id < vocab_size()) return;
-    fail(ErrorCode::kBadFile, "tokenizer.ggml.{} is {}, but there are {} tokens", key, id, vocab_size());
 }
 
 void Tokenizer::find_special_tokens() {
@@ -88,20 +30,12 @@ void Tokenizer::find_special_tokens() {
     }
 }
 
-void Tokenizer::find_end_tokens() {
-    // gpt-oss and Solar Open end a message, not the answer, with <|end|>.
-    bool end_is_end = true;
-    for (int32_t id = 0; id < vocab_size(); ++id) {
-        const TokenType type = token_type(id);
-        if (type != TokenType::kControl && type != TokenType::kUserDefined) continue;
-        const std::string& text = data_.tokens[id];
-        if (text == "<|call|>" || text == "<|calls|>") end_is_end = false;
-        if (std::ranges::find(kEndTexts, text) != kEndTexts.end()) end_tokens_.insert(id);
-    }
-    if (!end_is_end) std::erase_if(end_tokens_, [&](int32_t id) { return data_.tokens[id] == "<|end|>"; });
-    for (const int32_t id : {data_.eos, data_.eot, data_.eom}) {
-        if (id >= 0) end_tokens_.insert(id);
-    }
+void Tokenizer::warn_of_doubled(std::string_view place, int32_t id) const {
+    if (warned_of_doubled_.test_and_set()) return;
+    log_warn(
+        "the text has the {} token '{}' itself, and the vocabulary adds another: the model sees two; leave "
+        "one out",
+        place, printable(token_text(id)));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
@@ -111,7 +45,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special, 
     }
     const SpecialTokens& special = parse_special ? all_special_ : user_defined_;
     std::vector<int32_t> ids;
-    if (add_special && add_bos_) ids.push_back(data_.bos);
+    if (add_special && add_bos_) ids.push_back(bos());
     size_t position = 0;
     bool after_special = true;
     while (position < text.size()) {
@@ -126,7 +60,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special, 
         }
         position = match.begin + match.length;
     }
-    if (add_special && add_eos_) ids.push_back(data_.eos);
+    const size_t n_added = add_special && add_bos_ ? 1 : 0;
+    if (n_added != 0 && ids.size() > 1 && ids[1] == bos()) warn_of_doubled("begin", bos());
+    if (add_special && add_eos_) {
+        if (ids.size() > n_added && ids.back() == eos()) warn_of_doubled("end", eos());
+        ids.push_back(eos());
+    }
     return ids;
 }
 
@@ -153,26 +92,36 @@ const std::string& Tokenizer::token_text(int32_t id) const {
 }
 
 TokenType Tokenizer::token_type(int32_t id) const {
-    if (data_.types.empty()) return TokenType::kNormal;
-    const int32_t type = data_.types.at(static_cast<size_t>(id));
+    token_text(id);  // throws for an id out of range
+    const int32_t type = data_.types[static_cast<size_t>(id)];
     return type >= 0 && type <= static_cast<int32_t>(TokenType::kByte) ? static_cast<TokenType>(type)
                                                                        : TokenType::kUndefined;
 }
 
-std::unique_ptr<Tokenizer> make_tokenizer(VocabularyData data) {
+namespace {
+
+/// origin: begins every warning.
+std::unique_ptr<Tokenizer> make_from(VocabularyData data, std::string_view origin) {
+    const VocabularyFindings findings = complete_vocabulary(data);
+    for (const std::string& warning : findings.warnings) log_warn("{}{}", origin, warning);
     if (data.model == "gpt2") return make_byte_level_tokenizer(std::move(data));
     if (data.model == "llama") return make_score_tokenizer(std::move(data));
     fail(ErrorCode::kUnsupported,
-         "tokenizer.ggml.model is '{}', a kind of tokenizer that vkmoe does not have; it has gpt2 "
-         "(byte-level BPE) "
-         "and llama (SentencePiece)",
+         "tokenizer.ggml.model is '{}', a kind of tokenizer that vkmoe does not support; it supports gpt2 "
+         "(byte-level BPE) and llama (SentencePiece)",
          printable(data.model));
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_tokenizer(VocabularyData data) {
+    return make_from(std::move(data), "");
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const GgufFile& file) {
     VocabularyData data = read_vocabulary(file);  // names the file itself
     try {
-        return make_tokenizer(std::move(data));
+        return make_from(std::move(data), file.path() + ": ");
     } catch (const Error& error) {
         fail(error.code(), "{}: {}", file.path(), error.what());
     }

@@ -1,12 +1,26 @@
 #include "text/vocabulary.h"
 
+#include <charconv>
+#include <limits>
+
 #include "formats/gguf.h"
 
 namespace vkmoe {
 namespace {
 
-int32_t token_id(const GgufFile& file, std::string_view key, int32_t fallback) {
-    return file.find(key) == nullptr ? fallback : file.get<int32_t>(key);
+/// Ids are stored with any integer type. One that int64_t cannot hold is no token's either.
+int64_t token_id(const GgufFile& file, std::string_view key) {
+    const GgufValue* value = file.find(key);
+    if (value == nullptr) return -1;
+    if (const std::optional<uint64_t> id = value->as<uint64_t>(); id && !value->as<int64_t>())
+        return std::numeric_limits<int64_t>::max();
+    return file.get<int64_t>(key);
+}
+
+/// The same, or the id that a file without the key means, where there is such a token.
+int64_t token_id(const GgufFile& file, std::string_view key, size_t fallback, size_t n_tokens) {
+    if (file.find(key) != nullptr) return token_id(file, key);
+    return fallback < n_tokens ? static_cast<int64_t>(fallback) : -1;
 }
 
 std::optional<bool> flag(const GgufFile& file, std::string_view key) {
@@ -15,6 +29,13 @@ std::optional<bool> flag(const GgufFile& file, std::string_view key) {
 }
 
 }  // namespace
+
+int byte_of_token(std::string_view text) {
+    if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return -1;
+    int byte = -1;
+    const auto [end, error] = std::from_chars(text.data() + 3, text.data() + 5, byte, 16);
+    return error == std::errc() && end == text.data() + 5 ? byte : -1;
+}
 
 VocabularyData read_vocabulary(const GgufFile& file) {
     VocabularyData data;
@@ -30,13 +51,13 @@ VocabularyData read_vocabulary(const GgufFile& file) {
     if (file.find("tokenizer.ggml.merges") != nullptr) {
         data.merges = file.get_array<std::string>("tokenizer.ggml.merges");
     }
-    // SentencePiece's own ids are what a file that leaves the keys out means.
-    const bool scored = data.model == "llama";
-    data.bos = token_id(file, "tokenizer.ggml.bos_token_id", scored ? 1 : -1);
-    data.eos = token_id(file, "tokenizer.ggml.eos_token_id", scored ? 2 : -1);
-    data.unknown = token_id(file, "tokenizer.ggml.unknown_token_id", scored ? 0 : -1);
-    data.eot = token_id(file, "tokenizer.ggml.eot_token_id", -1);
-    data.eom = token_id(file, "tokenizer.ggml.eom_token_id", -1);
+    // Without the keys SentencePiece's own ids are meant.
+    const size_t n_defaults = data.model == "llama" ? data.tokens.size() : 0;
+    data.bos = token_id(file, "tokenizer.ggml.bos_token_id", 1, n_defaults);
+    data.eos = token_id(file, "tokenizer.ggml.eos_token_id", 2, n_defaults);
+    data.unknown = token_id(file, "tokenizer.ggml.unknown_token_id", 0, n_defaults);
+    data.eot = token_id(file, "tokenizer.ggml.eot_token_id");
+    data.eom = token_id(file, "tokenizer.ggml.eom_token_id");
     data.add_bos = flag(file, "tokenizer.ggml.add_bos_token");
     data.add_eos = flag(file, "tokenizer.ggml.add_eos_token");
     data.add_space_prefix = flag(file, "tokenizer.ggml.add_space_prefix");

@@ -175,8 +175,6 @@ TEST(ByteLevelTokenizer, ErrorsNameTheKey) {
     data.types.pop_back();
     EXPECT_NE(message_of(data, ErrorCode::kBadFile).find("tokenizer.ggml.token_type"), std::string::npos);
     data = hello_vocabulary();
-    data.eos = 262;
-    EXPECT_NE(message_of(data, ErrorCode::kBadFile).find("tokenizer.ggml.eos_token_id"), std::string::npos);
     data.tokens.clear();
     EXPECT_NE(message_of(data, ErrorCode::kBadFile).find("tokenizer.ggml.tokens"), std::string::npos);
     const auto tokenizer = make_tokenizer(hello_vocabulary());
