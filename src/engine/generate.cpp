@@ -20,11 +20,14 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
         }
         // Models may have more rows in their output matrix than the vocabulary has tokens.
         const bool known = token < tokenizer.vocab_size();
-        const std::string text = stream.push(known ? tokenizer.token_bytes(token, false) : std::string());
+        const bool ends = known && !params.ignore_end && tokenizer.is_end_of_generation(token);
+        // An end token may be spelled as text, a line feed for one, but it is not part of the answer.
+        const std::string text =
+            stream.push(known && !ends ? tokenizer.token_bytes(token, false) : std::string());
         // The sink comes first: the text need not wait until the token is computed.
         if (!sink(token, text)) {
             end = GenerateEnd::kStopped;
-        } else if (known && !params.ignore_end && tokenizer.is_end_of_generation(token)) {
+        } else if (ends) {
             end = GenerateEnd::kEndOfText;
         }
         const bool another = end == GenerateEnd::kAllTokens && made + 1 < params.n_tokens &&

@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "experts/pager.h"
 #include "experts/program.h"
 #include "model/batch_builder.h"
@@ -206,6 +207,12 @@ Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     } catch (const Error& error) {
         if (error.code() == ErrorCode::kOutOfMemory) explain_least_budget(*model, shape);
         throw;
+    }
+    if (const uint32_t trained = model->hyper().n_context_train; shape.n_context > trained) {
+        log_warn(
+            "the context of {} tokens is longer than the {} that the model was trained with: predictions "
+            "get worse behind position {}",
+            shape.n_context, trained, trained);
     }
 }
 
