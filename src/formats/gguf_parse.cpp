@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/foreign_types.h"
 
 static_assert(std::endian::native == std::endian::little, "GGUF files are read in place, as little-endian");
 
@@ -26,40 +27,6 @@ constexpr uint64_t kMinEntryBytes = 8 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
 constexpr uint64_t kMinStringBytes = 8;
 constexpr uint64_t kMinArrayBytes = 4 + 8;
-
-/// Name of a tensor type that the format defines and TensorType does not have (ids: ggml.h), else empty.
-std::string_view unread_type_name(uint32_t id) {
-    switch (id) {
-        case 9:
-            return "Q8_1";
-        case 15:
-            return "Q8_K";
-        case 24:
-            return "I8";
-        case 25:
-            return "I16";
-        case 26:
-            return "I32";
-        case 27:
-            return "I64";
-        case 28:
-            return "F64";
-        case 31:
-            return "Q4_0_4_4";
-        case 32:
-            return "Q4_0_4_8";
-        case 33:
-            return "Q4_0_8_8";
-        case 36:
-            return "IQ4_NL_4_4";
-        case 37:
-            return "IQ4_NL_4_8";
-        case 38:
-            return "IQ4_NL_8_8";
-        default:
-            return {};
-    }
-}
 
 /// a * b, or nothing where that does not fit.
 std::optional<uint64_t> product(uint64_t a, uint64_t b) {
@@ -295,15 +262,17 @@ class Parser {
 
     TensorType to_tensor_type(uint32_t id, std::string_view what) const {
         if (const std::optional<TensorType> type = tensor_type_from_id(id)) return *type;
-        const std::string_view name = unread_type_name(id);
-        if (name.empty()) {
-            bad("{} has unknown type id {}; damaged file? Download or convert it again", what, id);
+        const std::string foreign = describe_foreign_type(id);
+        if (foreign.empty()) {
+            bad("{} has unknown type id {}; the file is damaged or newer than this vkmoe, download it again "
+                "or "
+                "update vkmoe",
+                what, id);
         }
         fail(ErrorCode::kUnsupported,
-             "{}: {} has type {} (id {}), which is not supported yet by this version; requantize the model "
-             "to F16, "
-             "BF16, Q8_0, Q4_0, Q4_K_M, Q5_K_M or Q6_K",
-             path_, what, name, id);
+             "{}: {} has type id {}, which is not supported; get the model as F16, BF16, Q8_0, Q4_0, Q4_K_M, "
+             "Q5_K_M or Q6_K",
+             path_, what, foreign);
     }
 
     /// Bytes of a tensor; checks its shape.
@@ -338,36 +307,55 @@ class Parser {
         const uint64_t section = file_bytes_ > data_start ? file_bytes_ - data_start : 0;
         for (GgufTensor& tensor : result.tensors) {
             tensor.n_bytes = data_bytes(tensor);
-            const uint64_t size = tensor.n_bytes;
-            const uint64_t offset = tensor.file_offset;
-            if ((offset & mask) != 0) {
+            if ((tensor.file_offset & mask) != 0) {
                 bad("tensor '{}' is at offset {}, which is not aligned to {}; the file is damaged, convert "
-                    "it again",
-                    printable(tensor.name), offset, result.alignment);
+                    "it "
+                    "again",
+                    printable(tensor.name), tensor.file_offset, result.alignment);
             }
-            if (offset > section || size > section - offset) {
-                bad("tensor '{}' ({} bytes at offset {} of the data) reaches past the end of the file ({} "
-                    "bytes of "
-                    "data); it is cut short or damaged, download or convert it again",
-                    printable(tensor.name), size, offset, section);
-            }
-            tensor.file_offset = data_start + offset;
         }
-        check_overlaps(result.tensors);
+        check_layout(result, section);
+        for (GgufTensor& tensor : result.tensors) tensor.file_offset += data_start;
     }
 
-    void check_overlaps(const std::vector<GgufTensor>& tensors) const {
+    /// Types are told apart by the number of bytes: in the order of offsets each tensor begins where the one
+    /// before ends, padded to the alignment. Other sizes are those of another program's type that has one of
+    /// our ids. The last tensor may lack its padding.
+    void check_layout(const GgufPart& result, uint64_t section) const {
         std::vector<const GgufTensor*> sorted;
-        sorted.reserve(tensors.size());
-        for (const GgufTensor& tensor : tensors) sorted.push_back(&tensor);
+        sorted.reserve(result.tensors.size());
+        for (const GgufTensor& tensor : result.tensors) sorted.push_back(&tensor);
         std::ranges::sort(sorted, {}, &GgufTensor::file_offset);
-        for (size_t i = 1; i < sorted.size(); ++i) {
-            const GgufTensor& before = *sorted[i - 1];
-            if (sorted[i]->file_offset - before.file_offset < before.n_bytes) {
-                bad("tensors '{}' and '{}' overlap in the file; it is damaged, convert it again",
-                    printable(before.name), printable(sorted[i]->name));
+        const uint64_t mask = uint64_t{result.alignment} - 1;
+        for (size_t i = 0; i + 1 < sorted.size(); ++i) {
+            const uint64_t found = sorted[i + 1]->file_offset - sorted[i]->file_offset;
+            const uint64_t padded = (sorted[i]->n_bytes + mask) & ~mask;
+            if (found != padded) fail_size(*sorted[i], found, "the next tensor");
+        }
+        for (const GgufTensor& tensor : result.tensors) {
+            if (tensor.file_offset > section || tensor.n_bytes > section - tensor.file_offset) {
+                bad("tensor '{}' ({} bytes at offset {} of the data) reaches past the end of the file ({} "
+                    "bytes "
+                    "of data); it is cut short or damaged, download or convert it again",
+                    printable(tensor.name), tensor.n_bytes, tensor.file_offset, section);
             }
         }
+        if (const uint64_t gap = sorted[0]->file_offset; gap != 0) {
+            bad("the data begins with {} bytes that belong to no tensor; the file is damaged, convert it "
+                "again",
+                gap);
+        }
+        const GgufTensor& last = *sorted.back();
+        const uint64_t found = section - last.file_offset;
+        if (found > ((last.n_bytes + mask) & ~mask)) fail_size(last, found, "the end of the file");
+    }
+
+    [[noreturn]] void fail_size(const GgufTensor& tensor, uint64_t found, std::string_view next) const {
+        bad("tensor '{}' has {} bytes up to {}, but its type {} (id {}) and shape {} need {}; its type is "
+            "another program's with the same id, or the file is damaged: get the model from llama.cpp's "
+            "converter",
+            printable(tensor.name), found, next, tensor_type_info(tensor.type).name,
+            static_cast<uint32_t>(tensor.type), shape_string(tensor.shape()), tensor.n_bytes);
     }
 
     const std::string& path_;

@@ -296,7 +296,7 @@ GgufBytes one_tensor(std::vector<uint64_t> shape, uint32_t type, uint64_t offset
 }
 
 GgufBytes two_tensors(std::string_view first, std::string_view second, uint64_t second_offset) {
-    return GgufBytes(3, 2, 0).tensor(first, {16}, 0, 0).tensor(second, {16}, 0, second_offset).data(4096);
+    return GgufBytes(3, 2, 0).tensor(first, {16}, 0, 0).tensor(second, {16}, 0, second_offset).data(128);
 }
 
 TEST(Gguf, RefusesBadTensors) {
@@ -312,21 +312,81 @@ TEST(Gguf, RefusesBadTensors) {
         {"bytes overflow", one_tensor({large, 1 << 22}, 0, 0), {"'blk.0.w'", "impossible"}},
         {"ragged row", one_tensor({255, 2}, 12, 0), {"'blk.0.w'", "Q4_K", "255", "256"}},
         {"unknown type", one_tensor({32}, 77, 0), {"'blk.0.w'", "unknown type id 77"}},
-        {"removed type", one_tensor({32}, 4, 0), {"'blk.0.w'", "unknown type id 4"}},
-        {"unread type",
-         one_tensor({256}, 15, 0),
-         {"'blk.0.w'", "Q8_K", "requantize"},
-         ErrorCode::kUnsupported},
         {"misaligned", one_tensor({32}, 0, 16), {"'blk.0.w'", "offset 16", "aligned to 32"}},
         {"starts outside", one_tensor({32}, 0, 8192), {"'blk.0.w'", "past the end"}},
         {"ends outside", one_tensor({1024, 2}, 0, 0), {"'blk.0.w'", "past the end", "8192"}},
         {"offset overflow", one_tensor({32}, 0, ~uint64_t{31}), {"'blk.0.w'", "past the end"}},
         {"no data", GgufBytes(3, 1, 0).tensor("blk.0.w", {1}, 0, 0), {"'blk.0.w'", "past the end"}},
-        {"overlap", two_tensors("a", "b", 32), {"'a'", "'b'", "overlap"}},
-        {"same place", two_tensors("a", "b", 0), {"'a'", "'b'", "overlap"}},
+        {"overlap", two_tensors("a", "b", 32), {"'a'", "32 bytes up to the next tensor", "need 64"}},
+        {"same place", two_tensors("a", "b", 0), {"'a'", "0 bytes up to the next tensor", "need 64"}},
         {"same name", two_tensors("a", "a", 64), {"'a'", "twice"}},
         {"empty name", two_tensors("a", "", 64), {"tensor 1", "empty name"}},
     });
+}
+
+TEST(Gguf, NamesTheTypesOfOtherPrograms) {
+    struct Case {
+        uint32_t id;
+        std::string_view name;
+    };
+    for (const auto& [id, name] :
+         {Case{4, "Q4_2"}, Case{15, "Q8_K"}, Case{36, "I2_S"}, Case{139, "IQ4_K of ik_llama.cpp"},
+          Case{156, "IQ3_KS of ik_llama.cpp"}, Case{210, "ik_llama.cpp"}}) {
+        const std::vector<std::byte> bytes = one_tensor({256}, id, 0).bytes();
+        expect_error(ErrorCode::kUnsupported,
+                     {"mem.gguf", "'blk.0.w'", fmt::format("type id {}", id), name, "get the model as"},
+                     [&] { GgufFile("mem.gguf", bytes); });
+    }
+}
+
+constexpr uint64_t kBlocks = 64;
+
+/// Two tensors of kBlocks blocks, which take block_bytes each in the file.
+std::vector<std::byte> two_of_blocks(const TensorTypeInfo& info, uint64_t block_bytes) {
+    const auto id = static_cast<uint32_t>(info.type);
+    const uint64_t size = kBlocks * block_bytes;  // a multiple of the alignment
+    return GgufBytes(3, 2, 0)
+        .tensor("a", {kBlocks * info.block_elements}, id, 0)
+        .tensor("b", {kBlocks * info.block_elements}, id, size)
+        .data(2 * size)
+        .bytes();
+}
+
+// Other programs number types of their own as ours: nothing but the number of bytes tells them apart.
+TEST(Gguf, RefusesBlocksOfAnotherSize) {
+    for (const TensorType type :
+         {TensorType::kNVFP4, TensorType::kQ1_0, TensorType::kQ2_0, TensorType::kQ8_0, TensorType::kQ4_K}) {
+        const TensorTypeInfo& info = tensor_type_info(type);
+        SCOPED_TRACE(info.name);
+        EXPECT_EQ(GgufFile("mem.gguf", two_of_blocks(info, info.block_bytes)).tensors().size(), 2U);
+        for (const uint64_t block_bytes :
+             {info.block_bytes - 2, info.block_bytes + 2, 2 * info.block_bytes}) {
+            const std::vector<std::byte> bytes = two_of_blocks(info, block_bytes);
+            expect_error(ErrorCode::kBadFile,
+                         {"mem.gguf", "'a'", fmt::format("has {} bytes", kBlocks * block_bytes), info.name,
+                          fmt::format("id {}", static_cast<uint32_t>(type)),
+                          fmt::format("need {}", kBlocks * info.block_bytes)},
+                         [&] { GgufFile("mem.gguf", bytes); });
+        }
+    }
+}
+
+TEST(Gguf, RefusesDataOfNoTensor) {
+    const auto file = [](uint64_t offset, size_t n_bytes) {
+        return GgufBytes(3, 1, 0).tensor("a", {5}, 0, offset).data(n_bytes).bytes();
+    };
+    const auto refused = [&](uint64_t offset, size_t n_bytes, std::initializer_list<std::string_view> parts) {
+        const std::vector<std::byte> bytes = file(offset, n_bytes);
+        expect_error(ErrorCode::kBadFile, parts, [&] { GgufFile("mem.gguf", bytes); });
+    };
+    // The last tensor may have its padding, a part of it or none.
+    for (const size_t n_bytes : {20, 21, 31, 32}) {
+        const std::vector<std::byte> bytes = file(0, n_bytes);
+        EXPECT_EQ(GgufFile("mem.gguf", bytes).tensors()[0].n_bytes, 20U);
+    }
+    refused(0, 33, {"'a'", "33 bytes up to the end of the file", "need 20"});
+    refused(0, 64, {"'a'", "64 bytes up to the end of the file", "need 20"});
+    refused(32, 52, {"32 bytes that belong to no tensor"});
 }
 
 // --- split models
