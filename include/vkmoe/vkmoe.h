@@ -94,6 +94,11 @@ typedef struct vkmoe_model_params {
     const struct vkmoe_session_params* session;
     uint64_t ram_reserve; /* bytes of ram_budget to leave to others, such as the program itself; nothing where
                              that is 0 */
+    /* Metadata keys to treat as if the file lacked them, n_ignored_keys of them: a key whose value would
+     * change the result in a way that vkmoe does not compute otherwise fails the load. Read while the model
+     * is loaded only. NULL with 0. */
+    const char* const* ignored_keys;
+    size_t n_ignored_keys;
 } vkmoe_model_params;
 
 typedef struct vkmoe_model_info {

@@ -71,6 +71,11 @@ vkmoe_status vkmoe_model_load(const char* path, const vkmoe_model_params* params
         model_params.pager = checked<vkmoe::PagerMode>(given.pager, VKMOE_PAGER_HOST, "pager", "vkmoe_pager");
         model_params.prefetch =
             checked<vkmoe::Prefetch>(given.prefetch, VKMOE_PREFETCH_OFF, "prefetch", "vkmoe_prefetch");
+        if (given.n_ignored_keys != 0) require(given.ignored_keys, "params->ignored_keys");
+        for (size_t i = 0; i < given.n_ignored_keys; ++i) {
+            require(given.ignored_keys[i], "a key of params->ignored_keys");
+            model_params.ignored_keys.emplace_back(given.ignored_keys[i]);
+        }
         std::shared_ptr<vkmoe::Model> loaded = vkmoe::Model::load(path, model_params);
         const vkmoe::DeviceCaps& caps = loaded->kernels().device().caps();
         std::string pager = loaded->pager() != nullptr ? loaded->pager()->describe() : "";

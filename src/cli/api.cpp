@@ -37,6 +37,10 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     params.session = &session;
     params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
     params.prefetch = static_cast<vkmoe_prefetch>(memory.prefetch_wish());
+    std::vector<const char*> ignored_keys;
+    for (const std::string& key : memory.ignored_keys) ignored_keys.push_back(key.c_str());
+    params.ignored_keys = ignored_keys.data();
+    params.n_ignored_keys = ignored_keys.size();
     Progress progress("loading");
     params.user = &progress;
     params.progress = [](float done, void* user) {

@@ -1,5 +1,7 @@
 #include "cli/expert_sizes.h"
 
+#include "model/tensor_names.h"
+
 #include <fmt/format.h>
 
 #include <map>
@@ -21,14 +23,14 @@ ExpertSizes expert_sizes(const GgufFile& file) {
     const std::string architecture = file.get_or<std::string>("general.architecture", "");
     const auto number = [&](std::string_view name) -> uint64_t {
         const GgufValue* value = file.find(fmt::format("{}.{}", architecture, name));
-        return value == nullptr ? 0 : value->as<uint64_t>().value_or(0);
+        return value == nullptr ? 0 : value->uniform<uint64_t>().value_or(0);
     };
     ExpertSizes sizes;
     sizes.n_experts = number("expert_count");
     sizes.n_used = number("expert_used_count");
     std::map<std::string_view, uint64_t> layers;  // by the part of the name before "ffn_"
     for (const GgufTensor& tensor : file.tensors()) {
-        if (sizes.n_experts != 0 && tensor.name.find("_exps.") != std::string_view::npos) {
+        if (sizes.n_experts != 0 && is_of_experts(tensor.name)) {
             layers[std::string_view(tensor.name).substr(0, tensor.name.find("ffn_"))] += tensor.n_bytes;
         } else {
             sizes.dense_bytes += tensor.n_bytes;

@@ -1,6 +1,7 @@
 #include "cli/gguf_json.h"
 
 #include "cli/expert_sizes.h"
+#include "model/file_check.h"
 
 #include <fmt/format.h>
 
@@ -52,6 +53,10 @@ Json gguf_to_json(const GgufFile& file) {
     json["version"] = file.version();
     json["bytes"] = file.file_bytes();
     json["parts"] = file.n_parts();
+    const FileCheck check = check_file(file);
+    json["supported"] = check.refusal.empty();
+    json["refusal"] = check.refusal;
+    json["warnings"] = check.warnings;
     const ExpertSizes sizes = expert_sizes(file);
     json["dense_bytes"] = sizes.dense_bytes;
     json["experts_bytes"] = sizes.all_experts();

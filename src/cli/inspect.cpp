@@ -5,6 +5,8 @@
 #include "cli/json_text.h"
 #include "cli/options.h"
 #include "formats/gguf.h"
+#include "model/file_check.h"
+#include "model/tensor_names.h"
 
 #include <fmt/format.h>
 
@@ -29,13 +31,13 @@ struct TypeShare {
 class ArchitectureKeys {
   public:
     explicit ArchitectureKeys(const GgufFile& file)
-        : file_(file), architecture_(file.get<std::string>("general.architecture")) {}
+        : file_(file), architecture_(file.get_or<std::string>("general.architecture", "")) {}
 
     const std::string& architecture() const { return architecture_; }
 
     std::optional<uint64_t> number(std::string_view name) const {
         const GgufValue* value = file_.find(fmt::format("{}.{}", architecture_, name));
-        return value == nullptr ? std::nullopt : value->as<uint64_t>();
+        return value == nullptr ? std::nullopt : value->uniform<uint64_t>();
     }
 
   private:
@@ -47,9 +49,8 @@ class ArchitectureKeys {
 double parameters_at_work(const GgufFile& file, uint64_t n_experts, uint64_t n_used) {
     double total = 0;
     for (const GgufTensor& tensor : file.tensors()) {
-        const double share = tensor.name.find("_exps.") == std::string_view::npos
-                                 ? 1.0
-                                 : static_cast<double>(n_used) / static_cast<double>(n_experts);
+        const double share =
+            is_of_experts(tensor.name) ? static_cast<double>(n_used) / static_cast<double>(n_experts) : 1.0;
         total += share * static_cast<double>(tensor.n_elements());
     }
     return total;
@@ -88,13 +89,15 @@ std::string vocabulary(const GgufFile& file) {
     return pre.empty() ? text : text + fmt::format(" with pre-tokenizer {}", printable(pre));
 }
 
-Lines summary(const GgufFile& file) {
+Lines summary(const GgufFile& file, const FileCheck& check) {
     const ArchitectureKeys keys(file);
     Lines lines;
     std::string parts = file.n_parts() == 1 ? "" : fmt::format(" in {} files", file.n_parts());
     lines.emplace_back("file", fmt::format("{} (GGUF v{}, {}{})", printable(file.path()), file.version(),
                                            human_bytes(file.file_bytes()), parts));
     lines.emplace_back("name", printable(file.get_or<std::string>("general.name", "")));
+    lines.emplace_back("supported", check.refusal.empty() ? "yes" : "no: " + check.refusal);
+    if (keys.architecture().empty()) return lines;
     lines.emplace_back("architecture", printable(keys.architecture()));
     lines.emplace_back("parameters", parameters(file, keys));
     const auto add_number = [&](const char* title, std::string_view key) {
@@ -149,30 +152,36 @@ std::string by_class(const ExpertSizes& sizes, uint64_t n_experts) {
     return text;
 }
 
-Lines memory(const GgufFile& file) {
+Lines memory(const GgufFile& file, const FileCheck& check) {
     const ExpertSizes sizes = expert_sizes(file);
     if (sizes.classes.empty()) return {{"all weights", human_bytes(sizes.dense_bytes)}};
-    return {
-        {"all but experts", human_bytes(sizes.dense_bytes)},
-        {"an expert", by_class(sizes, 1)},
-        {"a layer's experts", by_class(sizes, sizes.n_experts)},
-        {"all experts", human_bytes(sizes.all_experts())},
-        {"at least", fmt::format("{} on the device, with one layer's {} experts of a token; and a session "
-                                 "(vkmoe plan)",
-                                 human_bytes(sizes.least_bytes()), sizes.n_used)}};
+    Lines lines = {{"all but experts", human_bytes(sizes.dense_bytes)},
+                   {"an expert", by_class(sizes, 1)},
+                   {"a layer's experts", by_class(sizes, sizes.n_experts)},
+                   {"all experts", human_bytes(sizes.all_experts())}};
+    if (check.refusal.empty()) {
+        lines.emplace_back(
+            "at least", fmt::format("{} on the device, with one layer's {} experts of a token; and a session "
+                                    "(vkmoe plan)",
+                                    human_bytes(sizes.least_bytes()), sizes.n_used));
+    }
+    return lines;
 }
 
 std::string describe_file(const GgufFile& file) {
+    const FileCheck check = check_file(file);
     std::string text;
     const auto append = [&text](const Lines& lines, std::string_view indent, size_t width) {
         for (const auto& [title, value] : lines)
             text += fmt::format("{}{:<{}}  {}\n", indent, title, width, value);
     };
-    append(summary(file), "", 12);
+    append(summary(file, check), "", 12);
     text += "tensors\n";
     append(tensor_types(file), "  ", 10);
     text += "weights\n";
-    append(memory(file), "  ", 17);
+    append(memory(file, check), "  ", 17);
+    if (!check.warnings.empty()) text += "warnings\n";
+    for (const std::string& warning : check.warnings) text += fmt::format("  {}\n", warning);
     text += "metadata\n";
     Lines metadata;
     size_t width = 0;

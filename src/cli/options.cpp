@@ -155,6 +155,12 @@ void add_memory_options(CLI::App& command, MemoryOptions& options) {
                     "does not hold up the computing")
         ->check(CLI::IsMember({"auto", "on", "off"}).description(""))
         ->type_name("auto|on|off");
+    command
+        .add_option("--ignore-key", options.ignored_keys,
+                    "Load the model as if its file lacked this metadata key; may be given several times")
+        ->take_all()
+        ->allow_extra_args(false)
+        ->type_name("KEY");
 }
 
 uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
@@ -200,6 +206,7 @@ ModelParams MemoryOptions::model_params(const std::string& model, const std::str
     params.session = session;
     params.pager = pager_mode();
     params.prefetch = prefetch_wish();
+    params.ignored_keys = ignored_keys;
     return params;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace vkmoe::cli {
 
@@ -41,12 +42,13 @@ struct SessionOptions {
 };
 void add_session_options(CLI::App& command, SessionOptions& options);
 
-/// --vram-budget, --ram-budget, --pager and --prefetch.
+/// How a model is loaded: --vram-budget, --ram-budget, --pager, --prefetch and --ignore-key.
 struct MemoryOptions {
     std::string vram_budget;  ///< as parse_memory_size takes it; empty: the default
     std::string ram_budget;
     std::string pager = "auto";
     std::string prefetch = "auto";
+    std::vector<std::string> ignored_keys;
 
     /// In bytes, 0 for the default. A share is one of the memory of the device that `device` names as
     /// --device does; throws Error(kNoDevice) as choose_device.

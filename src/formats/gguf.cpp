@@ -77,8 +77,7 @@ GgufFile::Split GgufFile::add_part(GgufPart part) {
         version_ = part.version;
         alignment_ = part.alignment;
         entries_ = std::move(part.entries);
-        entry_index_.reserve(entries_.size());
-        for (size_t i = 0; i < entries_.size(); ++i) entry_index_.emplace(entries_[i].key, i);
+        index_entries();
     }
     for (const GgufTensor& tensor : part.tensors) {
         const auto [earlier, is_new] = tensor_index_.emplace(tensor.name, tensors_.size());
@@ -137,6 +136,20 @@ void GgufFile::open_split(Split opened) {
     }
 }
 
+void GgufFile::index_entries() {
+    entry_index_.clear();
+    entry_index_.reserve(entries_.size());
+    for (size_t i = 0; i < entries_.size(); ++i) entry_index_.emplace(entries_[i].key, i);
+}
+
+bool GgufFile::drop(std::string_view key) {
+    const auto found = entry_index_.find(key);
+    if (found == entry_index_.end()) return false;
+    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(found->second));
+    index_entries();
+    return true;
+}
+
 uint64_t GgufFile::file_bytes() const {
     uint64_t sum = 0;
     for (const Part& part : parts_) sum += part.bytes;
@@ -166,8 +179,10 @@ const GgufTensor& GgufFile::tensor(std::string_view name) const {
     const GgufTensor* found = find_tensor(name);
     if (found == nullptr) {
         fail(ErrorCode::kBadFile,
-             "{}: tensor '{}' is missing; the model is incomplete, download or convert it again", path_,
-             name);
+             "{}: tensor '{}' is missing: the file has another layout than this version reads, or lacks a "
+             "part; "
+             "convert the model again with llama.cpp's converter",
+             path_, name);
     }
     return *found;
 }

@@ -83,6 +83,9 @@ class GgufFile {
     /// Metadata of the first part (the others have only their place in the split), in file order.
     std::span<const GgufEntry> entries() const { return entries_; }
     const GgufValue* find(std::string_view key) const;
+    /// Forgets a metadata entry, as if the file did not have it; false where it has none. Its value and those
+    /// of the entries after it are no longer valid.
+    bool drop(std::string_view key);
 
     /// T as in GgufValue::as. Throws kBadFile, naming file and key, when the key is missing or its value is
     /// no T.
@@ -114,6 +117,7 @@ class GgufFile {
     };
 
     Split open_part(const std::string& path);
+    void index_entries();
     Split add_part(GgufPart part);
     void open_split(Split opened);
     [[noreturn]] void fail_missing(std::string_view key) const;

@@ -88,6 +88,11 @@ class GgufValue {
     template <typename T>
     std::optional<T> as() const;
 
+    /// As as(), but an array whose elements are all equal counts as that element: some writers repeat for
+    /// each layer a number that all layers share.
+    template <typename T>
+    std::optional<T> uniform() const;
+
   private:
     GgufValueType type_;
     Data data_;
@@ -119,6 +124,19 @@ std::optional<T> GgufValue::as() const {
         if (const std::string_view* value = std::get_if<std::string_view>(&data_)) return T(*value);
     }
     return std::nullopt;
+}
+
+template <typename T>
+std::optional<T> GgufValue::uniform() const {
+    const GgufArray* elements = array();
+    if (elements == nullptr) return as<T>();
+    std::optional<T> common;
+    for (size_t i = 0; i < elements->size(); ++i) {
+        const std::optional<T> element = (*elements)[i].template as<T>();
+        if (!element || (common && *common != *element)) return std::nullopt;
+        common = element;
+    }
+    return common;
 }
 
 template <typename T>

@@ -31,6 +31,19 @@ const Architecture& find_architecture(const GgufFile& file) {
          file.path(), name, fmt::join(known, ", "));
 }
 
+void load_weights(WeightLoader& loader, const Architecture& architecture, const HyperParameters& hyper,
+                  Weights& weights) {
+    weights.embedding = loader.matrix("token_embd.weight", hyper.n_vocabulary, hyper.n_embedding);
+    for (uint32_t layer = 0; layer < hyper.n_layers; ++layer) {
+        weights.layers.push_back(architecture.load_layer(loader, hyper, layer));
+    }
+    weights.output_norm = loader.vector("output_norm.weight", hyper.n_embedding);
+    weights.output = loader.optional_matrix("output.weight", hyper.n_vocabulary, hyper.n_embedding);
+    if (!weights.output) weights.output = weights.embedding;  // tied
+    weights.rope_table = loader.rope_table(hyper);
+    loader.finish();
+}
+
 LayerWeights load_attention(WeightLoader& loader, const HyperParameters& hyper, uint32_t layer) {
     const std::string prefix = fmt::format("blk.{}.", layer);
     const uint32_t q_width = hyper.n_heads * hyper.head_dim;

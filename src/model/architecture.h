@@ -21,6 +21,10 @@ std::span<const Architecture* const> all_architectures();
 /// The file's architecture; Error(kUnsupported) that lists the known ones.
 const Architecture& find_architecture(const GgufFile& file);
 
+/// Loads all tensors of a model. Throws as WeightLoader does.
+void load_weights(WeightLoader& loader, const Architecture& architecture, const HyperParameters& hyper,
+                  Weights& weights);
+
 /// What the layers of all these models share: norms, Q, K, V and output of attention.
 LayerWeights load_attention(WeightLoader& loader, const HyperParameters& hyper, uint32_t layer);
 /// ffn_gate, ffn_up and ffn_down of a dense layer.

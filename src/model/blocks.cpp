@@ -135,8 +135,7 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
                       .n_tokens = n,
                       .n_experts = hyper.n_experts,
                       .n_slots = hyper.n_experts_used,
-                      .renormalize = hyper.renormalize_experts,
-                      .scale = hyper.expert_weight_scale}));
+                      .renormalize = hyper.renormalize_experts}));
     if (workspace.router_sums.size != 0) {
         const uint64_t sums_bytes = 2 * uint64_t{hyper.n_experts} * sizeof(float);
         batch.add(router_statistics(

@@ -29,12 +29,12 @@ struct HyperParameters {
     uint32_t rope_dims = 0;
     RopeStyle rope_style = RopeStyle::kHalfSplit;
     bool renormalize_experts = false;  ///< the chosen experts' weights are divided by their sum
-    float expert_weight_scale = 1;
 };
 
-/// What all architectures have, by the keys `<architecture>.…`; Error(kBadFile) naming file and key for what
-/// is missing or makes no sense, Error(kUnsupported) for what vkmoe does not compute. An architecture's own
-/// file goes on from here.
+/// Reads the keys `<architecture>.…` that all architectures have. Throws Error(kBadFile), which names file
+/// and key, for a number that is missing or makes no sense, and Error(kUnsupported) for one that vkmoe does
+/// not compute. An architecture's own file goes on from here; check_metadata judges the keys that nobody
+/// read.
 HyperParameters read_common_hyper_parameters(const GgufFile& file);
 
 }  // namespace vkmoe

@@ -1,8 +1,10 @@
 #include "model/model.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/architecture.h"
 #include "model/blocks.h"
+#include "model/file_check.h"
 #include "model/paging.h"
 
 namespace vkmoe {
@@ -16,19 +18,6 @@ struct MeasuredWeights {
     std::vector<RecordLayer> records;
 };
 
-void load_weights(WeightLoader& loader, const Architecture& architecture, const HyperParameters& hyper,
-                  Weights& weights) {
-    weights.embedding = loader.matrix("token_embd.weight", hyper.n_vocabulary, hyper.n_embedding);
-    for (uint32_t layer = 0; layer < hyper.n_layers; ++layer) {
-        weights.layers.push_back(architecture.load_layer(loader, hyper, layer));
-    }
-    weights.output_norm = loader.vector("output_norm.weight", hyper.n_embedding);
-    weights.output = loader.optional_matrix("output.weight", hyper.n_vocabulary, hyper.n_embedding);
-    if (!weights.output) weights.output = weights.embedding;  // tied
-    weights.rope_table = loader.rope_table(hyper);
-    loader.finish();
-}
-
 }  // namespace
 
 Model::Model() = default;
@@ -37,10 +26,16 @@ Model::~Model() = default;
 std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& params) {
     std::shared_ptr<Model> model(new Model);
     model->file_ = std::make_unique<GgufFile>(path);
+    for (const std::string& key : params.ignored_keys) {
+        if (!model->file_->drop(key)) log_warn("{}: has no key '{}' to ignore", path, key);
+    }
     const GgufFile& file = *model->file_;
+    check_kind(file);
     model->architecture_ = &find_architecture(file);
+    check_layout(file);
     model->hyper_ = model->architecture_->read_hyper_parameters(file);
     const HyperParameters& hyper = model->hyper_;
+    for (const std::string& warning : check_metadata(file, hyper)) log_warn("{}: {}", path, warning);
 
     model->kernels_ = std::make_unique<KernelContext>(Device::create(params.device));
     KernelContext& kernels = *model->kernels_;

@@ -36,6 +36,7 @@ struct ModelParams {
     PagerMode pager = PagerMode::kAuto;
     bool measure_only = false;  ///< load no weights: hyper(), kernels() and needs() are all there is
     Prefetch prefetch = Prefetch::kAuto;
+    std::vector<std::string> ignored_keys;  ///< metadata keys that are treated as if the file lacked them
     CopyBy copy_by = CopyBy::kAuto;
 };
 

@@ -32,12 +32,16 @@ std::string label_of(const GgufTensor& tensor) {
 }  // namespace
 
 WeightLoader::WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress)
-    : file_(file), arena_(arena), uploader_(arena.shared_device()), progress_(std::move(progress)) {
+    : file_(file), arena_(&arena), uploader_(arena.shared_device()), progress_(std::move(progress)) {
     for (const GgufTensor& tensor : file.tensors()) total_bytes_ += tensor.n_bytes;
     if (arena.measures()) return;
     reader_.emplace(FileReaderOptions{.page_cache = PageCache::kKept});  // the next run reads it again
     for (size_t part = 0; part < file.n_parts(); ++part)
         parts_.push_back(reader_->add_file(file.part_path(part)));
+}
+
+Allocation WeightLoader::allocate(uint64_t bytes) {
+    return arena_ == nullptr ? Allocation{} : arena_->allocate(bytes);
 }
 
 const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_list<uint64_t> shape) {
@@ -48,8 +52,12 @@ const GgufTensor& WeightLoader::use(const std::string& name, std::initializer_li
 
 void WeightLoader::upload(const Allocation& to, const GgufTensor& tensor, uint64_t offset, uint64_t bytes) {
     if (!reader_) return;
-    uploader_.read(to, *reader_, parts_[tensor.part], tensor.file_offset + offset, bytes, label_of(tensor));
+    uploader_->read(to, *reader_, parts_[tensor.part], tensor.file_offset + offset, bytes, label_of(tensor));
     count(bytes);
+}
+
+void WeightLoader::copy(const Allocation& to, std::span<const std::byte> bytes) {
+    if (uploader_) uploader_->copy(to, bytes);
 }
 
 void WeightLoader::count(uint64_t bytes) {
@@ -75,7 +83,7 @@ float WeightLoader::share_done() const {
 Matrix WeightLoader::matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns) {
     const GgufTensor& tensor = use(name, {n_columns, n_rows});
     check_matrix_type(file_, tensor);
-    Allocation memory = arena_.allocate(tensor.n_bytes);
+    Allocation memory = allocate(tensor.n_bytes);
     upload(memory, tensor, 0, tensor.n_bytes);
     return {tensor.type, memory.address, n_rows, n_columns};
 }
@@ -86,10 +94,10 @@ Matrix WeightLoader::optional_matrix(const std::string& name, uint32_t n_rows, u
 
 Vector WeightLoader::vector(const std::string& name, uint32_t size) {
     const GgufTensor& tensor = use(name, {size});
-    Allocation memory = arena_.allocate(size * sizeof(float));
+    Allocation memory = allocate(size * sizeof(float));
     if (reader_) {
         const std::vector<float> values = numbers(tensor);
-        uploader_.copy(memory, std::as_bytes(std::span(values)));
+        copy(memory, std::as_bytes(std::span(values)));
         count(tensor.n_bytes);
     }
     return {memory.address, size};
@@ -131,7 +139,7 @@ Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
     std::vector<uint64_t> addresses;
     AddressRange memory{UINT64_MAX, 0};
     for (uint32_t e = 0; e < hyper.n_experts; ++e) {
-        Allocation record = arena_.allocate(experts.record_bytes);
+        Allocation record = allocate(experts.record_bytes);
         upload(record.slice(experts.gate_offset, gate_bytes), gate, e * gate_bytes, gate_bytes);
         upload(record.slice(experts.up_offset, up_bytes), up, e * up_bytes, up_bytes);
         upload(record.slice(experts.down_offset, down_bytes), down, e * down_bytes, down_bytes);
@@ -139,8 +147,8 @@ Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
         memory.begin = std::min(memory.begin, record.address);
         memory.end = std::max(memory.end, record.address + record.size);
     }
-    Allocation table = arena_.allocate(addresses.size() * sizeof(uint64_t));
-    uploader_.copy(table, std::as_bytes(std::span(addresses)));
+    Allocation table = allocate(addresses.size() * sizeof(uint64_t));
+    copy(table, std::as_bytes(std::span(addresses)));
     experts.table = {table.address, hyper.n_experts, memory};
     return experts;
 }
@@ -158,13 +166,13 @@ Allocation WeightLoader::rope_table(const HyperParameters& hyper) {
     }
     std::vector<uint32_t> words =
         vkmoe::rope_table(hyper.rope_dims, hyper.rope_base, hyper.rope_scale, factors);
-    Allocation memory = arena_.allocate(words.size() * sizeof(uint32_t));
-    uploader_.copy(memory, std::as_bytes(std::span(words)));
+    Allocation memory = allocate(words.size() * sizeof(uint32_t));
+    copy(memory, std::as_bytes(std::span(words)));
     return memory;
 }
 
 void WeightLoader::finish() {
-    uploader_.flush();
+    if (uploader_) uploader_->flush();
     for (const GgufTensor& tensor : file_.tensors()) {
         if (!used_.contains(std::string(tensor.name))) {
             fail(ErrorCode::kUnsupported,

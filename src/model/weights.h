@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -81,6 +82,8 @@ std::vector<uint32_t> expert_layers(const Weights& weights);
 class WeightLoader {
   public:
     WeightLoader(const GgufFile& file, Arena& arena, std::function<bool(float)> progress);
+    /// Checks names, types and shapes only: no device, nothing read, all addresses 0.
+    explicit WeightLoader(const GgufFile& file) : file_(file) {}
 
     Matrix matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
     Matrix optional_matrix(const std::string& name, uint32_t n_rows, uint32_t n_columns);
@@ -103,17 +106,19 @@ class WeightLoader {
     void finish();
 
   private:
+    Allocation allocate(uint64_t bytes);
     const GgufTensor& use(const std::string& name, std::initializer_list<uint64_t> shape);
     void upload(const Allocation& to, const GgufTensor& tensor, uint64_t offset, uint64_t bytes);
+    void copy(const Allocation& to, std::span<const std::byte> bytes);
     void count(uint64_t bytes);
     std::vector<float> numbers(const GgufTensor& tensor);
     RecordPiece piece(const GgufTensor& tensor, uint64_t bytes, uint64_t record_offset) const;
 
     const GgufFile& file_;
-    Arena& arena_;
-    std::optional<FileReader> reader_;  // none where the arena only measures
+    Arena* arena_ = nullptr;            // null where tensors are only checked
+    std::optional<FileReader> reader_;  // none where tensors are only checked or measured
     std::vector<uint32_t> parts_;       // the file's, as the reader knows them
-    Uploader uploader_;
+    std::optional<Uploader> uploader_;
     std::function<bool(float)> progress_;
     std::unordered_set<std::string> used_;
     std::vector<RecordLayer> records_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
@@ -237,6 +238,24 @@ TEST_F(CApi, PrefetchIsChecked) {
     std::memcpy(&params.prefetch, &unknown, sizeof unknown);
     vkmoe_model* model = nullptr;
     EXPECT_REFUSED(vkmoe_model_load(kModel, &params, &model), "prefetch is 3");
+}
+
+TEST_F(CApi, KeysCanBeIgnored) {
+    vkmoe_model_params params;
+    vkmoe_model_default_params(&params, sizeof params);
+    const std::array<const char*, 2> keys = {"general.name", "no.such.key"};
+    params.ignored_keys = keys.data();
+    params.n_ignored_keys = keys.size();
+    vkmoe_model* model = nullptr;
+    ASSERT_EQ(vkmoe_model_load(kModel, &params, &model), VKMOE_OK) << vkmoe_last_error();
+    vkmoe_model_info info{};
+    info.struct_size = sizeof info;
+    ASSERT_EQ(vkmoe_model_get_info(model, &info), VKMOE_OK);
+    EXPECT_STREQ(info.name, "");
+    vkmoe_model_free(model);
+
+    params.ignored_keys = nullptr;
+    EXPECT_REFUSED(vkmoe_model_load(kModel, &params, &model), "ignored_keys is NULL");
 }
 
 TEST_F(CApi, TokenizeTellsTheCapacityItNeeds) {

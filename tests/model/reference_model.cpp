@@ -28,7 +28,6 @@ ReferenceModel::ReferenceModel(const std::string& path)
     epsilon_ = file_.get<double>(prefix + "attention.layer_norm_rms_epsilon");
     rope_base_ = file_.get_or<double>(prefix + "rope.freq_base", 10000);
     rope_factor_ = file_.get_or<double>(prefix + "rope.scaling.factor", 1);
-    expert_scale_ = file_.get_or<double>(prefix + "expert_weights_scale", 1);
     embedding_ = read("token_embd.weight");
     output_norm_ = read("output_norm.weight");
     output_ = read_if_there("output.weight");
@@ -160,7 +159,7 @@ ReferenceModel::Row ReferenceModel::mix_experts(const Layer& layer, const Row& x
     Row mixed(x.size());
     for (uint32_t rank = 0; rank < n_experts_used_; ++rank) {
         const uint32_t expert = order[rank];
-        const double weight = std::exp(logits[expert] - logits[order[0]]) / whole * expert_scale_;
+        const double weight = std::exp(logits[expert] - logits[order[0]]) / whole;
         const Row out = feed_forward(layer, x, expert);
         for (size_t i = 0; i < mixed.size(); ++i) mixed[i] += weight * out[i];
         token.experts.push_back(expert);

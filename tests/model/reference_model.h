@@ -68,7 +68,7 @@ class ReferenceModel {
     std::string architecture_;
     size_t n_heads_, n_kv_heads_, head_dim_, rope_dims_;
     uint32_t n_experts_, n_experts_used_;
-    double epsilon_, rope_base_, rope_factor_, expert_scale_;
+    double epsilon_, rope_base_, rope_factor_;
     Matrix embedding_, output_norm_, output_, rope_factors_;
     std::vector<Layer> layers_;
 };

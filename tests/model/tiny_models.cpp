@@ -1,6 +1,5 @@
 #include "model/tiny_models.h"
 
-#include "formats/gguf_writer.h"
 #include "formats/quantize.h"
 #include "text/vocabulary.h"
 
@@ -102,7 +101,6 @@ void add_hyper_parameters(TinyFile& file, const TinyModel& model) {
     set("expert_count", model.n_experts);
     set("expert_used_count", model.n_experts_used);
     if (model.architecture == "qwen3moe") set("expert_feed_forward_length", model.n_feed_forward);
-    if (model.expert_weights_scale != 0) set("expert_weights_scale", model.expert_weights_scale);
 }
 
 void add_layer(Filler& filler, const TinyModel& model, uint32_t layer) {
@@ -179,7 +177,7 @@ TinyFile make_tiny_file(const TinyModel& model) {
     return file;
 }
 
-void TinyFile::write(const std::string& path) const {
+GgufWriter TinyFile::writer() const {
     GgufWriter writer;
     for (const auto& entry : metadata) {
         const std::string& key = entry.first;
@@ -187,7 +185,8 @@ void TinyFile::write(const std::string& path) const {
             [&]<typename T>(const T& value) {
                 if constexpr (std::is_same_v<T, std::vector<std::string>>) {
                     writer.set_array(key, std::span<const std::string>(value));
-                } else if constexpr (std::is_same_v<T, std::vector<int32_t>>) {
+                } else if constexpr (requires { typename T::value_type; } &&
+                                     !std::is_same_v<T, std::string>) {
                     writer.set_array(key, value);
                 } else {
                     writer.set(key, value);
@@ -200,7 +199,11 @@ void TinyFile::write(const std::string& path) const {
         writer.add_tensor(entry.first, entry.second.type, std::span<const uint64_t>(entry.second.shape),
                           [&bytes](const GgufWriter::Sink& sink) { sink(bytes); });
     }
-    writer.write(path);
+    return writer;
+}
+
+void TinyFile::write(const std::string& path) const {
+    writer().write(path);
 }
 
 }  // namespace vkmoe

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "formats/gguf_writer.h"
 #include "formats/tensor_type.h"
 
 #include <cstddef>
@@ -35,14 +36,13 @@ struct TinyModel {
     uint32_t rope_dims = 0;           ///< 0: all of a head's
     float rope_scaling = 1;           ///< factor of linear scaling; 1: no such keys
     std::vector<float> rope_factors;  ///< rope_freqs.weight; empty: no such tensor
-    float expert_weights_scale = 0;   ///< 0: no such key
 
     /// The same model with all matrices but the router of one type, and sizes that its blocks fit in.
     TinyModel with_type(TensorType type) const;
 };
 
-using TinyValue =
-    std::variant<uint32_t, float, bool, std::string, std::vector<std::string>, std::vector<int32_t>>;
+using TinyValue = std::variant<uint32_t, int32_t, float, bool, std::string, std::vector<std::string>,
+                               std::vector<int32_t>, std::vector<uint32_t>, std::vector<float>>;
 
 struct TinyTensor {
     TensorType type = TensorType::kF32;
@@ -55,6 +55,7 @@ struct TinyFile {
     std::map<std::string, TinyValue> metadata;
     std::map<std::string, TinyTensor> tensors;
 
+    GgufWriter writer() const;  ///< views this
     void write(const std::string& path) const;
 };
 
