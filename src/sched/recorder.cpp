@@ -6,9 +6,16 @@
 #include "gpu/vk_struct.h"
 #include "sched/hazards.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <random>
 #include <string_view>
+#include <variant>
 
 namespace vkmoe {
 namespace {
@@ -26,6 +33,28 @@ constexpr VkAccessFlags2 kAllAccesses =
     VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT |
     VK_ACCESS_2_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
 
+struct Copy {
+    Allocation from;
+    Allocation to;
+};
+using Command = std::variant<Dispatch, Copy>;
+
+/// The generator that shuffles commands, where VKMOE_SHUFFLE_DISPATCHES asks for it. Only programs built for
+/// tests read the variable.
+std::optional<std::mt19937_64> shuffle_from_environment() {
+#ifdef VKMOE_FAULT_INJECTION
+    if (const char* text = std::getenv("VKMOE_SHUFFLE_DISPATCHES"); text != nullptr && *text != '\0') {
+        uint64_t seed = 0;
+        const char* end = text + std::strlen(text);
+        if (const auto [rest, error] = std::from_chars(text, end, seed); error != std::errc() || rest != end)
+            fail(ErrorCode::kInvalidArgument,
+                 "VKMOE_SHUFFLE_DISPATCHES='{}' is not a seed: give a whole number", text);
+        return std::mt19937_64(seed);
+    }
+#endif
+    return std::nullopt;
+}
+
 }  // namespace
 
 struct Recorder::State {
@@ -33,6 +62,9 @@ struct Recorder::State {
     std::unique_ptr<CommandBuffer> result;
     HazardTracker hazards;
     bool copied = false;  // since the last barrier
+    /// Commands since the last barrier, which the device may run in any order.
+    std::vector<Command> pending;
+    std::optional<std::mt19937_64> shuffle = shuffle_from_environment();
     const Pipeline* bound = nullptr;
     std::string_view label;  // of the open region
     bool region_open = false;
@@ -55,9 +87,10 @@ struct Recorder::State {
         region_open = false;
     }
 
-    /// Puts a barrier where one is needed, then notes the accesses.
-    void order(std::span<const AddressRange> reads, std::span<const AddressRange> writes) {
+    /// Puts a barrier where one is needed, then notes the accesses and the command.
+    void order(std::span<const AddressRange> reads, std::span<const AddressRange> writes, Command command) {
         if (hazards.conflicts(reads, writes)) {
+            emit_pending();
             memory_barrier(
                 *device, commands(), copied ? kCompute | kCopy : kCompute,
                 VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
@@ -67,6 +100,39 @@ struct Recorder::State {
             ++result->barrier_count_;
         }
         hazards.add(reads, writes);
+        pending.push_back(std::move(command));
+    }
+
+    void emit_pending() {
+        if (shuffle) std::shuffle(pending.begin(), pending.end(), *shuffle);
+        for (const Command& command : pending) std::visit([this](const auto& one) { emit(one); }, command);
+        pending.clear();
+    }
+
+    void emit(const Dispatch& dispatch) {
+        const VolkDeviceTable& vk = device->vk();
+        open_region(dispatch.label);
+        if (dispatch.pipeline != bound) {
+            vk.vkCmdBindPipeline(commands(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline->handle());
+            bound = dispatch.pipeline;
+        }
+        if (dispatch.push_bytes != 0)
+            vk.vkCmdPushConstants(commands(), dispatch.pipeline->layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                  dispatch.push_bytes, dispatch.push.data());
+        if (dispatch.indirect)
+            vk.vkCmdDispatchIndirect(commands(), dispatch.indirect.buffer, dispatch.indirect.offset);
+        else
+            vk.vkCmdDispatch(commands(), dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+        ++result->dispatch_count_;
+    }
+
+    void emit(const Copy& copy) {
+        open_region("copy");
+        VkBufferCopy region{};
+        region.srcOffset = copy.from.offset;
+        region.dstOffset = copy.to.offset;
+        region.size = copy.from.size;
+        device->vk().vkCmdCopyBuffer(commands(), copy.from.buffer, copy.to.buffer, 1, &region);
     }
 };
 
@@ -110,7 +176,6 @@ Recorder::~Recorder() = default;
 void Recorder::add(const Dispatch& dispatch) {
     assert(dispatch.pipeline != nullptr);
     State& state = *state_;
-    const VolkDeviceTable& vk = state.device->vk();
     const DeviceCaps& caps = state.device->caps();
     if (!dispatch.indirect) {
         for (size_t i = 0; i < 3; ++i)
@@ -127,23 +192,10 @@ void Recorder::add(const Dispatch& dispatch) {
     if (dispatch.indirect) {
         std::vector<AddressRange> reads = dispatch.reads;
         reads.push_back({dispatch.indirect.address, dispatch.indirect.address + kIndirectBytes});
-        state.order(reads, dispatch.writes);
+        state.order(reads, dispatch.writes, dispatch);
     } else {
-        state.order(dispatch.reads, dispatch.writes);
+        state.order(dispatch.reads, dispatch.writes, dispatch);
     }
-    state.open_region(dispatch.label);
-    if (dispatch.pipeline != state.bound) {
-        vk.vkCmdBindPipeline(state.commands(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline->handle());
-        state.bound = dispatch.pipeline;
-    }
-    if (dispatch.push_bytes != 0)
-        vk.vkCmdPushConstants(state.commands(), dispatch.pipeline->layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                              dispatch.push_bytes, dispatch.push.data());
-    if (dispatch.indirect)
-        vk.vkCmdDispatchIndirect(state.commands(), dispatch.indirect.buffer, dispatch.indirect.offset);
-    else
-        vk.vkCmdDispatch(state.commands(), dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-    ++state.result->dispatch_count_;
 }
 
 void Recorder::add(std::span<const Dispatch> dispatches) {
@@ -156,19 +208,14 @@ void Recorder::copy(const Allocation& from, const Allocation& to) {
     State& state = *state_;
     const std::array<AddressRange, 1> read{AddressRange{from.address, from.address + from.size}};
     const std::array<AddressRange, 1> write{AddressRange{to.address, to.address + to.size}};
-    state.order(read, write);
+    state.order(read, write, Copy{from, to});
     state.copied = true;
-    state.open_region("copy");
-    VkBufferCopy region{};
-    region.srcOffset = from.offset;
-    region.dstOffset = to.offset;
-    region.size = from.size;
-    state.device->vk().vkCmdCopyBuffer(state.commands(), from.buffer, to.buffer, 1, &region);
 }
 
 std::unique_ptr<CommandBuffer> Recorder::finish() {
     State& state = *state_;
     assert(state.result != nullptr);
+    state.emit_pending();
     state.close_region();
     memory_barrier(*state.device, state.commands(), kCompute | kCopy,
                    VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT, kAllStages | kHost,

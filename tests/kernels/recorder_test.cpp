@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "kernels/row_test.h"
+#include "kernels/scoped_variable.h"
 #include "sched/hazards.h"
 #include "unit/error_matching.h"
 
@@ -142,6 +143,45 @@ TEST_F(RecorderTest, EmptyLaunchesAreLeftOutAndTooLargeOnesRefused) {
         expect_error(ErrorCode::kUnsupported, {dispatch.pipeline->name(), "4294967295"},
                      [&] { recorder.add(dispatch); });
     EXPECT_EQ(recorder.finish()->dispatch_count(), 0);
+}
+
+TEST_F(RecorderTest, ShufflingShowsAccessesThatAreNotNamed) {
+    const std::vector<float> row = random_row();
+    const uint64_t input = upload(row).address;
+    auto a = output<float>(kColumns);
+    auto b = output<float>(kColumns);
+    auto c = output<float>(kColumns);
+    // c = 2 x, by a dispatch, a copy and a dispatch that its group counts are read for.
+    const auto twice = [&](bool names_accesses) {
+        for (auto* memory : {&a, &b, &c}) memory->fill(std::vector<float>(kColumns, 0.0f));
+        Dispatch first = add(0, input, a.address());
+        Dispatch last = add(b.address(), a.address(), c.address());
+        const Allocation counts = upload(std::vector<uint32_t>(last.groups.begin(), last.groups.end()));
+        last.indirect = counts;
+        if (!names_accesses) first.writes.clear();
+        Recorder recorder(context().shared_device());
+        recorder.add(first);
+        recorder.copy(a.memory(), b.memory());
+        recorder.add(last);
+        const std::unique_ptr<CommandBuffer> commands = recorder.finish();
+        EXPECT_EQ(commands->dispatch_count(), 2);
+        EXPECT_EQ(commands->barrier_count(), names_accesses ? 2 : 1);
+        scheduler().run(*commands);
+        return c.read();
+    };
+    std::vector<float> expected = row;
+    for (float& value : expected) value *= 2;
+    int n_wrong = 0;
+    for (int seed = 0; seed < 16; ++seed) {
+        const ScopedVariable shuffled("VKMOE_SHUFFLE_DISPATCHES", std::to_string(seed).c_str());
+        EXPECT_EQ(twice(true), expected) << "seed " << seed;
+        n_wrong += twice(false) != expected;
+    }
+    EXPECT_GT(n_wrong, 0);
+    EXPECT_LT(n_wrong, 16);
+    const ScopedVariable no_seed("VKMOE_SHUFFLE_DISPATCHES", "often");
+    expect_error(ErrorCode::kInvalidArgument, {"VKMOE_SHUFFLE_DISPATCHES", "often"},
+                 [&] { Recorder recorder(context().shared_device()); });
 }
 
 TEST_F(RecorderTest, ProfilesRunsOfEqualLabels) {
