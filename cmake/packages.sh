@@ -133,10 +133,14 @@ debian_apt() {
     logged debian_apt_get -o APT::Update::Error-Mode=any update
 }
 
-# build_preset PRESET: configures again each time (a second or so), so that what was installed meanwhile is taken.
+# build_preset PRESET [TARGET]...: configures again each time (a second or so), so that what was installed meanwhile is taken.
 build_preset() {
     mkdir -p "$(dirname "$VKMOE_LOG")"
-    cmake -S "$VKMOE_ROOT" --preset "$1" >>"$VKMOE_LOG" || die "cmake --preset $1 failed: its errors are above"
-    cmake --build "$VKMOE_ROOT/build/$1" --parallel "$(nproc)" ||
-        die "the build in build/$1 failed: the compiler's errors are above"
+    local preset=$1 targets=()
+    shift
+    [ $# = 0 ] || targets=(--target "$@")
+    cmake -S "$VKMOE_ROOT" --preset "$preset" >>"$VKMOE_LOG" ||
+        die "cmake --preset $preset failed: its errors are above"
+    cmake --build "$VKMOE_ROOT/build/$preset" --parallel "$(nproc)" ${targets[@]+"${targets[@]}"} ||
+        die "the build in build/$preset failed: the compiler's errors are above"
 }
