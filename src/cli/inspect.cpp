@@ -1,3 +1,5 @@
+#include "base/error.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/expert_sizes.h"
@@ -7,6 +9,7 @@
 #include "formats/gguf.h"
 #include "model/file_check.h"
 #include "model/tensor_names.h"
+#include "text/complete_vocabulary.h"
 
 #include <fmt/format.h>
 
@@ -85,8 +88,17 @@ std::string vocabulary(const GgufFile& file) {
     std::string text =
         fmt::format("{} tokens, {}", tokens->array()->size(),
                     printable(file.get_or<std::string>("tokenizer.ggml.model", "of an unknown kind")));
-    const std::string pre = file.get_or<std::string>("tokenizer.ggml.pre", "");
-    return pre.empty() ? text : text + fmt::format(" with pre-tokenizer {}", printable(pre));
+    try {
+        VocabularyData data = read_vocabulary(file);
+        const VocabularyFindings findings = complete_vocabulary(data);
+        // The same warnings as where a tokenizer is made.
+        for (const std::string& warning : findings.warnings) log_warn("{}: {}", file.path(), warning);
+        if (!data.pre.empty()) text += fmt::format(" with pre-tokenizer {}", printable(data.pre));
+        if (findings.pre_recognized) text += " (recognized by its tokens: the file does not name it)";
+    } catch (const Error& error) {
+        log_warn("{}", error.what());
+    }
+    return text;
 }
 
 Lines summary(const GgufFile& file, const FileCheck& check) {
