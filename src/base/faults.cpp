@@ -20,8 +20,8 @@
 namespace vkmoe {
 namespace {
 
-constexpr std::array<std::string_view, 5> kPointNames = {"device_allocation", "host_pinning", "disk_read",
-                                                         "short_read", "device_lost"};
+constexpr std::array<std::string_view, 7> kPointNames = {
+    "device_allocation", "host_pinning", "disk_read", "short_read", "device_lost", "submit", "wait"};
 
 struct Rules {
     bool active = false;

@@ -11,7 +11,9 @@ enum class FaultPoint : uint32_t {
     kHostPinning,       ///< host_pinning: it refuses host memory that the device sees
     kDiskRead,          ///< disk_read: a read ends in an I/O error
     kShortRead,         ///< short_read: a read brings less than was asked for, and must go on
-    kDeviceLost,        ///< device_lost: waiting for the device finds it lost
+    kDeviceLost,        ///< device_lost: a submission or a wait finds the device lost, for good
+    kSubmit,            ///< submit: the driver has no memory for a submission; nothing is submitted
+    kWait,              ///< wait: a wait fails for want of memory, while the work goes on
 };
 
 /// Whether the fault is to happen this time. Counts the call; safe from any thread. Until set_faults is

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <mutex>
 
 namespace vkmoe {
 
@@ -202,10 +203,15 @@ Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
              1u << 30);
     }
     const SessionShape shape = session_shape(*model, params);
+    Device& device = model->kernels().device();
+    device.require_working();
+    const std::lock_guard lock(device.allocation_mutex());
+    require_room(*model, shape);
     try {
         state_ = std::make_unique<State>(model, params, shape);
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::kOutOfMemory) explain_least_budget(*model, shape);
+        if (error.code() == ErrorCode::kOutOfMemory)
+            require_room(*model, shape);  // the budget may have shrunk
         throw;
     }
     if (const uint32_t trained = model->hyper().n_context_train; shape.n_context > trained) {

@@ -49,6 +49,7 @@ DevicePager::DevicePager(KernelContext& kernels, const PagerShape& shape, const 
     };
     Arena measured(kernels.shared_device(), MemoryKind::kDevice, "pager tables", ArenaMode::kMeasure);
     lay_out(measured);
+    arena_.set_share(MemoryShare::kReserved);
     arena_.set_reclaims(false);
     arena_.expect(measured.layout());
     lay_out(arena_);

@@ -57,14 +57,16 @@ Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::uniq
       host_tier_(std::move(host_tier)),
       link_(link),
       copy_by_(copy_by == CopyBy::kAuto ? link.copy_by() : copy_by) {
+    kernels_.device().set_memory_reserve(least_bytes());
     kernels_.device().set_reclaimer([this](uint64_t) {
         const std::lock_guard lock(mutex_);
-        return in_use_ ? 0 : drop_slots();
+        if (!in_use_) drop_slots();
     });
 }
 
 Pager::~Pager() {
     kernels_.device().set_reclaimer({});
+    kernels_.device().set_memory_reserve(0);
 }
 
 Pager::Use::Use(Pager* pager) : pager_(pager) {
@@ -107,7 +109,8 @@ void Pager::ensure_slots() {
     if (pool_ != nullptr) return;
     Device& device = kernels_.device();
     const uint64_t least = least_bytes();
-    uint64_t free = device.available_device_memory();
+    const Device::MemoryEvents before = device.memory_events();
+    uint64_t free = device.available_device_memory(MemoryShare::kReserved);
     if (free < least) {
         fail(ErrorCode::kOutOfMemory,
              "{:.1f} MiB of device memory are left for experts, and one token's {} of a layer need {:.1f} "
@@ -128,10 +131,10 @@ void Pager::ensure_slots() {
         // Where it gave next to nothing, less at once may do.
         free = std::max(given >= least ? given : plan_.total_bytes() / 2, least);
     }
-    if (refused != 0) {
+    // Others may have taken memory meanwhile; then the device refused nothing.
+    if (refused != 0 && device.shrink_memory_budget(before)) {
         log_warn("device '{}' refused {:.1f} MiB of memory for experts; going on with {:.1f} MiB",
                  device.caps().name, mib(refused), mib(pool_->committed_bytes()));
-        device.shrink_memory_budget();
     }
     try {
         fill_slots();
@@ -202,13 +205,11 @@ void Pager::fill_slots() {
     uploader.flush();
 }
 
-uint64_t Pager::drop_slots() {
-    if (pool_ == nullptr) return 0;
+void Pager::drop_slots() {
+    if (pool_ == nullptr) return;
     kernels_.device().wait_idle();
-    const uint64_t before = kernels_.device().device_memory_taken();
     past_ = counters();
     free_slots();
-    return before - std::min(before, kernels_.device().device_memory_taken());
 }
 
 ExpertTable Pager::table(uint32_t layer) const {

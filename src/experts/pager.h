@@ -62,6 +62,7 @@ class Pager {
     HostTier& host_tier() const { return *host_tier_; }
 
     /// The device memory without which nothing works: slots for one layer's experts of a token, and tables.
+    /// While the pager exists the device keeps it for slots, so that no session can take it.
     uint64_t least_bytes() const { return least_bytes(kernels_.device(), mode_, shape_); }
     static uint64_t least_bytes(const Device& device, PagerMode mode, const PagerShape& shape);
     /// The slots that so many free bytes give, tables and all; at least least_bytes().
@@ -112,8 +113,8 @@ class Pager {
     bool take_slots(uint64_t free, uint64_t& given);
     void fill_slots();
     void free_slots();
-    /// Gives all slots back, for an arena that is short of memory; returns the bytes. Waits for the device.
-    uint64_t drop_slots();
+    /// Gives all slots back, for an arena that is short of memory. Waits for the device.
+    void drop_slots();
 
     KernelContext& kernels_;
     PagerMode mode_;

@@ -1,7 +1,5 @@
 #include "experts/program.h"
 
-#include "base/error.h"
-#include "base/log.h"
 #include "experts/host_pager.h"
 
 #include <cassert>
@@ -51,16 +49,11 @@ void Program::run(Scheduler& scheduler, HostPager* pager) const {
             waits = std::move(done.waits);
             runs.insert(runs.end(), done.runs.begin(), done.runs.end());
         }
+        scheduler.wait(last);
     } catch (...) {
-        // What is in flight uses memory that the caller may let go of next.
-        try {
-            scheduler.device()->wait_idle();
-        } catch (const Error& error) {
-            log_error("{}", error.what());
-        }
+        scheduler.device()->drain();  // the caller may next let go of what is in flight
         throw;
     }
-    scheduler.wait(last);
     for (const CommandBuffer* commands : runs) scheduler.collect(*commands);
 }
 

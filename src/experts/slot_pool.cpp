@@ -27,6 +27,7 @@ SlotPool::SlotPool(const std::shared_ptr<Device>& device, const SlotPlan& plan)
     : arena_(device, MemoryKind::kDevice, "expert slots"),
       token_arena_(device, MemoryKind::kUpload, "expert slots") {
     tokens_ = token_arena_.allocate(Arena::kAlignment);
+    arena_.set_share(MemoryShare::kReserved);
     arena_.set_reclaims(false);  // others' need of memory comes before more slots
     Arena measured(device, MemoryKind::kDevice, "expert slots", ArenaMode::kMeasure);
     take_places(measured, plan);

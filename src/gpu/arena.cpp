@@ -9,6 +9,7 @@
 #include <array>
 #include <bit>
 #include <cassert>
+#include <utility>
 
 namespace vkmoe {
 namespace {
@@ -115,6 +116,7 @@ Arena::Arena(std::shared_ptr<Device> device, MemoryKind kind, std::string name, 
     : device_(std::move(device)), kind_(kind), name_(std::move(name)), mode_(mode) {}
 
 Arena::~Arena() {
+    if (!device_->may_free()) return;
     for (const Chunk& chunk : chunks_) free_chunk(chunk);
 }
 
@@ -189,7 +191,7 @@ Arena::Chunk& Arena::add_chunk(uint64_t bytes, uint64_t alignment) {
     // What is larger than half of a usual chunk stands alone, so that no large tail is lost; so does what
     // fits no other way.
     const uint64_t usual = usual_chunk_size();
-    if (bytes + alignment > usual / 2 || !make_chunk(usual))
+    if (bytes + alignment > usual / 2 || make_chunk(usual) != ChunkResult::kMade)
         make_chunk_or_fail(chunk_size(plan, bytes, alignment));
     return chunks_.back();
 }
@@ -212,37 +214,43 @@ uint64_t Arena::usual_chunk_size() const {
     return std::min(device_->plan().arena_chunk_size, size);
 }
 
-/// False where there is no memory for it.
-bool Arena::make_chunk(uint64_t size) {
+Arena::ChunkResult Arena::make_chunk(uint64_t size) {
+    device_->require_working();
     Chunk chunk;
     chunk.size = size;
     const VkResult result = fill_chunk(chunk);
     if (result == VK_SUCCESS) {
         committed_ += chunk.taken;
         chunks_.push_back(chunk);
-        return true;
+        return ChunkResult::kMade;
     }
+    const uint64_t refused = kind_ == MemoryKind::kDevice ? std::exchange(chunk.taken, 0) : 0;
     free_chunk(chunk);
+    if (refused != 0) device_->note_refused_memory(refused, share_);
     if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY)
-        check_vk(result, "allocate memory");
-    return false;
+        device_->check(result, "allocate memory");
+    return refused != 0 ? ChunkResult::kRefused : ChunkResult::kNoRoom;
 }
 
 void Arena::make_chunk_or_fail(uint64_t size) {
-    if (make_chunk(size)) return;
-    if (kind_ == MemoryKind::kDevice) {
-        const uint64_t needs = memory_of_chunk(*device_, size);
-        // The figures allow it, the driver does not. (Of what is only good to have, less may do.)
-        if (reclaims_ && device_->available_device_memory() >= needs) device_->shrink_memory_budget();
-        while (reclaims_ && device_->reclaim_device_memory(needs) != 0)
-            if (make_chunk(size)) return;
+    const bool may_reclaim = kind_ == MemoryKind::kDevice && reclaims_;
+    for (bool again = true; again;) {  // until nobody gives anything back
+        const Device::MemoryEvents before = device_->memory_events();
+        const ChunkResult result = make_chunk(size);
+        if (result == ChunkResult::kMade) return;
+        if (!may_reclaim) break;
+        if (result == ChunkResult::kRefused) device_->shrink_memory_budget(before);
+        again = device_->reclaim_device_memory(memory_of_chunk(*device_, size), before);
+        // What another thread had set aside for a moment, and was refused, may have been in the way.
+        again =
+            again || (result == ChunkResult::kNoRoom && device_->memory_events().refused != before.refused);
     }
     const uint64_t budget = kind_ == MemoryKind::kDevice ? device_->memory_budget() : 0;
     fail(ErrorCode::kOutOfMemory,
          "{}: device '{}' has no {:.1f} MiB of {} memory left ({} MiB of device memory available{}, {} MiB "
          "taken here); {}",
          name_, device_->caps().name, static_cast<double>(size) / static_cast<double>(kMiB), kind_name(kind_),
-         device_->available_device_memory() / kMiB,
+         device_->available_device_memory(share_) / kMiB,
          budget != 0 ? fmt::format(" within the budget of {} MiB", budget / kMiB) : "", committed_ / kMiB,
          budget != 0 ? "raise the VRAM budget, or use a smaller model or context"
                      : "close other programs, or use a smaller model or context");
@@ -263,8 +271,9 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     const MemoryTypeCaps& memory = device_->caps().memory_types[type];
     // Drivers let a process take more than there is, and then page, or kill it when the memory is touched.
     if (kind_ == MemoryKind::kDevice) {
+        if (!device_->take_device_memory(needs.size, share_)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        chunk.taken = needs.size;
         if (fault(FaultPoint::kDeviceAllocation)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-        if (!device_->take_device_memory(needs.size)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     } else {
         if (needs.size > device_->caps().heaps[memory.heap].size) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
         chunk.shared = memory.device_local;
@@ -304,7 +313,7 @@ void Arena::free_chunk(const Chunk& chunk) const {
     vk.vkDestroyBuffer(device_->handle(), chunk.buffer, nullptr);
     vk.vkFreeMemory(device_->handle(), chunk.memory, nullptr);
     if (kind_ == MemoryKind::kDevice) {
-        device_->give_back_device_memory(chunk.taken);
+        device_->give_back_device_memory(chunk.taken, share_);
     } else if (chunk.shared) {
         device_->note_shared_memory(-static_cast<int64_t>(chunk.taken));
     }

@@ -84,6 +84,8 @@ class Arena {
     void expect(ArenaLayout layout);
     /// Without it the reclaimer is not asked: for memory that is only good to have.
     void set_reclaims(bool reclaims) { reclaims_ = reclaims; }
+    /// Before the first piece: whose part of device memory it takes.
+    void set_share(MemoryShare share) { share_ = share; }
     Device& device() const { return *device_; }
     const std::shared_ptr<Device>& shared_device() const { return device_; }
 
@@ -102,7 +104,12 @@ class Arena {
     Chunk& add_chunk(uint64_t bytes, uint64_t alignment);
     Chunk& add_measured_chunk(uint64_t bytes);
     uint64_t usual_chunk_size() const;
-    bool make_chunk(uint64_t size);
+    enum class ChunkResult {
+        kMade,
+        kNoRoom,   ///< within the budget, or by the driver's figures
+        kRefused,  ///< by the driver
+    };
+    ChunkResult make_chunk(uint64_t size);
     void make_chunk_or_fail(uint64_t size);
     VkResult fill_chunk(Chunk& chunk) const;
     void free_chunk(const Chunk& chunk) const;
@@ -112,6 +119,7 @@ class Arena {
     std::string name_;
     ArenaMode mode_;
     bool reclaims_ = true;
+    MemoryShare share_ = MemoryShare::kGeneral;
     std::vector<Chunk> chunks_;
     ArenaLayout expected_;
     size_t next_expected_ = 0;

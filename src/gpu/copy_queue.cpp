@@ -1,7 +1,5 @@
 #include "gpu/copy_queue.h"
 
-#include "base/error.h"
-#include "base/log.h"
 #include "gpu/barrier.h"
 #include "gpu/vk_struct.h"
 
@@ -34,12 +32,7 @@ CopyQueue::CopyQueue(std::shared_ptr<Device> device, Queue queue)
 }
 
 CopyQueue::~CopyQueue() {
-    try {
-        timeline_.wait(submitted_);  // commands in flight may not lose their pool
-    } catch (const Error& error) {
-        log_error("{}", error.what());
-    }
-    device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
+    if (device_->drain()) device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
 }
 
 void CopyQueue::record(VkCommandBuffer commands, std::span<const BufferCopy> copies) const {

@@ -4,7 +4,6 @@
 #include "gpu/vk_struct.h"
 
 #include "base/error.h"
-#include "base/faults.h"
 #include "base/log.h"
 
 #include <fmt/ranges.h>
@@ -13,6 +12,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <string_view>
 
 namespace vkmoe {
 namespace {
@@ -62,6 +62,19 @@ std::optional<Path> forced_path() {
              fmt::join(names, ", "));
     }
     return path;
+}
+
+double wanted_timeout() {
+    constexpr double kDefaultSeconds = 600;
+    const char* value = std::getenv("VKMOE_GPU_TIMEOUT");
+    if (value == nullptr || *value == '\0') return kDefaultSeconds;
+    const std::string_view text = value;
+    double seconds = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() ||
+        !(seconds > 0 && seconds < 1e9))
+        fail(ErrorCode::kInvalidArgument, "VKMOE_GPU_TIMEOUT={} is not a number of seconds above 0", text);
+    return seconds;
 }
 
 VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps, const DevicePlan& plan) {
@@ -177,6 +190,7 @@ std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint3
     device->physical_ = device->instance_->physical_devices()[index];
     device->caps_ = query_caps(device->physical_);
     device->plan_ = make_plan(device->caps_, forced_path());
+    device->timeout_seconds_ = wanted_timeout();
     device->device_ = create_logical_device(device->physical_, device->caps_, device->plan_);
     volkLoadDeviceTable(&device->vk_, device->device_);
     device->vk_.vkGetDeviceQueue(device->device_, device->plan_.compute_family, 0, &device->compute_queue_);
@@ -185,23 +199,6 @@ std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint3
                                      &device->transfer_queue_);
     log_debug("device {}: {} ({})", index, device->caps_.name, device->caps_.driver_info);
     return device;
-}
-
-Device::~Device() {
-    if (device_ == VK_NULL_HANDLE) return;
-    vk_.vkDeviceWaitIdle(device_);
-    vk_.vkDestroyDevice(device_, nullptr);
-}
-
-void Device::submit(VkQueue queue, const VkSubmitInfo2& info) {
-    const std::lock_guard lock(submit_mutex_);
-    check_vk(vk_.vkQueueSubmit2(queue, 1, &info, VK_NULL_HANDLE), "submit work to the device");
-}
-
-void Device::wait_idle() {
-    const std::lock_guard lock(submit_mutex_);
-    const VkResult result = vk_.vkDeviceWaitIdle(device_);
-    check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
 }
 
 }  // namespace vkmoe

@@ -36,15 +36,33 @@ uint64_t Device::heap_leaves(int64_t taken) const {
     return limit > used ? limit - used : 0;
 }
 
-uint64_t Device::available_locked() const {
-    const uint64_t heap = heap_leaves(static_cast<int64_t>(device_memory_taken_) + shared_memory_taken_);
-    if (memory_budget_ == 0) return heap;
-    return std::min(heap, memory_budget_ - std::min(memory_budget_, device_memory_taken_));
+uint64_t& Device::taken_locked(MemoryShare share) {
+    return share == MemoryShare::kReserved ? reserved_taken_ : general_taken_;
 }
 
-uint64_t Device::available_device_memory() const {
+uint64_t Device::available_locked(MemoryShare share) const {
+    const uint64_t taken = general_taken_ + reserved_taken_;
+    uint64_t available = heap_leaves(static_cast<int64_t>(taken) + shared_memory_taken_);
+    if (memory_budget_ != 0)
+        available = std::min(available, memory_budget_ - std::min(memory_budget_, taken));
+    if (share == MemoryShare::kReserved) return available;
+    const uint64_t kept = memory_reserve_ - std::min(memory_reserve_, reserved_taken_);
+    return available - std::min(available, kept);
+}
+
+uint64_t Device::available_device_memory(MemoryShare share) const {
     const std::lock_guard lock(memory_mutex_);
-    return available_locked();
+    return available_locked(share);
+}
+
+void Device::set_memory_reserve(uint64_t bytes) {
+    const std::lock_guard lock(memory_mutex_);
+    memory_reserve_ = bytes;
+}
+
+uint64_t Device::memory_reserve() const {
+    const std::lock_guard lock(memory_mutex_);
+    return memory_reserve_;
 }
 
 void Device::set_memory_budget(uint64_t bytes) {
@@ -59,7 +77,12 @@ uint64_t Device::memory_budget() const {
 
 uint64_t Device::device_memory_taken() const {
     const std::lock_guard lock(memory_mutex_);
-    return device_memory_taken_;
+    return general_taken_ + reserved_taken_;
+}
+
+uint64_t Device::device_memory_taken(MemoryShare share) const {
+    const std::lock_guard lock(memory_mutex_);
+    return share == MemoryShare::kReserved ? reserved_taken_ : general_taken_;
 }
 
 uint64_t Device::device_memory_peak() const {
@@ -67,18 +90,32 @@ uint64_t Device::device_memory_peak() const {
     return device_memory_peak_;
 }
 
-bool Device::take_device_memory(uint64_t bytes) {
+Device::MemoryEvents Device::memory_events() const {
     const std::lock_guard lock(memory_mutex_);
-    if (bytes > available_locked()) return false;
-    device_memory_taken_ += bytes;
-    device_memory_peak_ = std::max(device_memory_peak_, device_memory_taken_);
+    return memory_events_;
+}
+
+bool Device::take_device_memory(uint64_t bytes, MemoryShare share) {
+    const std::lock_guard lock(memory_mutex_);
+    if (bytes > available_locked(share)) return false;
+    taken_locked(share) += bytes;
+    device_memory_peak_ = std::max(device_memory_peak_, general_taken_ + reserved_taken_);
     return true;
 }
 
-void Device::give_back_device_memory(uint64_t bytes) {
+void Device::give_back_device_memory(uint64_t bytes, MemoryShare share) {
     const std::lock_guard lock(memory_mutex_);
-    assert(bytes <= device_memory_taken_);
-    device_memory_taken_ -= bytes;
+    assert(bytes <= taken_locked(share));
+    taken_locked(share) -= bytes;
+    if (bytes != 0) ++memory_events_.given_back;
+}
+
+void Device::note_refused_memory(uint64_t bytes, MemoryShare share) {
+    const std::lock_guard lock(memory_mutex_);
+    assert(bytes <= taken_locked(share));
+    taken_locked(share) -= bytes;
+    taken_at_refusal_ = general_taken_ + reserved_taken_;
+    ++memory_events_.refused;
 }
 
 void Device::note_shared_memory(int64_t bytes) {
@@ -86,12 +123,15 @@ void Device::note_shared_memory(int64_t bytes) {
     shared_memory_taken_ += bytes;
 }
 
-void Device::shrink_memory_budget() {
+bool Device::shrink_memory_budget(const MemoryEvents& before) {
     const std::lock_guard lock(memory_mutex_);
-    if (memory_budget_ <= device_memory_taken_) return;
-    log_warn("{} refused device memory at {} MiB taken: the VRAM budget of {} MiB shrinks to that",
-             caps_.name, device_memory_taken_ >> 20, memory_budget_ >> 20);
-    memory_budget_ = std::max<uint64_t>(device_memory_taken_, 1);
+    if (memory_events_.refused == before.refused) return false;
+    const uint64_t given = std::max(taken_at_refusal_, general_taken_ + reserved_taken_);
+    if (memory_budget_ <= given) return true;
+    log_warn("{} refused device memory with {} MiB taken: the VRAM budget of {} MiB shrinks to that",
+             caps_.name, given >> 20, memory_budget_ >> 20);
+    memory_budget_ = std::max<uint64_t>(given, 1);
+    return true;
 }
 
 void Device::set_reclaimer(Reclaimer reclaimer) {
@@ -99,11 +139,12 @@ void Device::set_reclaimer(Reclaimer reclaimer) {
     reclaimer_ = std::move(reclaimer);
 }
 
-uint64_t Device::reclaim_device_memory(uint64_t bytes) {
-    if (reclaiming_ == std::this_thread::get_id()) return 0;
+bool Device::reclaim_device_memory(uint64_t bytes, const MemoryEvents& before) {
+    const auto has_changed = [&] { return memory_events().given_back != before.given_back; };
+    if (reclaiming_ == std::this_thread::get_id()) return has_changed();
     const std::lock_guard lock(reclaimer_mutex_);
+    if (has_changed() || !reclaimer_) return has_changed();
     const uint64_t available = available_device_memory();
-    if (!reclaimer_) return 0;
     // Zero missing: the driver refused what its figures allow; then only freeing as much may help.
     const uint64_t missing = bytes > available ? bytes - available : bytes;
     struct Mark {
@@ -111,7 +152,8 @@ uint64_t Device::reclaim_device_memory(uint64_t bytes) {
         ~Mark() { who = std::thread::id(); }
     } const mark{reclaiming_};
     reclaiming_ = std::this_thread::get_id();
-    return reclaimer_(missing);
+    reclaimer_(missing);
+    return has_changed();
 }
 
 }  // namespace vkmoe

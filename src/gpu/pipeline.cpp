@@ -213,6 +213,7 @@ PipelineStore::~PipelineStore() {
     impl_->wake.notify_all();
     for (std::thread& worker : impl_->workers) worker.join();
     save();
+    if (!impl_->device->may_free()) return;
     const VolkDeviceTable& vk = impl_->device->vk();
     VkDevice device = impl_->device->handle();
     for (const auto& [key, pipeline] : impl_->pipelines)

@@ -80,7 +80,7 @@ Profiler::Queries::Queries(std::shared_ptr<Device> device, uint32_t max_regions)
 }
 
 Profiler::Queries::~Queries() {
-    device_->vk().vkDestroyQueryPool(device_->handle(), pool_, nullptr);
+    if (device_->may_free()) device_->vk().vkDestroyQueryPool(device_->handle(), pool_, nullptr);
 }
 
 void Profiler::Queries::reset(VkCommandBuffer commands) {

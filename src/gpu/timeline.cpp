@@ -1,35 +1,12 @@
 #include "gpu/timeline.h"
 #include "gpu/vk_struct.h"
 
-#include "base/error.h"
 #include "base/faults.h"
-#include "base/log.h"
 
 #include <array>
 #include <cassert>
-#include <charconv>
-#include <cstdlib>
-#include <string_view>
 
 namespace vkmoe {
-namespace {
-
-constexpr double kDefaultTimeoutSeconds = 600;
-
-double default_timeout() {
-    const char* value = std::getenv("VKMOE_GPU_TIMEOUT");
-    if (value == nullptr || *value == '\0') return kDefaultTimeoutSeconds;
-    const std::string_view text = value;
-    double seconds = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() ||
-        !(seconds > 0 && seconds < 1e9))
-        fail(ErrorCode::kInvalidArgument, "VKMOE_GPU_TIMEOUT={} is not a number of seconds above 0", text);
-    return seconds;
-}
-
-}  // namespace
-
 Timeline::Timeline(std::shared_ptr<Device> device) : device_(std::move(device)) {
     VkSemaphoreTypeCreateInfo type =
         vk_struct<VkSemaphoreTypeCreateInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO);
@@ -41,18 +18,15 @@ Timeline::Timeline(std::shared_ptr<Device> device) : device_(std::move(device)) 
 }
 
 Timeline::~Timeline() {
-    try {
-        device_->wait_idle();  // which tells why
-    } catch (const Error& error) {
-        log_error("{}", error.what());
-    }
+    if (!device_->drain()) return;
+    device_->forget(semaphore_);
     device_->vk().vkDestroySemaphore(device_->handle(), semaphore_, nullptr);
 }
 
 uint64_t Timeline::reached() const {
     uint64_t value = 0;
-    check_vk(device_->vk().vkGetSemaphoreCounterValue(device_->handle(), semaphore_, &value),
-             "read a timeline semaphore");
+    device_->check(device_->vk().vkGetSemaphoreCounterValue(device_->handle(), semaphore_, &value),
+                   "read a timeline semaphore");
     return value;
 }
 
@@ -69,20 +43,18 @@ void wait_for(Device& device, std::span<const TimelinePoint> points, double time
         semaphores[i] = points[i].semaphore;
         values[i] = points[i].value;
     }
-    const double seconds = timeout_seconds > 0 ? timeout_seconds : default_timeout();
+    device.require_working();
+    if (fault(FaultPoint::kWait)) device.check(VK_ERROR_OUT_OF_HOST_MEMORY, "wait for the device");
+    if (fault(FaultPoint::kDeviceLost)) device.check(VK_ERROR_DEVICE_LOST, "wait for the device");
+    const double seconds = timeout_seconds > 0 ? timeout_seconds : device.timeout_seconds();
     VkSemaphoreWaitInfo info = vk_struct<VkSemaphoreWaitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO);
     info.semaphoreCount = static_cast<uint32_t>(points.size());
     info.pSemaphores = semaphores.data();
     info.pValues = values.data();
     const VkResult result =
         device.vk().vkWaitSemaphores(device.handle(), &info, static_cast<uint64_t>(seconds * 1e9));
-    if (result == VK_TIMEOUT)
-        fail(ErrorCode::kDeviceLost,
-             "device '{}' did not finish its work within {} s; if it is only slow, set VKMOE_GPU_TIMEOUT to "
-             "more seconds",
-             device.caps().name, seconds);
-    // After the wait, so that nothing is under way when the caller cleans up.
-    check_vk(fault(FaultPoint::kDeviceLost) ? VK_ERROR_DEVICE_LOST : result, "wait for the device");
+    if (result == VK_TIMEOUT) device.fail_unfinished(seconds);
+    device.check(result, "wait for the device");
 }
 
 uint64_t submit_commands(Device& device, VkQueue queue, VkCommandBuffer commands, Timeline& timeline,

@@ -29,8 +29,8 @@ class Timeline {
     uint64_t last() const { return last_; }
     uint64_t reached() const;
     TimelinePoint point(uint64_t value) const { return {semaphore_, value}; }
-    /// Waits until the value is reached; Error(kDeviceLost) when the device is lost or nothing happens for
-    /// timeout_seconds (0: by VKMOE_GPU_TIMEOUT, default 600).
+    /// Waits until the value is reached. Error(kDeviceLost), for good, when the device is lost or does not
+    /// reach it within timeout_seconds (0: Device::timeout_seconds()).
     void wait(uint64_t value, double timeout_seconds = 0) const;
 
   private:

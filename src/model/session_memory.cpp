@@ -45,7 +45,7 @@ SessionMemory measure_session(const Model& model, const SessionShape& shape) {
             workspace.upload_arena->committed_bytes() + workspace.readback_arena->committed_bytes()};
 }
 
-void explain_least_budget(const Model& model, const SessionShape& shape) {
+void require_room(const Model& model, const SessionShape& shape) {
     const Device& device = model.kernels().device();
     const uint64_t session = measure_session(model, shape).bytes();
     if (model.pager() == nullptr) {
@@ -54,21 +54,25 @@ void explain_least_budget(const Model& model, const SessionShape& shape) {
         fail(
             ErrorCode::kOutOfMemory,
             "a context of {} tokens, computed {} at once, needs {} MiB of device memory, and {} MiB are left "
-            "beside the model's weights; {}",
+            "beside the model's weights and other sessions; {}",
             shape.n_context, shape.micro_batch, mib(session), available >> 20,
             model.hyper().n_experts == 0
                 ? "ask for a smaller one, or for fewer tokens at once"
                 : "load the model for such a session, so that it leaves experts in host memory");
     }
-    if (device.memory_budget() == 0) return;
-    // Slots were given back before the session failed.
-    const uint64_t least = device.device_memory_taken() + session + model.pager()->least_bytes();
-    if (least <= device.memory_budget()) return;
-    fail(ErrorCode::kOutOfMemory,
-         "a context of {} tokens, computed {} at once, needs {} MiB of device memory beside {} MiB of other "
-         "weights and {} MiB for one token's experts; the least --vram-budget that works here is {} MiB",
-         shape.n_context, shape.micro_batch, mib(session), mib(device.device_memory_taken()),
-         mib(model.pager()->least_bytes()), mib(least));
+    const uint64_t budget = device.memory_budget();
+    if (budget == 0) return;
+    // Slots make room for the session, down to those of one token.
+    const uint64_t taken = device.device_memory_taken(MemoryShare::kGeneral);
+    const uint64_t least = taken + session + model.pager()->least_bytes();
+    if (least <= budget) return;
+    fail(
+        ErrorCode::kOutOfMemory,
+        "a context of {} tokens, computed {} at once, needs {} MiB of device memory beside {} MiB of other "
+        "weights and sessions and {} MiB for one token's experts; the least --vram-budget that works here is "
+        "{} MiB",
+        shape.n_context, shape.micro_batch, mib(session), mib(taken), mib(model.pager()->least_bytes()),
+        mib(least));
 }
 
 }  // namespace vkmoe

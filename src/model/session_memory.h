@@ -38,8 +38,9 @@ struct SessionMemory {
 /// device.
 SessionMemory measure_session(const Model& model, const SessionShape& shape);
 
-/// After a session found too little memory, and gave back what it had: throws kOutOfMemory that says what to
-/// do, with a pager the least budget that works. Returns where nothing can be said.
-void explain_least_budget(const Model& model, const SessionShape& shape);
+/// Throws kOutOfMemory, with what to do, where a session would not fit beside the weights and the other
+/// sessions, or would leave the pager less than it needs for one token. Device::allocation_mutex() is held
+/// from before this call until the session has its memory.
+void require_room(const Model& model, const SessionShape& shape);
 
 }  // namespace vkmoe

@@ -137,7 +137,8 @@ struct Recorder::State {
 };
 
 CommandBuffer::~CommandBuffer() {
-    if (pool_ != VK_NULL_HANDLE) device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
+    if (pool_ != VK_NULL_HANDLE && device_->may_free())
+        device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
 }
 
 Recorder::Recorder(std::shared_ptr<Device> device, Profiler* profiler) : state_(std::make_unique<State>()) {

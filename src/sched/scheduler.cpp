@@ -1,24 +1,12 @@
 #include "sched/scheduler.h"
 
-#include "base/error.h"
-#include "base/log.h"
-
 namespace vkmoe {
 
 Scheduler::Scheduler(std::shared_ptr<Device> device, Profiler* profiler)
     : device_(std::move(device)), profiler_(profiler), timeline_(device_) {}
 
-Scheduler::~Scheduler() {
-    try {
-        wait(submitted_);  // the timeline may not go while the device will still signal it
-    } catch (const Error& error) {
-        log_error("{}", error.what());
-    }
-}
-
 uint64_t Scheduler::submit(const CommandBuffer& commands, std::span<const TimelinePoint> waits) {
-    submitted_ = submit_commands(*device_, device_->compute_queue(), commands.handle(), timeline_, waits);
-    return submitted_;
+    return submit_commands(*device_, device_->compute_queue(), commands.handle(), timeline_, waits);
 }
 
 void Scheduler::wait(uint64_t value, double timeout_seconds) {
@@ -30,7 +18,13 @@ void Scheduler::collect(const CommandBuffer& commands) {
 }
 
 void Scheduler::run(const CommandBuffer& commands) {
-    wait(submit(commands));
+    const uint64_t done = submit(commands);
+    try {
+        wait(done);
+    } catch (...) {
+        device_->drain();  // the caller may let go of the commands next
+        throw;
+    }
     collect(commands);
 }
 

@@ -5,11 +5,10 @@
 
 namespace vkmoe {
 
-/// Submits command buffers to the compute queue in order.
+/// Submits command buffers to the compute queue in order. Its destructor waits for the device.
 class Scheduler {
   public:
     explicit Scheduler(std::shared_ptr<Device> device, Profiler* profiler = nullptr);
-    ~Scheduler();
 
     /// Begins when all of `waits` (at most kMaxTimelineWaits) are reached. Returns the timeline value that
     /// tells when it is done.
@@ -32,7 +31,6 @@ class Scheduler {
     std::shared_ptr<Device> device_;
     Profiler* profiler_ = nullptr;
     Timeline timeline_;
-    uint64_t submitted_ = 0;  // the last value that the device will signal
 };
 
 }  // namespace vkmoe

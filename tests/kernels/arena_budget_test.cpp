@@ -2,10 +2,13 @@
 #include "base/error.h"
 #include "gpu/arena.h"
 #include "unit/error_matching.h"
+#include "unit/scoped_faults.h"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
@@ -215,12 +218,112 @@ TEST_F(ArenaBudgetTest, ThreadsDoNotTakeMoreThanTheBudgetTogether) {
 TEST_F(ArenaBudgetTest, ARefusedBudgetShrinksToWhatIsTaken) {
     Arena arena(device(), MemoryKind::kDevice, "taken");
     arena.allocate(2 * kMiB);
-    device()->shrink_memory_budget();
+    const auto refuse = [&] {
+        const ScopedFaults faults("device_allocation");
+        EXPECT_THROW(arena.allocate(5 * kMiB), Error);
+    };
+    refuse();
     EXPECT_EQ(device()->memory_budget(), 0) << "there is none to shrink";
     allow(100 * kMiB);
-    device()->shrink_memory_budget();
-    EXPECT_EQ(device()->memory_budget(), device()->device_memory_taken());
+    refuse();
+    EXPECT_EQ(device()->memory_budget(), taken());
     EXPECT_EQ(device()->available_device_memory(), 0);
+}
+
+TEST_F(ArenaBudgetTest, OnlyTheDriversRefusalShrinksTheBudget) {
+    allow(10 * kMiB);
+    const Device::MemoryEvents before = device()->memory_events();
+    Arena arena(device(), MemoryKind::kDevice, "taken");
+    arena.allocate(6 * kMiB);
+    EXPECT_THROW(arena.allocate(6 * kMiB), Error);
+    EXPECT_FALSE(device()->shrink_memory_budget(before));
+    EXPECT_EQ(device()->memory_budget(), 10 * kMiB);
+
+    // What others give back between the refusal and its consequence is still there to be had.
+    auto others = std::make_unique<Arena>(device(), MemoryKind::kDevice, "others");
+    others->allocate(2 * kMiB);
+    const uint64_t held = taken();
+    arena.set_reclaims(false);
+    {
+        const ScopedFaults faults("device_allocation");
+        EXPECT_THROW(arena.allocate(kMiB), Error);
+    }
+    others.reset();
+    EXPECT_TRUE(device()->shrink_memory_budget(before));
+    EXPECT_EQ(device()->memory_budget(), held);
+}
+
+TEST_F(ArenaBudgetTest, AReserveIsKeptForThoseItIsFor) {
+    allow(10 * kMiB);
+    device()->set_memory_reserve(4 * kMiB);
+    EXPECT_EQ(device()->available_device_memory(), 6 * kMiB);
+    EXPECT_EQ(device()->available_device_memory(MemoryShare::kReserved), 10 * kMiB);
+    Arena general(device(), MemoryKind::kDevice, "general");
+    EXPECT_THROW(general.allocate(7 * kMiB), Error);
+    general.allocate(3 * kMiB);
+    {
+        Arena reserved(device(), MemoryKind::kDevice, "reserved");
+        reserved.set_share(MemoryShare::kReserved);
+        reserved.allocate(5 * kMiB);
+        EXPECT_EQ(device()->device_memory_taken(MemoryShare::kReserved), reserved.committed_bytes());
+        EXPECT_EQ(device()->available_device_memory(), 10 * kMiB - taken());
+    }
+    EXPECT_EQ(device()->available_device_memory(), 6 * kMiB - taken());
+    EXPECT_THROW(general.allocate(4 * kMiB), Error);
+    device()->set_memory_reserve(0);
+    general.allocate(4 * kMiB);
+}
+
+/// Threads that take a piece each and give it back, again and again, as sessions do. There is room for all of
+/// their pieces, beside a pool that takes what is free and gives it back when it is asked.
+TEST_F(ArenaBudgetTest, ThreadsThatFitTogetherAreNeverRefused) {
+    constexpr int kThreads = 4;
+    constexpr int kRounds = 400;
+    constexpr uint64_t kPiece = kMiB;
+    const uint64_t budget = kThreads * kPiece;
+    allow(budget);
+    std::mutex pool_mutex;
+    std::vector<std::unique_ptr<Arena>> pool;
+    device()->set_reclaimer([&](uint64_t) {
+        const std::lock_guard lock(pool_mutex);
+        pool.clear();
+    });
+    std::atomic<int> n_refused = 0;
+    std::atomic<bool> stops = false;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+        threads.emplace_back([&] {
+            for (int round = 0; round < kRounds; ++round) {
+                try {
+                    Arena arena(device(), MemoryKind::kDevice, "session");
+                    arena.allocate(kPiece - (64 << 10));
+                    arena.allocate(40 << 10);
+                } catch (const Error&) {
+                    ++n_refused;
+                }
+            }
+        });
+    }
+    std::thread filler([&] {
+        while (!stops) {
+            try {
+                auto arena = std::make_unique<Arena>(device(), MemoryKind::kDevice, "pool");
+                arena->set_reclaims(false);
+                arena->allocate(256 << 10);
+                const std::lock_guard lock(pool_mutex);
+                pool.push_back(std::move(arena));
+            } catch (const Error&) {
+                std::this_thread::yield();
+            }
+        }
+    });
+    for (std::thread& thread : threads) thread.join();
+    stops = true;
+    filler.join();
+    device()->set_reclaimer({});
+    pool.clear();
+    EXPECT_EQ(n_refused, 0);
+    EXPECT_EQ(device()->memory_budget(), budget) << "the driver refused nothing";
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include "gpu/timeline.h"
 #include "kernels/kernel_fixture.h"
 #include "kernels/scoped_variable.h"
+#include "sched/scheduler.h"
 #include "unit/error_matching.h"
+#include "unit/scoped_faults.h"
 #include "unit/temp_folder.h"
 
 #include <algorithm>
@@ -157,13 +159,87 @@ TEST_F(DeviceTest, NoMoreMemoryIsTakenThanThereIs) {
 }
 
 TEST_F(DeviceTest, TimelineWaitGivesUpInTime) {
-    const Timeline timeline(shared_device());
+    const std::shared_ptr<Device> own = Device::create();
+    const Timeline timeline(own);
     timeline.wait(0);
     EXPECT_EQ(timeline.reached(), 0);
-    expect_error(ErrorCode::kDeviceLost, {device().caps().name, "VKMOE_GPU_TIMEOUT"},
+    expect_error(ErrorCode::kDeviceLost, {own->caps().name, "VKMOE_GPU_TIMEOUT"},
                  [&] { timeline.wait(1, 0.01); });
-    const ScopedVariable variable("VKMOE_GPU_TIMEOUT", "soon");
-    expect_error(ErrorCode::kInvalidArgument, {"VKMOE_GPU_TIMEOUT=soon"}, [&] { timeline.wait(1); });
+    EXPECT_TRUE(own->has_failed());
+    EXPECT_TRUE(own->may_free()) << "nothing is in flight";
+}
+
+TEST_F(DeviceTest, ATimeoutThatIsNoneIsFoundBeforeAnyWork) {
+    for (const char* value : {"soon", "0", "-1", "10s", "1e10", "nan"}) {
+        const ScopedVariable variable("VKMOE_GPU_TIMEOUT", value);
+        expect_error(ErrorCode::kInvalidArgument, {"VKMOE_GPU_TIMEOUT=", value}, [] { Device::create(); });
+    }
+    const ScopedVariable variable("VKMOE_GPU_TIMEOUT", "0.5");
+    EXPECT_EQ(Device::create()->timeout_seconds(), 0.5);
+}
+
+/// Copies that take the device so long that a wait for them times out.
+class SlowWork {
+  public:
+    explicit SlowWork(const std::shared_ptr<Device>& device)
+        : arena_(device, MemoryKind::kDevice, "slow work"), scheduler_(device) {
+        const Allocation from = arena_.allocate(kBytes);
+        const Allocation to = arena_.allocate(kBytes);
+        Recorder recorder(device);
+        for (int i = 0; i < 200; ++i) recorder.copy(from, to);
+        commands_ = recorder.finish();
+    }
+
+    uint64_t submit() { return scheduler_.submit(*commands_); }
+    void run() { scheduler_.run(*commands_); }
+    void wait(uint64_t value) { scheduler_.wait(value); }
+
+  private:
+    static constexpr uint64_t kBytes = 4 * kMiB;
+    Arena arena_;
+    std::unique_ptr<CommandBuffer> commands_;
+    Scheduler scheduler_;
+};
+
+TEST_F(DeviceTest, ADeviceThatDoesNotFinishInTimeHasFailedForGood) {
+    const ScopedVariable variable("VKMOE_GPU_TIMEOUT", "0.0001");
+    const std::shared_ptr<Device> own = Device::create();
+    auto work = std::make_unique<SlowWork>(own);
+    expect_error(ErrorCode::kDeviceLost, {own->caps().name, "within 0.0001 s", "VKMOE_GPU_TIMEOUT"},
+                 [&] { work->run(); });
+    const auto refuses = [&](auto call) {
+        expect_error(ErrorCode::kDeviceLost, {"has failed", "within 0.0001 s", "load the model again"}, call);
+    };
+    refuses([&] { work->submit(); });
+    refuses([&] { work->wait(1); });
+    refuses([&] { own->wait_idle(); });
+    refuses([&] { Arena(own, MemoryKind::kDevice, "new").allocate(100); });
+    work.reset();  // frees nothing that is in flight: the validation layer would say so
+    EXPECT_TRUE(own->may_free());
+    EXPECT_EQ(own->device_memory_taken(), 0) << "the work is done, and its memory freed";
+}
+
+TEST_F(DeviceTest, ALostDeviceStaysLost) {
+    for (const char* plan : {"device_lost:at=1:times=1", "device_lost:at=2:times=1"}) {
+        const std::shared_ptr<Device> own = Device::create();
+        SlowWork work(own);
+        work.run();
+        {
+            const ScopedFaults faults(plan);  // at the submission, and at the wait for it
+            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { work.run(); });
+        }
+        expect_error(ErrorCode::kDeviceLost, {"has failed", "the device was lost"}, [&] { work.run(); });
+    }
+}
+
+TEST_F(DeviceTest, ARefusedSubmissionAndAFailedWaitPass) {
+    SlowWork work(shared_device());
+    for (const char* plan : {"submit:times=1", "wait:times=1"}) {
+        const ScopedFaults faults(plan);
+        expect_error(ErrorCode::kOutOfMemory, {"out of host memory"}, [&] { work.run(); });
+        work.run();
+    }
+    EXPECT_FALSE(device().has_failed());
 }
 
 TEST_F(DeviceTest, DevicesAreChosenByIndexAndByPartOfTheirName) {

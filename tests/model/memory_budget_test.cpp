@@ -1,5 +1,6 @@
 // Budgets of whole models: who is paged for which session, and what is taken then.
 
+#include "long_form.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
@@ -7,7 +8,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <mutex>
 #include <regex>
+#include <thread>
 
 namespace vkmoe {
 namespace {
@@ -87,6 +91,91 @@ TEST_F(MemoryBudgetTest, ASessionThatCannotFitFailsTheLoad) {
     Model::load(path_, {.vram_budget = least, .session = planned(kLong)});
     expect_error(ErrorCode::kOutOfMemory, {"least --vram-budget", "context of 8192"},
                  [&] { Model::load(path_, {.vram_budget = least - kMiB, .session = planned(kLong)}); });
+}
+
+/// Makes and frees sessions in several threads at once, of which all fit together; each is used.
+void make_sessions_in_threads(const std::shared_ptr<Model>& model, const SessionParams& params, int n_threads,
+                              int n_rounds) {
+    const uint64_t budget = model->kernels().device().memory_budget();
+    std::atomic<int> n_refused = 0;
+    std::mutex message_mutex;
+    std::string message;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < n_threads; ++i) {
+        threads.emplace_back([&] {
+            for (int round = 0; round < n_rounds; ++round) {
+                try {
+                    Session session(model, params);
+                    if (round % 4 == 0) session.feed(std::vector<int32_t>{1, 2, 3});
+                } catch (const Error& error) {
+                    const std::lock_guard lock(message_mutex);
+                    ++n_refused;
+                    message = error.what();
+                }
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(n_refused, 0) << message;
+    EXPECT_EQ(model->kernels().device().memory_budget(), budget) << "the driver refused nothing";
+    EXPECT_LE(model->kernels().device().device_memory_peak(), budget);
+}
+
+TEST_F(MemoryBudgetTest, SessionsOfThreadsThatFitAreAllMade) {
+    constexpr int kThreads = 4;
+    const int n_rounds = is_long_form() ? 2000 : 60;
+    const std::vector<float> bits = expected(kShort);
+    for (const PagerMode mode : {PagerMode::kAuto, PagerMode::kDevice, PagerMode::kHost}) {
+        SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(mode));
+        uint64_t budget = 0;
+        {
+            const auto model = Model::load(path_, {.session = planned(kShort), .pager = mode});
+            const uint64_t session = measure_session(*model, session_shape(*model, kShort)).bytes();
+            budget = mode == PagerMode::kAuto
+                         ? model->kernels().device().device_memory_taken() + kThreads * session
+                         : vram_budget(*model, kShort, 0) + (kThreads - 1) * session;
+        }
+        const auto model =
+            Model::load(path_, {.vram_budget = budget, .session = planned(kShort), .pager = mode});
+        ASSERT_EQ(model->pager() == nullptr, mode == PagerMode::kAuto);
+        make_sessions_in_threads(model, kShort, kThreads, n_rounds);
+        Session session(model, kShort);
+        EXPECT_TRUE(logits(session) == bits);
+    }
+}
+
+TEST_F(MemoryBudgetTest, ASessionThatLeavesThePagerTooLittleIsRefused) {
+    const std::vector<float> bits = expected(kShort);
+    for (const PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        uint64_t least_for_two = 0;
+        {
+            const auto model = Model::load(path_, {.session = planned(kShort), .pager = mode});
+            least_for_two = vram_budget(*model, kShort, 0) +
+                            measure_session(*model, session_shape(*model, kShort)).bytes();
+        }
+        for (const bool is_enough : {false, true}) {
+            SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(mode) << ", enough " << is_enough);
+            const uint64_t budget = least_for_two - (is_enough ? 0 : 4096);
+            const auto model =
+                Model::load(path_, {.vram_budget = budget, .session = planned(kShort), .pager = mode});
+            Session first(model, kShort);
+            first.feed(std::vector<int32_t>{1});
+            const uint64_t generation = model->pager()->generation();
+            if (is_enough) {
+                Session second(model, kShort);
+                EXPECT_TRUE(logits(second) == bits);
+            } else {
+                const std::string named = "the least --vram-budget that works here is " +
+                                          std::to_string((least_for_two + kMiB - 1) / kMiB) + " MiB";
+                expect_error(ErrorCode::kOutOfMemory, {"context of 64", named},
+                             [&] { const Session second(model, kShort); });
+            }
+            first.truncate(0);
+            EXPECT_TRUE(logits(first) == bits) << "the others go on";
+            EXPECT_EQ(model->pager()->generation() == generation, !is_enough)
+                << "a session that is refused costs the others no slot";
+        }
+    }
 }
 
 class RamBudgetTest : public MemoryBudgetTest {

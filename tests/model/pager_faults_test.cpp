@@ -1,5 +1,5 @@
-// What a paged model does when memory is refused, files break and the device is lost: it goes on with the
-// same bits where it can, and else says what is wrong, keeps its place and goes on when that is mended.
+// What a paged model does when memory is refused, files break and waits fail: it goes on with the same bits
+// where it can, and else says what is wrong, keeps its place and goes on when that is mended.
 
 #include "base/log.h"
 #include "engine/generate.h"
@@ -255,32 +255,32 @@ TEST_F(PagerFaults, AnUnreadableFileIsNotLoaded) {
     }
 }
 
-TEST_F(PagerFaults, ALostDeviceIsAnErrorAndLeavesTheSessionAsItWas) {
+TEST_F(PagerFaults, AFailedWaitIsAnErrorAndLeavesTheSessionAsItWas) {
     for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
         for (Prefetch prefetch : {Prefetch::kOff, Prefetch::kOn}) {
             Session session(load(mode, vram_for(mode, 0.3, prefetch), 0, prefetch), kSession);
-            uint32_t n_losses = 0;
+            uint32_t n_failures = 0;
             for (size_t i = 0; i < text_.size(); ++i) {
                 const uint32_t before = session.position();
                 // At many of the waits that the piece has, of which the host's way has several a layer.
                 for (uint32_t at = 1;; at += 1 + at / 3) {
-                    const ScopedFaults faults(fmt::format("device_lost:at={}:times=1", at));
+                    const ScopedFaults faults(fmt::format("wait:at={}:times=1", at));
                     try {
                         session.feed(text_[i].tokens);
                         break;
                     } catch (const Error& error) {
-                        EXPECT_EQ(error.code(), ErrorCode::kDeviceLost) << error.what();
-                        EXPECT_NE(std::string_view(error.what()).find("the device was lost"),
+                        EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory) << error.what();
+                        EXPECT_NE(std::string_view(error.what()).find("wait for the device"),
                                   std::string_view::npos)
                             << error.what();
                         EXPECT_EQ(session.position(), before);
                         EXPECT_TRUE(i == 0 || logits_of(session) == text_[i - 1].logits);
-                        ++n_losses;
+                        ++n_failures;
                     }
                 }
                 EXPECT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
             }
-            EXPECT_GE(n_losses, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
+            EXPECT_GE(n_failures, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
         }
     }
 }
@@ -317,9 +317,9 @@ TEST_F(PagerFaults, WhatFailsIsNotCounted) {
         Session session(load(mode, vram_for(mode, 0.3)), params);
         for (size_t i = 0; i <= text_.size(); ++i) {
             const Counted before(session);
-            uint32_t n_losses = 0;
+            uint32_t n_failures = 0;
             for (uint32_t at = 1;; at += 1 + at / 3) {
-                const ScopedFaults faults(fmt::format("device_lost:at={}:times=1", at));
+                const ScopedFaults faults(fmt::format("wait:at={}:times=1", at));
                 try {
                     if (i < text_.size()) {
                         session.feed(text_[i].tokens);
@@ -328,12 +328,12 @@ TEST_F(PagerFaults, WhatFailsIsNotCounted) {
                     }
                     break;
                 } catch (const Error& error) {
-                    EXPECT_EQ(error.code(), ErrorCode::kDeviceLost) << error.what();
-                    EXPECT_TRUE(Counted(session) == before) << "piece " << i << ", loss at " << at;
-                    ++n_losses;
+                    EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory) << error.what();
+                    EXPECT_TRUE(Counted(session) == before) << "piece " << i << ", failure at " << at;
+                    ++n_failures;
                 }
             }
-            EXPECT_GT(n_losses, text_[std::min(i, text_.size() - 1)].tokens.size() > 16 ? 1u : 0u);
+            EXPECT_GT(n_failures, text_[std::min(i, text_.size() - 1)].tokens.size() > 16 ? 1u : 0u);
             EXPECT_TRUE(Counted(session) == expected[i]) << "piece " << i;
         }
     }
@@ -349,8 +349,8 @@ TEST_F(PagerFaults, ATextBreaksOffWhereItsTokensEnd) {
         session.feed(history);
         std::vector<int32_t> heard;
         {
-            const ScopedFaults faults("device_lost:at=20");
-            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] {
+            const ScopedFaults faults("wait:at=20");
+            expect_error(ErrorCode::kOutOfMemory, {"wait for the device"}, [&] {
                 generate(session, *tokenizer, params, history, [&](int32_t token, std::string_view) {
                     heard.push_back(token);
                     return true;
@@ -364,7 +364,7 @@ TEST_F(PagerFaults, ATextBreaksOffWhereItsTokensEnd) {
     }
 }
 
-TEST_F(PagerFaults, ALossDoesNotEndFollowingThePlan) {
+TEST_F(PagerFaults, AFailureDoesNotEndFollowingThePlan) {
     Session session(load(PagerMode::kHost, vram_for(PagerMode::kHost, 0.3)), kSession);
     session.feed(text_[0].tokens);
     const uint32_t before = session.position();
@@ -375,8 +375,8 @@ TEST_F(PagerFaults, ALossDoesNotEndFollowingThePlan) {
         expected = resident.feed_greedy(9);
     }
     {
-        const ScopedFaults faults("device_lost:at=2");
-        expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { session.feed_greedy(9); });
+        const ScopedFaults faults("wait:at=2");
+        expect_error(ErrorCode::kOutOfMemory, {"wait for the device"}, [&] { session.feed_greedy(9); });
     }
     EXPECT_EQ(session.position(), before);
     expect_error(ErrorCode::kInvalidArgument, {"no routes yet"}, [&] { session.routes(); });
@@ -384,7 +384,7 @@ TEST_F(PagerFaults, ALossDoesNotEndFollowingThePlan) {
     EXPECT_EQ(session.routes().n_tokens, 1u);
 }
 
-TEST_F(PagerFaults, ALossWhileASessionIsMadeLeavesTheOthers) {
+TEST_F(PagerFaults, AFailureWhileASessionIsMadeLeavesTheOthers) {
     for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
         const auto model = load(mode, vram_for(mode, 0.9));
         Session first(model, kSession);
@@ -392,8 +392,8 @@ TEST_F(PagerFaults, ALossWhileASessionIsMadeLeavesTheOthers) {
         const uint32_t n_slots = model->pager()->plan().n_slots();
         {
             // The new one's memory is that of slots, which are given back when the device is done with them.
-            const ScopedFaults faults("device_lost");
-            expect_error(ErrorCode::kDeviceLost, {"the device was lost"}, [&] { Session(model, kSession); });
+            const ScopedFaults faults("wait");
+            expect_error(ErrorCode::kOutOfMemory, {"wait for the device"}, [&] { Session(model, kSession); });
         }
         Session second(model, kSession);
         second.feed(text_[0].tokens);
