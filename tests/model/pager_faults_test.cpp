@@ -147,7 +147,9 @@ TEST_F(PagerFaults, RefusedSlotsMakeThePoolSmaller) {
                 const Device& device = session.model().kernels().device();
                 if (budget != 0) {
                     EXPECT_LT(device.memory_budget(), budget);
-                    EXPECT_EQ(device.memory_budget(), device.device_memory_taken());
+                    // What was taken when the device refused more, it does give: the slots may have shrunk
+                    // since.
+                    EXPECT_GE(device.memory_budget(), device.device_memory_taken());
                 }
             }
         }
