@@ -3,23 +3,35 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <sstream>
 #include <string>
 #include <string_view>
+
+#include "base/error.h"
+#include "base/input_file.h"
 
 namespace vkmoe {
 namespace {
 
+/// Empty for a file that cannot be read.
+std::istringstream text_of(const char* path) {
+    try {
+        return std::istringstream(read_stream(path));
+    } catch (const Error&) {
+        return {};
+    }
+}
+
 /// The number that a file begins with; `otherwise` where there is none, as in "max" for no limit.
 uint64_t number_in(const char* path, uint64_t otherwise) {
-    std::ifstream file(path);
+    std::istringstream file = text_of(path);
     uint64_t number = 0;
     return file >> number ? number : otherwise;
 }
 
 /// The number after a key of a file with a key in each line; 0 where it is missing.
 uint64_t number_of(const char* path, std::string_view key) {
-    std::ifstream file(path);
+    std::istringstream file = text_of(path);
     for (std::string name, rest; file >> name; std::getline(file, rest)) {
         uint64_t number = 0;
         if (name == key && file >> number) return number;

@@ -4,16 +4,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 
 namespace vkmoe {
 
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
     // O_NONBLOCK: opening a pipe must not wait for a writer; files do not care.
-    fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    fd_ = open_file(path_, O_RDONLY | O_NONBLOCK);
     if (fd_ < 0)
         fail(ErrorCode::kIo, "cannot open '{}': {}; check the path", path_, system_error_text(errno));
     struct stat status {};
@@ -52,6 +54,31 @@ std::vector<std::byte> read_whole_file(const std::string& path) {
     std::vector<std::byte> bytes(file.size());
     file.read(0, bytes);
     return bytes;
+}
+
+std::string read_stream(const std::string& path) {
+    const auto fail_read = [&path](int error) {
+        fail(ErrorCode::kIo, "cannot read '{}': {}", path, system_error_text(error));
+    };
+    struct Descriptor {
+        int number;
+        ~Descriptor() {
+            if (number >= 0) ::close(number);
+        }
+    };
+    const Descriptor file{open_file(path, O_RDONLY)};
+    if (file.number < 0) fail_read(errno);
+    std::string bytes;
+    std::array<char, 1 << 16> buffer;
+    for (;;) {
+        const ssize_t result = ::read(file.number, buffer.data(), buffer.size());
+        if (result == 0) return bytes;
+        if (result > 0) {
+            bytes.append(buffer.data(), static_cast<size_t>(result));
+        } else if (errno != EINTR) {
+            fail_read(errno);
+        }
+    }
 }
 
 std::string read_error(const std::string& path, uint64_t offset, uint64_t bytes, const std::string& reason) {

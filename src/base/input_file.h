@@ -35,6 +35,10 @@ class InputFile {
 /// All of a file's bytes. Throws kIo.
 std::vector<std::byte> read_whole_file(const std::string& path);
 
+/// All bytes up to the end of a file, a pipe or a file of /proc, whose size nobody knows beforehand. Throws
+/// kIo.
+std::string read_stream(const std::string& path);
+
 /// "cannot read 512 bytes of 'PATH' at offset 4096: REASON".
 std::string read_error(const std::string& path, uint64_t offset, uint64_t bytes, const std::string& reason);
 /// The reasons: the system's, of an errno, and that the open file ends too early.

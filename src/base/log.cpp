@@ -1,12 +1,18 @@
 #include "base/log.h"
 
+#include "base/standard_streams.h"
+
+#include <spdlog/details/os.h>
 #include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <string>
 
 namespace vkmoe {
 namespace {
@@ -29,13 +35,45 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
     return spdlog::level::off;
 }
 
+std::string_view color_of(spdlog::level::level_enum level) {
+    switch (level) {
+        case spdlog::level::err:
+            return "\x1b[31m\x1b[1m";
+        case spdlog::level::warn:
+            return "\x1b[33m\x1b[1m";
+        case spdlog::level::info:
+            return "\x1b[32m";
+        default:
+            return "\x1b[36m";
+    }
+}
+
+/// spdlog's own sinks know nothing of a status line, nor of a descriptor 2 that is some other file.
+class StandardErrorSink : public spdlog::sinks::base_sink<std::mutex> {
+  protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        spdlog::memory_buf_t formatted;
+        formatter_->format(message, formatted);
+        std::string line(formatted.data(), formatted.size());
+        if (is_colored_ && message.color_range_end > message.color_range_start) {
+            line.insert(message.color_range_end, "\x1b[m");
+            line.insert(message.color_range_start, color_of(message.level));
+        }
+        write_standard_error(line);
+    }
+    void flush_() override {}
+
+  private:
+    bool is_colored_ = spdlog::details::os::in_terminal(stderr) && spdlog::details::os::is_color_terminal();
+};
+
 struct Log {
-    spdlog::logger logger{"vkmoe", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
+    spdlog::logger logger{"vkmoe", std::make_shared<StandardErrorSink>()};
     std::atomic<LogLevel> level = LogLevel::kWarn;
 
     Log() {
         logger.set_level(spdlog::level::trace);  // `level` decides
-        logger.flush_on(spdlog::level::trace);
+        logger.set_error_handler([](const std::string&) {});
         logger.set_pattern("vkmoe: %^%l%$: %v");
         const char* wanted = std::getenv("VKMOE_LOG");
         if (wanted == nullptr || *wanted == '\0') return;

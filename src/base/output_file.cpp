@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 
 namespace vkmoe {
 namespace {
@@ -38,7 +39,7 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)), target_(path_
     buffer_.reserve(kBufferBytes);
     if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
         direct_ = true;
-        fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+        fd_ = open_file(path_, O_WRONLY);
         if (fd_ < 0) fail_with("open", errno);
         return;
     }
@@ -54,12 +55,12 @@ OutputFile::~OutputFile() {
 
 void OutputFile::open_temporary() {
     // A file without a name vanishes even when the process is killed, but not every file system has them.
-    fd_ = ::open(folder_of(target_).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    fd_ = open_file(folder_of(target_), O_TMPFILE | O_WRONLY, 0666);
     unnamed_ = fd_ >= 0;
     if (unnamed_) return;
     for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
         std::string name = temporary_name(target_, attempt);
-        fd_ = ::open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        fd_ = open_file(name, O_CREAT | O_EXCL | O_WRONLY, 0666);
         if (fd_ >= 0) {
             temporary_ = std::move(name);
             return;
@@ -121,6 +122,10 @@ void OutputFile::commit() {
 }
 
 void OutputFile::fail_with(std::string_view what, int error) const {
+    if (error == EFBIG) {
+        fail(ErrorCode::kIo, "cannot {} '{}': {}; raise the limit on the size of files (ulimit -f)", what,
+             path_, system_error_text(error));
+    }
     fail(ErrorCode::kIo, "cannot {} '{}': {}; check the folder, its permissions and free space", what, path_,
          system_error_text(error));
 }

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/faults.h"
+#include "base/standard_streams.h"
 
 namespace vkmoe {
 namespace {
@@ -29,8 +30,7 @@ OpenFile::OpenFile(const std::string& path, PageCache page_cache)
     : file_(path), is_kept_(page_cache == PageCache::kKept) {
     // Pages around a piece are other pieces' business.
     ::posix_fadvise(file_.descriptor(), 0, 0, POSIX_FADV_RANDOM);
-    if (page_cache == PageCache::kPast)
-        direct_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+    if (page_cache == PageCache::kPast) direct_fd_ = open_file(path, O_RDONLY | O_NONBLOCK | O_DIRECT);
     direct_ = direct_fd_ >= 0;
 }
 

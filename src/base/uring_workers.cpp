@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 
 namespace vkmoe {
 namespace {
@@ -33,6 +34,8 @@ class Ring {
         const int made = io_uring_queue_init(n_in_flight + 1, &ring_, 0);
         if (made < 0) return system_error_text(-made);
         made_ = true;
+        ring_.ring_fd = ring_.enter_ring_fd = above_standard_streams(ring_.ring_fd);
+        if (ring_.ring_fd < 0) return system_error_text(errno);
         io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
         const bool reads = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_READ) != 0;
         io_uring_free_probe(probe);
@@ -43,7 +46,7 @@ class Ring {
         if (result >= 0) result = io_uring_wait_cqe(&ring_, &completion);
         if (result < 0) return system_error_text(-result);
         io_uring_cqe_seen(&ring_, completion);
-        wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
+        wake_fd_ = above_standard_streams(::eventfd(0, EFD_CLOEXEC));
         return wake_fd_ >= 0 ? std::string() : system_error_text(errno);
     }
 

@@ -1,10 +1,10 @@
 #include "cli/api.h"
 
+#include "base/standard_streams.h"
 #include "cli/console.h"
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -44,21 +44,25 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     Progress progress("loading");
     params.user = &progress;
     params.progress = [](float done, void* user) {
-        if (interrupted()) return false;
-        static_cast<Progress*>(user)->update(double{done});
-        return true;
+        // Exceptions may not pass through C.
+        try {
+            static_cast<Progress*>(user)->update(double{done});
+            return true;
+        } catch (...) {
+            return false;
+        }
     };
     vkmoe_model* model = nullptr;
     check(vkmoe_model_load(path.c_str(), &params, &model));
     ModelHandle handle(model);
     const vkmoe_model_info info = model_info(model);
-    fmt::print(stderr, "device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
+    print_standard_error("device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
     if (params.ram_budget != 0) {
-        fmt::print(stderr, "RAM: {} of a budget of {} for the model, {} for the program and the driver\n",
-                   human_bytes(params.ram_budget - params.ram_reserve), human_bytes(params.ram_budget),
-                   human_bytes(params.ram_reserve));
+        print_standard_error("RAM: {} of a budget of {} for the model, {} for the program and the driver\n",
+                             human_bytes(params.ram_budget - params.ram_reserve),
+                             human_bytes(params.ram_budget), human_bytes(params.ram_reserve));
     }
-    if (*info.pager != '\0') fmt::print(stderr, "{}\n", info.pager);
+    if (*info.pager != '\0') print_standard_error("{}\n", info.pager);
     return handle;
 }
 

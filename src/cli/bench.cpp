@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/input_file.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -47,7 +48,7 @@ struct Measured {
 std::vector<int32_t> prompt_tokens(const Options& options, const vkmoe_model* model) {
     const size_t n = options.n_first();
     if (!options.file.empty()) {
-        std::vector<int32_t> tokens = tokenize(model, read_file(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
+        std::vector<int32_t> tokens = tokenize(model, read_stream(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
         if (tokens.size() < n) {
             fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, not {}: give more text or a smaller -p",
                  options.file, tokens.size(), n);

@@ -2,9 +2,11 @@
 
 #include "base/error.h"
 #include "base/output_file.h"
+#include "base/standard_streams.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "cli/output_option.h"
 #include "gpu/validation.h"
 #include "vkmoe/vkmoe.h"
 
@@ -131,7 +133,7 @@ void run_conformance(const ConformanceOptions& options) {
     write_reports();
     if (report.result.device_lost) {
         // What holds the device cannot be destroyed: some of that waits for it.
-        fmt::print(stderr, "vkmoe: {}\n", report.result.ended);
+        print_standard_error("vkmoe: {}\n", report.result.ended);
         std::fflush(nullptr);
         std::_Exit(1);
     }
@@ -162,8 +164,11 @@ void add_conformance_command(CLI::App& app) {
     CLI::Option* quick =
         command->add_flag("--quick", options->quick, "Run the cases that find most errors (default)");
     command->add_flag("--full", options->full, "Run more shapes, and buffers beyond 4 GiB")->excludes(quick);
-    command->add_option("--json", options->json, "Write the report to FILE as JSON")->type_name("FILE");
+    command->add_option("--json", options->json, "Write the report to FILE as JSON")
+        ->check(output_file())
+        ->type_name("FILE");
     command->add_option("--junit", options->junit, "Write the report to FILE in JUnit's XML format")
+        ->check(output_file())
         ->type_name("FILE");
     command->add_flag("--perf", options->perf,
                       "Also measure the speed of the matrix kernels, on larger shapes");

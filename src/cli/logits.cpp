@@ -1,10 +1,12 @@
 #include "base/error.h"
+#include "base/input_file.h"
 #include "base/output_file.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/npy.h"
 #include "cli/options.h"
+#include "cli/output_option.h"
 #include "cli/token_file.h"
 
 #include <fmt/format.h>
@@ -31,7 +33,7 @@ struct Options {
 };
 
 void write_logits(const Options& options) {
-    const std::string json = read_file(options.tokens);
+    const std::string json = read_stream(options.tokens);
     catch_interrupts();
     // Opened first: a folder that is not there should not cost the computation.
     OutputFile output(options.output);
@@ -79,6 +81,7 @@ void add_logits_command(CLI::App& app) {
         ->type_name("FILE");
     command->add_option("-o,--output", options->output, "Where to write float32 [tokens, vocabulary]")
         ->required()
+        ->check(output_file())
         ->type_name("FILE");
     command->add_option("-c,--context", options->n_context, "Room in tokens; 0: as many as there are")
         ->check(whole_number(0, 1U << 30));

@@ -2,21 +2,17 @@
 
 #include "base/error.h"
 #include "base/host_memory.h"
+#include "base/input_file.h"
 #include "cli/memory_size.h"
 #include "formats/gguf.h"
 #include "gpu/device.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
-#include <system_error>
 
 namespace vkmoe::cli {
 namespace {
@@ -32,14 +28,10 @@ constexpr uint64_t kLeastReserve = 200ULL << 20;
 /// tokens and their merges that Qwen has 5 were measured.
 constexpr uint64_t kHeaderCopies = 6;
 
-[[noreturn]] void fail_read(const std::string& path) {
-    fail(ErrorCode::kIo, "cannot read '{}': {}", path, std::generic_category().message(errno));
-}
-
 }  // namespace
 
 CLI::Validator existing_file() {
-    return CLI::Validator(CLI::ExistingFile).description("");
+    return CLI::Validator(CLI::ExistingFile).description("").name(kInputMark);
 }
 
 void add_model_option(CLI::App& command, std::string& path) {
@@ -67,29 +59,7 @@ void add_text_option(CLI::App& command, TextOption& option, const std::string& w
 }
 
 std::string TextOption::read() const {
-    return file.empty() ? text : read_file(file);
-}
-
-// Not through base/mapped_file.h: a pipe is welcome too.
-std::string read_file(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) fail_read(path);
-    std::string bytes;
-    std::array<char, 1 << 16> buffer;
-    for (;;) {
-        const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-        if (n == 0) break;
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            const int error = errno;
-            ::close(fd);
-            errno = error;
-            fail_read(path);
-        }
-        bytes.append(buffer.data(), static_cast<size_t>(n));
-    }
-    ::close(fd);
-    return bytes;
+    return file.empty() ? text : read_stream(file);
 }
 
 void add_session_options(CLI::App& command, SessionOptions& options) {

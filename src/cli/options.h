@@ -27,9 +27,6 @@ struct TextOption {
 };
 void add_text_option(CLI::App& command, TextOption& option, const std::string& what);
 
-/// Throws as TextOption::read.
-std::string read_file(const std::string& path);
-
 /// --micro-batch and --kv.
 struct SessionOptions {
     uint32_t n_micro_batch = 512;
@@ -66,8 +63,11 @@ struct MemoryOptions {
 };
 void add_memory_options(CLI::App& command, MemoryOptions& options);
 
-/// CLI::ExistingFile, without its own words in the help.
+/// CLI::ExistingFile, without its own words in the help. It marks an option as the path of a file that the
+/// command reads.
 CLI::Validator existing_file();
+/// The mark: the validator's name.
+constexpr const char* kInputMark = "input";
 
 /// Checks that an option is a whole number from `low` to `high`. (CLI11 itself may take -1 for 2^32 - 1.)
 CLI::Validator whole_number(uint64_t low, uint64_t high = std::numeric_limits<uint64_t>::max());

@@ -5,6 +5,7 @@
 #include "cli/json_text.h"
 #include "cli/line_plot.h"
 #include "cli/options.h"
+#include "cli/output_option.h"
 #include "experts/simulate.h"
 #include "formats/gguf_value.h"
 
@@ -258,8 +259,12 @@ void add_pager_sim_command(CLI::App& app) {
                      "Also simulate prefetching over a link that copies N experts in the time of one layer: "
                      "misses first, then experts that the look-ahead predicts; 0 disables it")
         ->check(whole_number(0, 1U << 20));
-    command->add_option("--svg", options->svg, "Write a plot of the hit rates to FILE")->type_name("FILE");
-    command->add_option("--json", options->json, "Write all results to FILE as JSON")->type_name("FILE");
+    command->add_option("--svg", options->svg, "Write a plot of the hit rates to FILE")
+        ->check(output_file())
+        ->type_name("FILE");
+    command->add_option("--json", options->json, "Write all results to FILE as JSON")
+        ->check(output_file())
+        ->type_name("FILE");
     command->callback([options] { run_simulation(*options); });
 }
 

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/input_file.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -64,7 +65,7 @@ void score_chunk(vkmoe_session* session, uint32_t n_vocabulary, std::span<const 
 }
 
 void measure(const Options& options) {
-    const std::string text = read_file(options.file);
+    const std::string text = read_stream(options.file);
     catch_interrupts();
     vkmoe_session_params params = options.session.params(options.n_context);
     params.router_statistics = options.router_report.wanted;

@@ -1,13 +1,16 @@
 #include "cli/program.h"
 
+#include "base/standard_streams.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/output_option.h"
 #include "formats/gguf_value.h"
 #include "vkmoe/vkmoe.h"
 
 #include <fmt/format.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <array>
 #include <exception>
 #include <new>
 #include <sstream>
@@ -20,10 +23,17 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr size_t kMaxMessage = 2000;
+// The commands that print nothing to stdout.
+constexpr std::array<std::string_view, 2> kSilentCommands = {"logits", "synth"};
 
-/// One line whatever the message holds: paths and names in it come from outside.
-int fail_with(std::string_view message) {
-    fmt::print(stderr, "vkmoe: {}\n", printable(message, kMaxMessage));
+/// One line whatever the message holds: paths and names in it come from outside. Never throws, for handlers
+/// call it.
+int fail_with(std::string_view message) noexcept {
+    try {
+        write_standard_error(fmt::format("vkmoe: {}\n", printable(message, kMaxMessage)));
+    } catch (...) {
+        write_standard_error("vkmoe: the host's memory ran out\n");
+    }
     return kFailed;
 }
 
@@ -39,6 +49,13 @@ int end_of_parsing(const CLI::App& app, const CLI::ParseError& error) {
     for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
     fail_with(fmt::format("{} ({} --help tells the usage)", error.what(), command));
     return kUsage;
+}
+
+/// Refuses, before any work of the command, streams and files that it could not write to in the end.
+void check_outputs(CLI::App& command) {
+    const bool prints = std::ranges::find(kSilentCommands, command.get_name()) == kSilentCommands.end();
+    if (prints) StandardOutput();
+    refuse_inputs_as_outputs(command);
 }
 
 void add_commands(CLI::App& app) {
@@ -57,13 +74,11 @@ void add_commands(CLI::App& app) {
     add_pager_sim_command(app);
     add_synth_command(app);
     add_conformance_command(app);
+    for (CLI::App* command : app.get_subcommands({}))
+        command->parse_complete_callback([command] { check_outputs(*command); });
 }
 
-}  // namespace
-
-int run_program(int argc, char** argv) {
-    // A reader that went away is an error of write(), to end by.
-    ignore_broken_pipes();
+int run_command(int argc, char** argv) noexcept {
     try {
         CLI::App app("Runs quantized Mixture-of-Experts language models on any GPU with a Vulkan 1.3 driver.",
                      "vkmoe");
@@ -80,7 +95,19 @@ int run_program(int argc, char** argv) {
         return fail_with("the host's memory ran out");
     } catch (const std::exception& error) {
         return fail_with(error.what());
+    } catch (...) {
+        return fail_with("an exception of unknown type");
     }
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+    if (!open_standard_streams()) return kFailed;  // with no stream to say so
+    ignore_write_signals();
+    const int code = run_command(argc, argv);
+    // Also where the command ended well, or for another reason: Ctrl-C reaches the reader of a pipe too.
+    return interrupted() ? kInterrupted : code;
 }
 
 }  // namespace vkmoe::cli

@@ -1,14 +1,15 @@
 #include "cli/router_report.h"
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/api.h"
 #include "cli/json_text.h"
+#include "cli/output_option.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cstdio>
 
 namespace vkmoe::cli {
 
@@ -23,6 +24,7 @@ void add_router_report_option(CLI::App& command, RouterReportOption& option) {
             "Print how evenly each layer's router distributes tokens over the experts; with FILE, write all "
             "figures to FILE as JSON")
         ->expected(0, 1)
+        ->check(output_file())
         ->type_name("[FILE]");
 }
 
@@ -77,7 +79,7 @@ void RouterReport::finish(vkmoe_session* session) {
         one.counts.assign(one.figures.counts, one.figures.counts + n_experts_);
         one.probabilities.assign(one.figures.probabilities, one.figures.probabilities + n_experts_);
     }
-    fmt::print(stderr, "{}", router_table(layers));
+    print_standard_error("{}", router_table(layers));
     if (!file_) return;
     file_->write(router_json(model_, layers));
     file_->commit();

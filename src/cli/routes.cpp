@@ -1,7 +1,9 @@
 #include "base/error.h"
+#include "base/input_file.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "cli/output_option.h"
 #include "engine/session.h"
 #include "experts/trace.h"
 #include "kernels/matvec.h"
@@ -84,7 +86,7 @@ std::shared_ptr<Model> load(const Options& options) {
 /// The first tokens of a text, as many as are wanted.
 std::vector<int32_t> read_tokens(const Options& options, const Tokenizer& tokenizer,
                                  const std::string& file) {
-    std::vector<int32_t> tokens = tokenizer.encode(read_file(file), true, false);
+    std::vector<int32_t> tokens = tokenizer.encode(read_stream(file), true, false);
     if (tokens.empty())
         fail(ErrorCode::kInvalidArgument, "'{}' contains no tokens; give a file with text", file);
     if (options.n_tokens != 0) tokens.resize(std::min(tokens.size(), options.n_tokens));
@@ -161,7 +163,10 @@ void add_routes_command(CLI::App& app) {
         ->required()
         ->check(existing_file())
         ->type_name("FILE");
-    command->add_option("--trace", options->trace, "Write the trace to FILE")->required()->type_name("FILE");
+    command->add_option("--trace", options->trace, "Write the trace to FILE")
+        ->required()
+        ->check(output_file())
+        ->type_name("FILE");
     command->add_option("-n,--tokens", options->n_tokens, "Use at most N tokens of each text; 0 uses all")
         ->check(whole_number(0));
     command

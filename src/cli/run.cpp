@@ -1,3 +1,4 @@
+#include "base/standard_streams.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -9,7 +10,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -79,15 +79,15 @@ std::string speed(uint64_t n_tokens, double seconds) {
 
 void print_statistics(vkmoe_session* session, const vkmoe_model_info& info) {
     const vkmoe_session_stats stats = session_stats(session);
-    fmt::print(stderr, "prompt {}; decode {}\n", speed(stats.prompt_tokens, stats.prompt_seconds),
-               speed(stats.decoded_tokens, stats.decode_seconds));
-    fmt::print(stderr, "{}", describe_pager(session_pager_stats(session)));
+    print_standard_error("prompt {}; decode {}\n", speed(stats.prompt_tokens, stats.prompt_seconds),
+                         speed(stats.decoded_tokens, stats.decode_seconds));
+    print_standard_error("{}", describe_pager(session_pager_stats(session)));
     if (info.n_experts != 0) {
         std::vector<uint64_t> counts(size_t{info.n_layers} * info.n_experts);
         check(vkmoe_session_expert_counts(session, counts.data(), counts.size()));
-        fmt::print(stderr, "{}\n", describe_expert_use(counts, info.n_experts));
+        print_standard_error("{}\n", describe_expert_use(counts, info.n_experts));
     }
-    fmt::print(stderr, "{}", vkmoe_session_profile(session));
+    print_standard_error("{}", vkmoe_session_profile(session));
 }
 
 void run(const Options& options) {
@@ -121,7 +121,7 @@ void run(const Options& options) {
     if (status != VKMOE_CANCELLED) check(status);
     if (!stream.ends_line) stream.out.write("\n");
     if (status == VKMOE_OK && vkmoe_session_position(session.get()) == n_context)
-        fmt::print(stderr, "the context of {} tokens is full\n", n_context);
+        print_standard_error("the context of {} tokens is full\n", n_context);
     print_statistics(session.get(), info);
     router_report.finish(session.get());
 }

@@ -1,13 +1,14 @@
+#include "base/standard_streams.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "cli/output_option.h"
 #include "cli/synthetic_model.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,9 +49,9 @@ void write_model(const Options& options) {
         writer.write(options.output);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    fmt::print(stderr, "wrote {}: {}, {} of {} layers, {}, vocabulary {}, {} in {:.1f} s\n", options.output,
-               model.shape->name, model.n_layers, model.shape->n_layers, tensor_type_info(model.type).name,
-               model.n_vocabulary, human_bytes(total), seconds);
+    print_standard_error("wrote {}: {}, {} of {} layers, {}, vocabulary {}, {} in {:.1f} s\n", options.output,
+                         model.shape->name, model.n_layers, model.shape->n_layers,
+                         tensor_type_info(model.type).name, model.n_vocabulary, human_bytes(total), seconds);
 }
 
 std::vector<std::string> shape_names() {
@@ -94,6 +95,7 @@ void add_synth_command(CLI::App& app) {
     command->add_option("--seed", options->seed, "The same seed gives the same file")->check(whole_number(0));
     command->add_option("-o,--output", options->output, "Write the model to FILE")
         ->required()
+        ->check(output_file())
         ->type_name("FILE");
     command->callback([options] { write_model(*options); });
 }

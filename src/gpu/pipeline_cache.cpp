@@ -1,6 +1,7 @@
 #include "gpu/pipeline_cache.h"
 
 #include "base/error.h"
+#include "base/input_file.h"
 #include "base/log.h"
 #include "base/output_file.h"
 
@@ -9,7 +10,6 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <system_error>
 
 namespace vkmoe {
@@ -64,23 +64,24 @@ std::optional<fs::path> pipeline_cache_file(const DeviceCaps& caps, uint64_t ker
 
 std::vector<std::byte> load_pipeline_cache(const fs::path& file, const DeviceCaps& caps) {
     std::error_code error;
-    const uint64_t size = fs::file_size(file, error);
-    if (error) return {};
-    std::ifstream stream(file, std::ios::binary);
-    FileHeader header;
+    if (!fs::exists(file, error)) return {};
     std::vector<std::byte> data;
-    bool good = size > sizeof(header) && stream.read(reinterpret_cast<char*>(&header), sizeof(header)) &&
-                header.magic == kMagic && header.bytes == size - sizeof(header);
-    if (good) {
-        data.resize(header.bytes);
-        good = stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size())) &&
-               XXH3_64bits(data.data(), data.size()) == header.hash && made_by_driver(data, caps);
-    }
-    if (!good) {
-        log_info("the pipeline cache {} is damaged or of another driver; it is made anew", file.string());
+    try {
+        data = read_whole_file(file.string());
+    } catch (const Error& failure) {
+        log_info("the pipeline cache is made anew: {}", failure.what());
         return {};
     }
-    return data;
+    FileHeader header;
+    if (data.size() > sizeof(header)) {
+        std::memcpy(&header, data.data(), sizeof(header));
+        data.erase(data.begin(), data.begin() + sizeof(header));
+        if (header.magic == kMagic && header.bytes == data.size() &&
+            XXH3_64bits(data.data(), data.size()) == header.hash && made_by_driver(data, caps))
+            return data;
+    }
+    log_info("the pipeline cache {} is damaged or of another driver; it is made anew", file.string());
+    return {};
 }
 
 void save_pipeline_cache(const fs::path& file, std::span<const std::byte> data) {

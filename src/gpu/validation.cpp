@@ -1,11 +1,11 @@
 #include "gpu/validation.h"
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "gpu/validation_messenger.h"
 #include "gpu/vk_struct.h"
 
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
@@ -19,7 +19,7 @@ VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT
                                           VkDebugUtilsMessageTypeFlagsEXT,
                                           const VkDebugUtilsMessengerCallbackDataEXT* data, void*) {
     ++error_count;
-    std::fprintf(stderr, "validation: %s\n", data->pMessage);
+    print_standard_error("validation: {}\n", data->pMessage);
     return VK_FALSE;
 }
 

@@ -154,6 +154,66 @@ class Usage(Case):
         self.refused(2, ["/no/such/text"], "run", "-m", MODEL, "-f", "/no/such/text")
 
 
+class Outputs(Case):
+    """An output that is an input is refused before any work; the input stays as it was."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.file("model.gguf", MODEL.read_bytes())
+        self.text = self.file("text", "The package is in the archive.")
+        self.tokens = self.file("tokens.json", "[1, 2]")
+        self.trace = self.file("a.trace", "not read")
+
+    def names_of(self, path):
+        """The path itself, through a folder, through a link, and another name of the same file."""
+        link = self.folder / "link"
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+        other = self.folder / "other"
+        other.unlink(missing_ok=True)
+        os.link(path, other)
+        return [path, path.parent / ".." / path.parent.name / path.name, link, other]
+
+    def check_refused(self, inputs, *arguments):
+        for path in inputs:
+            before = path.read_bytes()
+            for name in self.names_of(path):
+                with self.subTest(arguments[0], output=name):
+                    result = self.refused(2, [name, path, "--help"], *arguments, name, env=NO_DRIVER)
+                    self.assertEqual(result.stdout, b"")
+                    self.assertEqual(path.read_bytes(), before)
+
+    def test_every_command_that_writes(self):
+        model, text, tokens, trace = self.model, self.text, self.tokens, self.trace
+        self.check_refused([model, tokens], "logits", "-m", model, "--tokens", tokens, "-o")
+        self.check_refused([model, text], "routes", "-m", model, "-f", text, "-f", MODEL, "--trace")
+        self.check_refused([model, text], "run", "-m", model, "-f", text, "--router-statistics")
+        self.check_refused([model, text], "perplexity", "-m", model, "-f", text, "--router-statistics")
+        for flag in ("--svg", "--json"):
+            self.check_refused([trace], "pager-sim", "--trace", trace, flag)
+
+    def test_every_part_of_a_split_model(self):
+        parts = [self.file(f"m-{i:05}-of-00003.gguf", f"part {i}") for i in (1, 2, 3)]
+        self.check_refused(parts, "logits", "-m", parts[1], "--tokens", self.tokens, "-o")
+
+    def test_two_outputs_that_are_one_file(self):
+        report = self.folder / "report"
+        for arguments in (["conformance", "--op", "swiglu", "--path", "scalar", "--json", report, "--junit"],
+                          ["pager-sim", "--trace", self.trace, "--svg", report, "--json"]):
+            self.refused(2, [report, "--json"], *arguments, report, env=NO_DRIVER)
+            self.refused(2, [report, "--json"], *arguments, self.folder / "." / report.name, env=NO_DRIVER)
+            self.assertFalse(report.exists())
+
+    def test_other_outputs_are_not(self):
+        output = self.file("out.npy", "older")
+        result = vkmoe("logits", "-m", self.model, "--tokens", self.tokens, "-o", output)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertGreater(output.stat().st_size, 100)
+        result = vkmoe("logits", "-m", self.model, "--tokens", self.tokens, "-o", "/dev/stdout")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout, output.read_bytes())
+
+
 class BadModels(Case):
     def check(self, name, content, *words):
         path = self.file(name, content)
@@ -411,7 +471,7 @@ class Run(Case):
         process.stdout.read(5)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=120)
-        self.assertEqual(process.returncode, 0, errors)
+        self.assertEqual(process.returncode, -signal.SIGINT, errors)
         self.assertTrue(out.endswith(b"\n"))
         self.assertIn(b"tok/s", errors)
 

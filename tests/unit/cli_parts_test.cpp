@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "cli/console.h"
 #include "cli/expert_use.h"
 #include "cli/likelihood.h"
 #include "cli/memory_size.h"
@@ -16,6 +17,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -37,6 +39,26 @@ std::string refusal(const std::string& json, uint32_t n_vocabulary = 100) {
     }
     ADD_FAILURE() << json << " was taken";
     return {};
+}
+
+TEST(ProgressLine, FitsTheTerminal) {
+    EXPECT_EQ(progress_line("loading", 0.5, "", 80), "loading [###############---------------]  50%");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 37), "loading [##########----------]  50%");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 26), "loading  50%");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 9), "loadi...");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 3), "lo");
+    EXPECT_EQ(progress_line("ops", 1, "3 of 9  matvec/F32/scalar", 42),
+              "ops [##########] 100%  3 of 9  matvec/...");
+    const std::string note = "17 of 900  expert_matvec_sum/IQ2_XXS/subgroup: \u753b\u9762\u306e\u5e45";
+    for (size_t columns = 0; columns < 200; ++columns) {
+        for (const double done : {0.0, 0.337, 1.0}) {
+            const std::string line = progress_line("conformance", done, note, columns);
+            // Each of the note's wide characters takes 3 bytes and 2 columns.
+            const auto n_wide = std::count_if(
+                line.begin(), line.end(), [](char byte) { return static_cast<unsigned char>(byte) >= 0xE0; });
+            EXPECT_LT(line.size() - static_cast<size_t>(n_wide), std::max<size_t>(columns, 2)) << columns;
+        }
+    }
 }
 
 TEST(TokenFile, TakesIdsOfTheVocabulary) {
@@ -81,7 +103,8 @@ TEST(PagerReport, TellsWhatWasDoneBetweenTwoLooks) {
     EXPECT_DOUBLE_EQ(done.link_share, 0.25);
     EXPECT_DOUBLE_EQ(done.stall_share, 0.25);
     const std::string text = describe_pager(done);
-    for (const char* part : {"expert cache (host-managed)", "hit rate 75.0%", "3 evicted", "2.0 GB transferred, 25% of"})
+    for (const char* part :
+         {"expert cache (host-managed)", "hit rate 75.0%", "3 evicted", "2.0 GB transferred, 25% of"})
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     EXPECT_EQ(pager_json(done)["bytes_moved"], 2'000'000'000);
 

@@ -33,6 +33,8 @@ SOURCE_SUFFIXES = {".h", ".c", ".cpp", ".comp", ".glsl", ".py", ".sh", ".cmake"}
 SOURCE_FOLDERS = ("cmake", "include", "samples", "shaders", "src", "tests")
 # Spelt in two pieces, or this file would break its own rule.
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME)\b")
+PRINTS_OR_OPENS = re.compile(r"fmt::print\(|std::print\(|std::(cout|cerr|clog)\b|\b[io]?fstream\b|\b(f?printf|fputs|puts)\(|"
+                             r"(?<!\w)::(open|openat|creat)\(|\b(fopen|freopen)\(|stderr_color_sink")
 BEGINS_WITH_COMMENT = re.compile(r"(#version [^\n]*\n\s*)?(//|/\*)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
@@ -61,6 +63,13 @@ def include_faults(folder, text):
         elif delimiter == '"':
             faults.append(f'includes "{path}", which is not written as "folder/file.h" from the root of src')
     return faults
+
+
+def stream_faults(text):
+    """Printing and opening that src/base/standard_streams.h is there for: what throws when a stream cannot be
+    written, and what may get descriptor 0, 1 or 2."""
+    return [f"line {text.count(chr(10), 0, match.start()) + 1} has {match.group().strip()}: use base/standard_streams.h"
+            for match in PRINTS_OR_OPENS.finditer(text)]
 
 
 def form_faults(name, text):
@@ -103,6 +112,12 @@ class Rules(unittest.TestCase):
     def test_a_relative_include_is_a_fault(self):
         self.assertEqual(len(include_faults("gpu", '#include "device.h"\n')), 1)
 
+    def test_streams(self):
+        for text in ("fmt::print(stderr, x);", "std::cerr << x;", "std::ifstream file(path);", "fprintf(stderr, x);",
+                     "const int fd = ::open(path, O_RDONLY);"):
+            self.assertEqual(len(stream_faults(text)), 1, text)
+        self.assertEqual(stream_faults("std::snprintf(text, 9, x); open_file(path); print_standard_error(x);"), [])
+
     def test_form(self):
         self.assertEqual(len(form_faults("a.cpp", "\n" * (MAX_LINES + 1))), 1)
         self.assertEqual(form_faults("a.cpp", "int x;  // TO" + "DO: y\n"), ["line 1 says TO" + "DO"])
@@ -122,6 +137,14 @@ class Tree(unittest.TestCase):
                 faults.append(f"src/{parts[1]} has no place in STANDS_ON")
                 continue
             faults += [f"{path.relative_to(ROOT)} {fault}" for fault in include_faults(parts[1], path.read_text())]
+        self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+    def test_sources_print_and_open_through_one_place(self):
+        faults = []
+        for path in source_files():
+            name = str(path.relative_to(ROOT))
+            if name.startswith("src/") and path.suffix in (".h", ".cpp") and name != "src/base/standard_streams.cpp":
+                faults += [f"{name} {fault}" for fault in stream_faults(path.read_text())]
         self.assertEqual(faults, [], "\n" + "\n".join(faults))
 
     def test_form_of_every_source(self):
