@@ -9,47 +9,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <cstdlib>
 #include <string_view>
 
 namespace vkmoe {
 namespace {
-
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-    return text;
-}
-
-std::string device_name(VkPhysicalDevice device) {
-    VkPhysicalDeviceProperties properties{};
-    vkGetPhysicalDeviceProperties(device, &properties);
-    return properties.deviceName;
-}
-
-std::string list_of_devices(const Instance& instance) {
-    std::vector<std::string> entries;
-    for (VkPhysicalDevice device : instance.physical_devices())
-        entries.push_back(fmt::format("{}: {}", entries.size(), device_name(device)));
-    return fmt::format("{}", fmt::join(entries, "; "));
-}
-
-uint32_t first_usable_device(const Instance& instance) {
-    std::vector<std::string> refusals;
-    for (uint32_t i = 0; i < instance.physical_devices().size(); ++i) {
-        try {
-            make_plan(query_caps(instance.physical_devices()[i]), std::nullopt);
-            return i;
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::kUnsupported) throw;
-            log_debug("device {} is skipped: {}", i, error.what());
-            refusals.emplace_back(error.what());
-        }
-    }
-    fail(ErrorCode::kNoDevice, "no device can run vkmoe: {}", fmt::join(refusals, "; "));
-}
 
 std::optional<Path> forced_path() {
     const char* name = std::getenv("VKMOE_PATH");
@@ -153,28 +117,6 @@ void check_vk(VkResult result, const char* doing) {
     }
 }
 
-uint32_t choose_device(const Instance& instance, const std::string& wish) {
-    std::string wanted = wish;
-    if (wanted.empty()) {
-        const char* environment = std::getenv("VKMOE_DEVICE");
-        if (environment != nullptr) wanted = environment;
-    }
-    if (wanted.empty()) return first_usable_device(instance);
-
-    const std::vector<VkPhysicalDevice>& devices = instance.physical_devices();
-    uint32_t index = 0;
-    const char* end = wanted.data() + wanted.size();
-    const auto parsed = std::from_chars(wanted.data(), end, index);
-    if (parsed.ec == std::errc() && parsed.ptr == end && index < devices.size()) return index;
-
-    std::vector<uint32_t> matches;
-    for (uint32_t i = 0; i < devices.size(); ++i)
-        if (lower(device_name(devices[i])).find(lower(wanted)) != std::string::npos) matches.push_back(i);
-    if (matches.size() == 1) return matches.front();
-    fail(ErrorCode::kNoDevice, "{} device matches '{}': choose by index or part of a name among {}",
-         matches.empty() ? "no" : "more than one", wanted, list_of_devices(instance));
-}
-
 std::shared_ptr<Device> Device::create(const std::string& wish) {
     std::shared_ptr<Instance> instance = Instance::create();
     const uint32_t index = choose_device(*instance, wish);
@@ -183,8 +125,8 @@ std::shared_ptr<Device> Device::create(const std::string& wish) {
 
 std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint32_t index) {
     if (index >= instance->physical_devices().size())
-        fail(ErrorCode::kNoDevice, "there is no device {}: choose among {}", index,
-             list_of_devices(*instance));
+        fail(ErrorCode::kNoDevice, "there is no device {}: the last one of {} is {}", index,
+             instance->physical_devices().size(), instance->physical_devices().size() - 1);
     std::shared_ptr<Device> device(new Device());
     device->instance_ = std::move(instance);
     device->physical_ = device->instance_->physical_devices()[index];
