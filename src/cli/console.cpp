@@ -141,15 +141,6 @@ std::string progress_line(std::string_view title, double done, std::string_view 
                   room);
 }
 
-std::string human_bytes(uint64_t bytes) {
-    constexpr std::array kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    auto value = static_cast<double>(bytes);
-    size_t unit = 0;
-    for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
-    return unit == 0 ? fmt::format("{} {}", bytes, kUnits[unit])
-                     : fmt::format("{:.2f} {}", value, kUnits[unit]);
-}
-
 std::string human_count(double count) {
     constexpr std::array kUnits = {"", " k", " M", " B", " T"};
     size_t unit = 0;

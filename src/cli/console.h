@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/units.h"
+
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -66,8 +68,6 @@ class Progress {
 /// then the note is cut, then the bar is left out.
 std::string progress_line(std::string_view title, double done, std::string_view note, size_t columns);
 
-/// "1.75 GiB"
-std::string human_bytes(uint64_t bytes);
 /// "30.5 B", "14.4 M"
 std::string human_count(double count);
 

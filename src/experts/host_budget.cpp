@@ -2,6 +2,7 @@
 #include "experts/host_budget.h"
 
 #include "base/error.h"
+#include "base/units.h"
 #include "experts/host_places.h"
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 namespace vkmoe {
 namespace {
 
-constexpr double kMiB = 1 << 20;
 // The least that reads may have to pass through, where the budget is small.
 constexpr size_t kLeastPieceBytes = 64 << 10;
 constexpr uint32_t kLeastInFlight = 2;
@@ -95,10 +95,9 @@ HostBudget share_budget(const std::vector<RecordLayer>& layers, uint32_t n_exper
     const uint64_t least = HostTier::least_budget(layers, n_experts, options);
     if (options.budget_bytes < least) {
         fail(ErrorCode::kOutOfMemory,
-             "host tier: the RAM budget for experts, {:.1f} MiB, does not hold {} experts and what their "
-             "reads pass through; it must be at least {:.1f} MiB",
-             static_cast<double>(options.budget_bytes) / kMiB, options.least_records,
-             static_cast<double>(least) / kMiB);
+             "host tier: the RAM budget for experts, {}, does not hold {} experts and what their "
+             "reads pass through; it must be at least {} MiB",
+             human_bytes(options.budget_bytes), options.least_records, mib_rounded_up(least));
     }
     HostBudget budget{.classes = record_classes(layers, n_experts),
                       .holds_all = options.budget_bytes >= HostTier::full_budget(layers, n_experts, options),

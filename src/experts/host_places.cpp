@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/faults.h"
 #include "base/log.h"
+#include "base/units.h"
 
 #include <algorithm>
 #include <new>
@@ -49,10 +50,9 @@ std::vector<HostPlaces::Place> HostPlaces::take(uint64_t n, uint64_t stride) {
             try {
                 block.pageable = PageBuffer(count * stride + Arena::kTailPadding);
             } catch (const std::bad_alloc&) {
-                fail(
-                    ErrorCode::kOutOfMemory,
-                    "host tier: {} MiB of memory for experts were refused after {} MiB; lower the RAM budget",
-                    count * stride / kMiB, committed_ / kMiB);
+                fail(ErrorCode::kOutOfMemory,
+                     "host tier: {} of memory for experts were refused after {}; lower the RAM budget",
+                     human_bytes(count * stride), human_bytes(committed_));
             }
             committed_ += count * stride + Arena::kTailPadding;
         }
@@ -79,10 +79,10 @@ bool HostPlaces::take_pinned(Block& block, uint64_t bytes) {
         if (error.code() != ErrorCode::kOutOfMemory) throw;
         refused_ = true;
         log_warn(
-            "host tier: pinned memory was refused after {} MiB; the other experts go to pageable memory, "
+            "host tier: pinned memory was refused after {}; the other experts go to pageable memory, "
             "which "
             "the device cannot read by itself ({})",
-            pinned_ / kMiB, error.what());
+            human_bytes(pinned_), error.what());
         return false;
     }
     block.arena = std::move(arena);

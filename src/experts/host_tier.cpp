@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "experts/host_budget.h"
 #include "experts/host_places.h"
 
@@ -18,7 +19,6 @@
 namespace vkmoe {
 namespace {
 
-constexpr double kMiB = 1 << 20;
 constexpr uint32_t kNoPlace = UINT32_MAX;
 
 }  // namespace
@@ -114,9 +114,9 @@ HostTier::Impl::Impl(std::shared_ptr<Device> device, std::vector<RecordLayer> la
         for (const RecordPiece& piece : layer.pieces) files.push_back(reader_->add_file(piece.path));
     }
     if (budget.holds_all) read_everything(options.progress);
-    log_info("host tier: {:.1f} MiB for {} of {} experts, {:.1f} MiB of it pinned and {:.1f} MiB wasted",
-             static_cast<double>(committed_bytes()) / kMiB, places_.size(), records_.size(),
-             static_cast<double>(memory_.pinned_bytes()) / kMiB, static_cast<double>(wasted_bytes()) / kMiB);
+    log_info("host tier: {} for {} of {} experts, {} of it pinned and {} wasted",
+             human_bytes(committed_bytes()), places_.size(), records_.size(),
+             human_bytes(memory_.pinned_bytes()), human_bytes(wasted_bytes()));
 }
 
 void HostTier::Impl::take_places(const std::vector<RecordClass>& classes) {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "experts/device_pager.h"
 #include "experts/host_pager.h"
 
@@ -10,12 +11,6 @@
 namespace vkmoe {
 
 namespace {
-
-constexpr double kMiB = 1024.0 * 1024.0;
-
-double mib(uint64_t bytes) {
-    return static_cast<double>(bytes) / kMiB;
-}
 
 uint64_t table_bytes(PagerMode mode, const PagerShape& shape, uint64_t n_places) {
     return mode == PagerMode::kDevice ? DevicePager::table_bytes(shape, n_places) : 0;
@@ -113,28 +108,27 @@ void Pager::ensure_slots() {
     uint64_t free = device.available_device_memory(MemoryShare::kReserved);
     if (free < least) {
         fail(ErrorCode::kOutOfMemory,
-             "{:.1f} MiB of device memory are left for experts, and one token's {} of a layer need {:.1f} "
-             "MiB; the "
+             "{} of device memory are left for experts, and one token's {} of a layer need {}; the "
              "least --vram-budget that works here is {} MiB",
-             mib(free), shape_.n_used, mib(least),
-             (device.device_memory_taken() + least + (1u << 20) - 1) >> 20);
+             human_bytes(free), shape_.n_used, human_bytes(least),
+             mib_rounded_up(device.device_memory_taken() + least));
     }
     uint64_t refused = 0;
     for (uint64_t given = 0; !take_slots(free, given);) {
         refused = std::max(refused, plan_.total_bytes());
         if (free == least) {
             fail(ErrorCode::kOutOfMemory,
-                 "device '{}' refused {:.1f} MiB for experts, and one token's {} of a layer need that; close "
+                 "device '{}' refused {} for experts, and one token's {} of a layer need that; close "
                  "other programs or use a smaller context",
-                 device.caps().name, mib(least), shape_.n_used);
+                 device.caps().name, human_bytes(least), shape_.n_used);
         }
         // Where it gave next to nothing, less at once may do.
         free = std::max(given >= least ? given : plan_.total_bytes() / 2, least);
     }
     // Others may have taken memory meanwhile; then the device refused nothing.
     if (refused != 0 && device.shrink_memory_budget(before)) {
-        log_warn("device '{}' refused {:.1f} MiB of memory for experts; going on with {:.1f} MiB",
-                 device.caps().name, mib(refused), mib(pool_->committed_bytes()));
+        log_warn("device '{}' refused {} of memory for experts; going on with {}", device.caps().name,
+                 human_bytes(refused), human_bytes(pool_->committed_bytes()));
     }
     try {
         fill_slots();
@@ -143,8 +137,8 @@ void Pager::ensure_slots() {
         throw;
     }
     ++generation_;
-    log_info("pager: {} of {} experts in {:.1f} MiB of device memory{}", plan_.n_slots(),
-             shape_.n_layers() * shape_.n_experts, mib(pool_->committed_bytes()),
+    log_info("pager: {} of {} experts in {} of device memory{}", plan_.n_slots(),
+             shape_.n_layers() * shape_.n_experts, human_bytes(pool_->committed_bytes()),
              plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
 }
 
@@ -242,12 +236,12 @@ std::string Pager::describe() const {
                     measured ? vkmoe::describe(link_) : "the link was not measured, for want of memory");
     if (host_tier_->all_resident()) {
         text +=
-            fmt::format("all {} in {:.1f} MiB of host memory", n_records, mib(host_tier_->committed_bytes()));
+            fmt::format("all {} in {} of host memory", n_records, human_bytes(host_tier_->committed_bytes()));
         if (!host_tier_->all_pinned()) text += ", not all of which the device can read";
         return text;
     }
-    return text + fmt::format("room for {} of {} in {:.1f} MiB of host memory, the others in the file",
-                              host_tier_->n_places(), n_records, mib(host_tier_->committed_bytes()));
+    return text + fmt::format("room for {} of {} in {} of host memory, the others in the file",
+                              host_tier_->n_places(), n_records, human_bytes(host_tier_->committed_bytes()));
 }
 
 PagerCounters Pager::counters() const {

@@ -1,6 +1,7 @@
 #include "model/session_memory.h"
 
 #include "base/error.h"
+#include "base/units.h"
 #include "experts/pager.h"
 #include "kernels/kernel_table.h"
 #include "model/kv_cache.h"
@@ -17,11 +18,6 @@ constexpr uint32_t kDefaultContext = 4096;
 constexpr uint32_t kDefaultMicroBatch = 512;
 /// Logits come back in pieces of at most this many bytes: 150,000 tokens of vocabulary are 600 kB a row.
 constexpr uint64_t kLogitBytes = 64ull << 20;
-
-/// Rounded up: a budget of so many MiB is enough.
-uint64_t mib(uint64_t bytes) {
-    return (bytes + (1u << 20) - 1) >> 20;
-}
 
 }  // namespace
 
@@ -51,14 +47,14 @@ void require_room(const Model& model, const SessionShape& shape) {
     if (model.pager() == nullptr) {
         const uint64_t available = device.available_device_memory();
         if (session <= available) return;
-        fail(
-            ErrorCode::kOutOfMemory,
-            "a context of {} tokens, computed {} at once, needs {} MiB of device memory, and {} MiB are left "
-            "beside the model's weights and other sessions; {}",
-            shape.n_context, shape.micro_batch, mib(session), available >> 20,
-            model.hyper().n_experts == 0
-                ? "ask for a smaller one, or for fewer tokens at once"
-                : "load the model for such a session, so that it leaves experts in host memory");
+        fail(ErrorCode::kOutOfMemory,
+             "a context of {} tokens in micro-batches of {} needs {} of device memory, but the model's "
+             "weights and "
+             "other sessions leave {}; {}",
+             shape.n_context, shape.micro_batch, human_bytes(session), human_bytes(available),
+             model.hyper().n_experts == 0
+                 ? "use a smaller context or micro-batch"
+                 : "load the model for such a session, so that it offloads experts to host memory");
     }
     const uint64_t budget = device.memory_budget();
     if (budget == 0) return;
@@ -66,13 +62,12 @@ void require_room(const Model& model, const SessionShape& shape) {
     const uint64_t taken = device.device_memory_taken(MemoryShare::kGeneral);
     const uint64_t least = taken + session + model.pager()->least_bytes();
     if (least <= budget) return;
-    fail(
-        ErrorCode::kOutOfMemory,
-        "a context of {} tokens, computed {} at once, needs {} MiB of device memory beside {} MiB of other "
-        "weights and sessions and {} MiB for one token's experts; the least --vram-budget that works here is "
-        "{} MiB",
-        shape.n_context, shape.micro_batch, mib(session), mib(taken), mib(model.pager()->least_bytes()),
-        mib(least));
+    fail(ErrorCode::kOutOfMemory,
+         "a context of {} tokens in micro-batches of {} needs {} of device memory in addition to {} of other "
+         "weights and sessions and {} for one token's experts; the smallest --vram-budget that works is {} "
+         "MiB",
+         shape.n_context, shape.micro_batch, human_bytes(session), human_bytes(taken),
+         human_bytes(model.pager()->least_bytes()), mib_rounded_up(least));
 }
 
 }  // namespace vkmoe
