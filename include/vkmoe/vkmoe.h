@@ -77,7 +77,7 @@ struct vkmoe_session_params;
 
 typedef struct vkmoe_model_params {
     size_t struct_size;
-    const char* device; /* index or part of a name; NULL: $VKMOE_DEVICE, else the best device */
+    const char* device; /* index, or whole words of a name; NULL: $VKMOE_DEVICE, else the best device */
     /* Called while weights are loaded, with the share done (0..1); return false to give up. May be NULL. */
     bool (*progress)(float done, void* user);
     void* user;
@@ -206,11 +206,11 @@ VKMOE_API vkmoe_status vkmoe_session_generate(vkmoe_session* session, const vkmo
 
 typedef struct vkmoe_session_stats {
     size_t struct_size;
-    uint64_t prompt_tokens; /* fed in batches of more than one */
-    double prompt_seconds;
-    uint64_t decoded_tokens; /* fed one at a time */
-    double decode_seconds;
-    uint64_t kv_bytes; /* device memory of the KV cache */
+    uint64_t prompt_tokens;  /* given to vkmoe_session_feed, however many at a time */
+    double prompt_seconds;   /* in which they were computed */
+    uint64_t decoded_tokens; /* written by vkmoe_session_generate, an end-of-text token included */
+    double decode_seconds;   /* in which they were computed; sampling and the callback do not count */
+    uint64_t kv_bytes;       /* device memory of the KV cache */
 } vkmoe_session_stats;
 
 /* Set stats->struct_size first. */

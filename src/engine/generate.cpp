@@ -1,6 +1,5 @@
 #include "engine/generate.h"
 
-#include <span>
 #include <string>
 
 #include "text/utf8_stream.h"
@@ -37,7 +36,7 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
         if (on_device) {
             next = session.feed_greedy(token);
         } else {
-            session.feed(std::span(&token, 1));  // after the last one too the host may ask for the logits
+            session.feed_written(token);  // after the last one too the host may ask for the logits
         }
         history.push_back(token);  // not before it is part of the sequence
         if (another && !on_device) next = sampler.sample(session.logits(), history);

@@ -53,6 +53,8 @@ struct Session::State {
 
     /// Runs what feeds tokens to the sequence: all of it, or where it throws as if it had not been begun.
     void transact(const std::function<void()>& feeding);
+    /// Returns the seconds that it took.
+    double feed(std::span<const int32_t> tokens, std::span<float> all_logits);
     /// Makes the totals those of the tokens that were fed.
     void settle_totals();
     Program record(BatchBuilder& batch, Output output, uint32_t logit_rows);
@@ -236,22 +238,30 @@ uint32_t Session::position() const {
     return state_->position;
 }
 
-void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits) {
-    State& state = *state_;
-    state.check_input(tokens);
-    const uint64_t n_vocabulary = state.model->hyper().n_vocabulary;
+double Session::State::feed(std::span<const int32_t> tokens, std::span<float> all_logits) {
+    check_input(tokens);
+    const uint64_t n_vocabulary = model->hyper().n_vocabulary;
     if (!all_logits.empty() && all_logits.size() != tokens.size() * n_vocabulary) {
         fail(ErrorCode::kInternal, "room for {} logits where {} tokens have {}", all_logits.size(),
              tokens.size(), tokens.size() * n_vocabulary);
     }
-    if (tokens.empty()) return;
-    const Pager::Use use(state.model->pager());
+    if (tokens.empty()) return 0;
+    const Pager::Use use(model->pager());
     const auto start = std::chrono::steady_clock::now();
-    state.last_logits.resize(n_vocabulary);
-    state.transact([&] { state.compute(tokens, all_logits); });
-    state.has_logits = true;
-    (tokens.size() > 1 ? state.stats.prompt_tokens : state.stats.decoded_tokens) += tokens.size();
-    (tokens.size() > 1 ? state.stats.prompt_seconds : state.stats.decode_seconds) += seconds_since(start);
+    last_logits.resize(n_vocabulary);
+    transact([&] { compute(tokens, all_logits); });
+    has_logits = true;
+    return seconds_since(start);
+}
+
+void Session::feed(std::span<const int32_t> tokens, std::span<float> all_logits) {
+    state_->stats.prompt_seconds += state_->feed(tokens, all_logits);
+    state_->stats.prompt_tokens += tokens.size();
+}
+
+void Session::feed_written(int32_t token) {
+    state_->stats.decode_seconds += state_->feed(std::span(&token, 1), {});
+    ++state_->stats.decoded_tokens;
 }
 
 std::span<const float> Session::logits() const {

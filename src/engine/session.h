@@ -27,9 +27,9 @@ struct SessionParams {
 SessionShape session_shape(const Model& model, const SessionParams& params);
 
 struct SessionStats {
-    uint64_t prompt_tokens = 0;  ///< fed in batches of more than one
+    uint64_t prompt_tokens = 0;  ///< given to feed()
     double prompt_seconds = 0;
-    uint64_t decoded_tokens = 0;  ///< fed one at a time
+    uint64_t decoded_tokens = 0;  ///< given to feed_written() or feed_greedy()
     double decode_seconds = 0;
     uint64_t kv_bytes = 0;
 };
@@ -47,14 +47,17 @@ class Session {
     uint32_t n_context() const;
     uint32_t position() const;
 
-    /// Computes tokens at the end of the sequence. all_logits: empty, or [tokens.size(), n_vocabulary].
-    /// Throws Error(kInvalidArgument), with nothing computed, for a token outside the vocabulary or a context
-    /// that is too short. Whatever else fails, the session then holds, and has counted, what it did before.
+    /// Computes tokens of a prompt at the end of the sequence. all_logits: empty, or [tokens.size(),
+    /// n_vocabulary]. Throws Error(kInvalidArgument), with nothing computed, for a token outside the
+    /// vocabulary or a context that is too short. Whatever else fails, the session then holds, and has
+    /// counted, what it did before.
     void feed(std::span<const int32_t> tokens, std::span<float> all_logits = {});
     /// Logits after the last token fed, [n_vocabulary]; Error(kInvalidArgument) when nothing was fed.
     std::span<const float> logits() const;
-    /// Feeds a token and returns the most likely next one, chosen on the device: logits do not come back to
-    /// the host.
+    /// Computes a token that was generated. Only the statistics differ from those of feed().
+    void feed_written(int32_t token);
+    /// The same, and returns the most likely next token, chosen on the device: logits do not come back to the
+    /// host.
     int32_t feed_greedy(int32_t token);
     /// Forgets all tokens from n_tokens on.
     void truncate(uint32_t n_tokens);

@@ -424,9 +424,23 @@ TEST_F(CApi, StatisticsCountTokensAndRoutes) {
     stats.struct_size = sizeof stats;
     ASSERT_EQ(vkmoe_session_get_stats(session_, &stats), VKMOE_OK);
     const uint32_t n = vkmoe_session_position(session_);
-    EXPECT_EQ(stats.prompt_tokens, n - 1);
-    EXPECT_EQ(stats.decoded_tokens, 1U);
+    EXPECT_EQ(stats.prompt_tokens, n);
+    EXPECT_EQ(stats.decoded_tokens, 0U);
     EXPECT_GT(stats.prompt_seconds, 0);
+    EXPECT_EQ(stats.decode_seconds, 0);
+
+    for (const float temperature : {0.0F, 1.0F}) {  // chosen on the device and on the host
+        vkmoe_sampling sampling = greedy();
+        sampling.temperature = temperature;
+        const vkmoe_session_stats before = stats;
+        Heard heard;
+        ASSERT_EQ(vkmoe_session_generate(session_, &sampling, 3, hear, &heard), VKMOE_OK);
+        ASSERT_EQ(vkmoe_session_get_stats(session_, &stats), VKMOE_OK);
+        EXPECT_EQ(stats.prompt_tokens, n);
+        EXPECT_EQ(stats.prompt_seconds, before.prompt_seconds);
+        EXPECT_EQ(stats.decoded_tokens, before.decoded_tokens + 3);
+        EXPECT_GT(stats.decode_seconds, before.decode_seconds);
+    }
     // Keys and values of 4 layers, 2 heads of 64 float32, for at least 64 tokens.
     EXPECT_GE(stats.kv_bytes, 4ULL * 2 * 2 * 64 * 4 * 64);
 
@@ -437,7 +451,7 @@ TEST_F(CApi, StatisticsCountTokensAndRoutes) {
     for (size_t layer = 0; layer < 4; ++layer) {
         uint64_t routes = 0;
         for (size_t expert = 0; expert < 16; ++expert) routes += counts[layer * 16 + expert];
-        EXPECT_EQ(routes, 2ULL * n) << "two experts a token in layer " << layer;
+        EXPECT_EQ(routes, 2ULL * vkmoe_session_position(session_)) << "two a token in layer " << layer;
     }
     EXPECT_STREQ(vkmoe_session_profile(session_), "");
 }

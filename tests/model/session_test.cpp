@@ -261,13 +261,19 @@ TEST_F(SessionTest, ParamsThatMakeNoSenseAreRefused) {
 TEST_F(SessionTest, CountsWhatItWasFed) {
     const auto fed = session();
     const std::vector<int32_t> tokens = prompt();
-    fed->feed(tokens);
     fed->feed(std::span(tokens).first(1));
+    EXPECT_EQ(fed->stats().prompt_tokens, 1U) << "a prompt may have one token";
+    EXPECT_GT(fed->stats().prompt_seconds, 0);
+    EXPECT_EQ(fed->stats().decoded_tokens, 0U);
+    EXPECT_EQ(fed->stats().decode_seconds, 0);
+    fed->feed(std::span(tokens).subspan(1));
+    const double prompt_seconds = fed->stats().prompt_seconds;
+    fed->feed_written(2);
     fed->feed_greedy(3);
     const SessionStats stats = fed->stats();
     EXPECT_EQ(stats.prompt_tokens, kPrompt);
+    EXPECT_EQ(stats.prompt_seconds, prompt_seconds);
     EXPECT_EQ(stats.decoded_tokens, 2U);
-    EXPECT_GT(stats.prompt_seconds, 0);
     EXPECT_GT(stats.decode_seconds, 0);
     const std::vector<uint64_t> counts = fed->expert_counts();
     ASSERT_EQ(counts.size(), 2U * 8U);
