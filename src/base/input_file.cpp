@@ -6,6 +6,9 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -13,11 +16,28 @@
 
 namespace vkmoe {
 
+namespace {
+
+std::string read_to_the_end(int descriptor, const std::string& name) {
+    std::string bytes;
+    std::array<char, 1 << 16> buffer;
+    for (;;) {
+        const ssize_t result = ::read(descriptor, buffer.data(), buffer.size());
+        if (result == 0) return bytes;
+        if (result > 0) {
+            bytes.append(buffer.data(), static_cast<size_t>(result));
+        } else if (errno != EINTR) {
+            fail(ErrorCode::kIo, "cannot read {}: {}", name, system_error_text(errno));
+        }
+    }
+}
+
+}  // namespace
+
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
     // O_NONBLOCK: opening a pipe must not wait for a writer; files do not care.
     fd_ = open_file(path_, O_RDONLY | O_NONBLOCK);
-    if (fd_ < 0)
-        fail(ErrorCode::kIo, "cannot open '{}': {}; check the path", path_, system_error_text(errno));
+    if (fd_ < 0) fail(ErrorCode::kIo, "{}", open_failure(path_, errno));
     struct stat status {};
     const int error = ::fstat(fd_, &status) == 0 ? 0 : errno;
     if (error == 0 && S_ISREG(status.st_mode)) {
@@ -26,9 +46,31 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
     }
     ::close(fd_);
     if (error != 0) fail(ErrorCode::kIo, "cannot read the size of '{}': {}", path_, system_error_text(error));
-    if (S_ISDIR(status.st_mode))
-        fail(ErrorCode::kIo, "'{}' is a folder, not a regular file; give the path of a file in it", path_);
-    fail(ErrorCode::kIo, "'{}' is not a regular file; save it to one first", path_);
+    fail(ErrorCode::kIo, "{}", not_a_file(path_, status.st_mode));
+}
+
+std::string open_failure(const std::string& path, int error) {
+    std::string advice = "check the path";
+    if (error == EACCES) advice = "check the permissions of the file and of the folders that lead to it";
+    if (error == ELOOP) advice = "symbolic links in the path lead back to themselves";
+    if (error == ENOTDIR) advice = "a part of the path is a file where a folder is wanted";
+    if (std::error_code ignored; error == ENOENT && std::filesystem::is_symlink(path, ignored)) {
+        const std::filesystem::path target = std::filesystem::read_symlink(path, ignored);
+        advice = fmt::format("it is a symbolic link to '{}', which is missing; download that file again",
+                             target.string());
+    }
+    return fmt::format("cannot open '{}': {}; {}", path, system_error_text(error), advice);
+}
+
+std::string not_a_file(const std::string& path, unsigned mode) {
+    if (S_ISREG(mode)) return {};
+    if (S_ISDIR(mode)) return fmt::format("'{}' is a folder; give the path of a file in it", path);
+    const std::string_view kind = S_ISFIFO(mode)                   ? "a pipe"
+                                  : S_ISSOCK(mode)                 ? "a socket"
+                                  : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+                                                                   : "no regular file";
+    return fmt::format("'{}' is {}, which cannot be read at any place; save its contents to a file", path,
+                       kind);
 }
 
 InputFile::~InputFile() {
@@ -57,9 +99,6 @@ std::vector<std::byte> read_whole_file(const std::string& path) {
 }
 
 std::string read_stream(const std::string& path) {
-    const auto fail_read = [&path](int error) {
-        fail(ErrorCode::kIo, "cannot read '{}': {}", path, system_error_text(error));
-    };
     struct Descriptor {
         int number;
         ~Descriptor() {
@@ -67,18 +106,12 @@ std::string read_stream(const std::string& path) {
         }
     };
     const Descriptor file{open_file(path, O_RDONLY)};
-    if (file.number < 0) fail_read(errno);
-    std::string bytes;
-    std::array<char, 1 << 16> buffer;
-    for (;;) {
-        const ssize_t result = ::read(file.number, buffer.data(), buffer.size());
-        if (result == 0) return bytes;
-        if (result > 0) {
-            bytes.append(buffer.data(), static_cast<size_t>(result));
-        } else if (errno != EINTR) {
-            fail_read(errno);
-        }
-    }
+    if (file.number < 0) fail(ErrorCode::kIo, "{}", open_failure(path, errno));
+    return read_to_the_end(file.number, "'" + path + "'");
+}
+
+std::string read_standard_input() {
+    return read_to_the_end(STDIN_FILENO, "the standard input");
 }
 
 std::string read_error(const std::string& path, uint64_t offset, uint64_t bytes, const std::string& reason) {

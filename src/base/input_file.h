@@ -32,12 +32,20 @@ class InputFile {
     uint64_t size_ = 0;
 };
 
+/// Why a file that was to be read cannot be opened, by the errno of that, and the remedy: "cannot open
+/// 'PATH': …". One line.
+std::string open_failure(const std::string& path, int error);
+/// The same for a path that can be opened but leads to no regular file; nothing where it does.
+std::string not_a_file(const std::string& path, unsigned mode);
+
 /// All of a file's bytes. Throws kIo.
 std::vector<std::byte> read_whole_file(const std::string& path);
 
 /// All bytes up to the end of a file, a pipe or a file of /proc, whose size nobody knows beforehand. Throws
 /// kIo.
 std::string read_stream(const std::string& path);
+/// The same of descriptor 0.
+std::string read_standard_input();
 
 /// "cannot read 512 bytes of 'PATH' at offset 4096: REASON".
 std::string read_error(const std::string& path, uint64_t offset, uint64_t bytes, const std::string& reason);

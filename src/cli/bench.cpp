@@ -48,7 +48,7 @@ struct Measured {
 std::vector<int32_t> prompt_tokens(const Options& options, const vkmoe_model* model) {
     const size_t n = options.n_first();
     if (!options.file.empty()) {
-        std::vector<int32_t> tokens = tokenize(model, read_stream(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
+        std::vector<int32_t> tokens = tokenize(model, read_text(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
         if (tokens.size() < n) {
             fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, not {}: give more text or a smaller -p",
                  options.file, tokens.size(), n);
@@ -204,7 +204,7 @@ void add_bench_command(CLI::App& app) {
             "-f,--file", options->file,
             "A text for the prompt. Without one its tokens are random, which few experts are used to: "
             "to see what paging costs, give a text")
-        ->check(existing_file())
+        ->check(existing_text())
         ->type_name("FILE");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);

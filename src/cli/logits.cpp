@@ -33,7 +33,7 @@ struct Options {
 };
 
 void write_logits(const Options& options) {
-    const std::string json = read_stream(options.tokens);
+    const std::string json = read_text(options.tokens);
     catch_interrupts();
     // Opened first: a folder that is not there should not cost the computation.
     OutputFile output(options.output);
@@ -77,7 +77,7 @@ void add_logits_command(CLI::App& app) {
     add_model_option(*command, options->model);
     command->add_option("--tokens", options->tokens, "The tokens: a JSON array of ids")
         ->required()
-        ->check(existing_file())
+        ->check(existing_text())
         ->type_name("FILE");
     command->add_option("-o,--output", options->output, "Where to write float32 [tokens, vocabulary]")
         ->required()

@@ -8,8 +8,10 @@
 #include "gpu/device.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
@@ -28,10 +30,23 @@ constexpr uint64_t kLeastReserve = 200ULL << 20;
 /// tokens and their merges that Qwen has 5 were measured.
 constexpr uint64_t kHeaderCopies = 6;
 
+constexpr std::string_view kStandardInput = "-";
+
 }  // namespace
 
 CLI::Validator existing_file() {
-    return CLI::Validator(CLI::ExistingFile).description("").name(kInputMark);
+    const auto check = [](std::string& path) -> std::string {
+        struct stat status {};
+        if (::stat(path.c_str(), &status) != 0) return open_failure(path, errno);
+        return S_ISDIR(status.st_mode) ? not_a_file(path, status.st_mode) : std::string();
+    };
+    return CLI::Validator(check, "").name(kInputMark);
+}
+
+CLI::Validator existing_text() {
+    const CLI::Validator file = existing_file();
+    const auto check = [file](std::string& path) { return path == kStandardInput ? "" : file(path); };
+    return CLI::Validator(check, "").name(kInputMark);
 }
 
 void add_model_option(CLI::App& command, std::string& path) {
@@ -45,21 +60,31 @@ void add_device_option(CLI::App& command, std::string& device) {
     command
         .add_option(
             "--device", device,
-            "Index or part of the name of a device of `vkmoe devices`; default: $VKMOE_DEVICE, else the best")
+            "Device to use, by its index in `vkmoe devices` or by whole words of its name, such as 3060 or "
+            "'rtx 3060'; default: $VKMOE_DEVICE, else the best one")
         ->type_name("INDEX|NAME");
 }
 
 void add_text_option(CLI::App& command, TextOption& option, const std::string& what) {
     CLI::Option_group* group = command.add_option_group(what, "One of these");
-    group->add_option("-p,--prompt", option.text, "The text itself")->type_name("TEXT");
-    group->add_option("-f,--file", option.file, "A file with the text")
-        ->check(existing_file())
+    group
+        ->add_option(
+            "-p,--prompt", option.text,
+            "The text. Backslashes are taken as they are: for a line break write $'one\\ntwo' in bash, "
+            "or use -f")
+        ->type_name("TEXT");
+    group->add_option("-f,--file", option.file, "A file with the text; - reads the standard input")
+        ->check(existing_text())
         ->type_name("FILE");
     group->require_option(1);
 }
 
 std::string TextOption::read() const {
-    return file.empty() ? text : read_stream(file);
+    return file.empty() ? text : read_text(file);
+}
+
+std::string read_text(const std::string& path) {
+    return path == kStandardInput ? read_standard_input() : read_stream(path);
 }
 
 void add_session_options(CLI::App& command, SessionOptions& options) {
@@ -138,10 +163,8 @@ uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
     if (size.share == 0) return size.bytes;
     const std::shared_ptr<Instance> instance = Instance::create();
     const uint32_t index = choose_device(*instance, device);
-    uint64_t largest = 0;
-    for (const MemoryHeapCaps& heap : query_caps(instance->physical_devices()[index]).heaps)
-        if (heap.device_local) largest = std::max(largest, heap.size);
-    return size.of(largest);
+    const DeviceCaps caps = query_caps(instance->physical_devices()[index]);
+    return size.of(device_heap_totals(caps, plan_heaps(caps)).size);
 }
 
 uint64_t MemoryOptions::ram_bytes() const {

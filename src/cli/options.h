@@ -27,6 +27,9 @@ struct TextOption {
 };
 void add_text_option(CLI::App& command, TextOption& option, const std::string& what);
 
+/// All bytes of a file, a pipe or, for "-", the standard input. Throws as TextOption::read.
+std::string read_text(const std::string& path);
+
 /// --micro-batch and --kv.
 struct SessionOptions {
     uint32_t n_micro_batch = 512;
@@ -63,9 +66,11 @@ struct MemoryOptions {
 };
 void add_memory_options(CLI::App& command, MemoryOptions& options);
 
-/// CLI::ExistingFile, without its own words in the help. It marks an option as the path of a file that the
-/// command reads.
+/// Checks that an option is a path that can be reached and is not a folder. It marks the option as the path
+/// of a file that the command reads.
 CLI::Validator existing_file();
+/// The same, or "-" for the standard input: for files that read_text reads.
+CLI::Validator existing_text();
 /// The mark: the validator's name.
 constexpr const char* kInputMark = "input";
 

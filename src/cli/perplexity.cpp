@@ -65,7 +65,7 @@ void score_chunk(vkmoe_session* session, uint32_t n_vocabulary, std::span<const 
 }
 
 void measure(const Options& options) {
-    const std::string text = read_stream(options.file);
+    const std::string text = read_text(options.file);
     catch_interrupts();
     vkmoe_session_params params = options.session.params(options.n_context);
     params.router_statistics = options.router_report.wanted;
@@ -115,7 +115,7 @@ void add_perplexity_command(CLI::App& app) {
     add_model_option(*command, options->model);
     command->add_option("-f,--file", options->file, "The text")
         ->required()
-        ->check(existing_file())
+        ->check(existing_text())
         ->type_name("FILE");
     command->add_option("-c,--context", options->n_context, "Tokens of a context")
         ->check(whole_number(8, 1U << 20));

@@ -86,7 +86,7 @@ std::shared_ptr<Model> load(const Options& options) {
 /// The first tokens of a text, as many as are wanted.
 std::vector<int32_t> read_tokens(const Options& options, const Tokenizer& tokenizer,
                                  const std::string& file) {
-    std::vector<int32_t> tokens = tokenizer.encode(read_stream(file), true, false);
+    std::vector<int32_t> tokens = tokenizer.encode(read_text(file), true, false);
     if (tokens.empty())
         fail(ErrorCode::kInvalidArgument, "'{}' contains no tokens; give a file with text", file);
     if (options.n_tokens != 0) tokens.resize(std::min(tokens.size(), options.n_tokens));
@@ -161,7 +161,7 @@ void add_routes_command(CLI::App& app) {
     add_model_option(*command, options->model);
     command->add_option("-f,--file", options->files, "Text file; repeatable")
         ->required()
-        ->check(existing_file())
+        ->check(existing_text())
         ->type_name("FILE");
     command->add_option("--trace", options->trace, "Write the trace to FILE")
         ->required()

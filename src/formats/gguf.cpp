@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <filesystem>
 #include <iterator>
+#include <span>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -33,6 +36,30 @@ uint16_t split_number(const GgufPart& part, const std::string& path, std::string
              path, key, describe(entry->value));
     }
     return *number;
+}
+
+/// Behind a shard's tensors nothing follows. Shards that were joined by cat would pass for the first one.
+void refuse_rest_of_shard(const InputFile& file, const GgufPart& part) {
+    constexpr std::string_view kMagic = "GGUF";
+    const uint64_t mask = uint64_t{part.alignment} - 1;
+    for (const uint64_t at : {part.end, (part.end + mask) & ~mask}) {
+        std::array<char, kMagic.size()> found{};
+        if (at > file.size() || file.size() - at < found.size()) continue;
+        file.read(at, std::as_writable_bytes(std::span(found)));
+        if (std::string_view(found.data(), found.size()) != kMagic) continue;
+        fail(ErrorCode::kBadFile,
+             "{}: these are several shards of a split model, joined by cat; that makes no whole model: merge "
+             "the shards by llama.cpp's `llama-gguf-split --merge FIRST-SHARD OUTPUT`, or give the first one",
+             file.path());
+    }
+    const uint64_t end = (part.end + mask) & ~mask;
+    if (file.size() > end) {
+        fail(ErrorCode::kBadFile,
+             "{}: {} bytes follow the data of the last tensor; its type is another program's with the same "
+             "id, "
+             "or the file is damaged: download or convert it again",
+             file.path(), file.size() - end);
+    }
 }
 
 }  // namespace
@@ -66,6 +93,7 @@ GgufFile::Split GgufFile::open_part(const std::string& path) {
     std::vector<std::byte> header;
     GgufPart part = read_gguf_part(file, static_cast<uint32_t>(parts_.size()), header);
     parts_.push_back({path, std::move(header), file.size()});
+    if (split_number(part, path, "split.count", 1) > 1) refuse_rest_of_shard(file, part);
     return add_part(std::move(part));
 }
 

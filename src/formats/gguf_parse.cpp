@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/file_kind.h"
 #include "formats/foreign_types.h"
 
 static_assert(std::endian::native == std::endian::little, "GGUF files are read in place, as little-endian");
@@ -55,6 +56,7 @@ class Parser {
         check_count(n_tensors, kMinTensorBytes, "tensors");
         read_entries(n_entries, result);
         read_tensors(n_tensors, part, result);
+        result.end = position_;
         place_tensors(result);
         return result;
     }
@@ -70,6 +72,7 @@ class Parser {
     /// The next n bytes; `what` is being read, for the message.
     const std::byte* take(uint64_t n, std::string_view what) {
         if (n > remaining()) {
+            refuse_piece();
             bad("the file ends within {} ({} bytes wanted at offset {}, {} left); it is cut short or "
                 "damaged, "
                 "download or convert it again",
@@ -79,6 +82,12 @@ class Parser {
         const std::byte* start = bytes_.data() + position_;
         position_ += n;
         return start;
+    }
+
+    /// Where a file ends too early, that may be on purpose. A shard has metadata that say so, and is whole.
+    void refuse_piece() const {
+        if (is_shard_) return;
+        if (const auto piece = recognize_piece(path_)) bad("no whole GGUF file: {}", *piece);
     }
 
     template <typename T>
@@ -95,6 +104,7 @@ class Parser {
 
     void check_count(uint64_t count, uint64_t min_bytes, std::string_view what) const {
         if (count > remaining() / min_bytes) {
+            refuse_piece();
             bad("the header counts {} {}, more than the {} bytes left can hold; the file is cut short or "
                 "damaged, "
                 "download or convert it again",
@@ -104,14 +114,12 @@ class Parser {
 
     void read_magic() {
         const std::string_view start(reinterpret_cast<const char*>(bytes_.data()),
-                                     std::min<size_t>(bytes_.size(), 16));
-        if (start.empty()) bad("the file is empty; download or convert it again");
-        if (start.starts_with("version https://")) {
-            bad("this is a Git LFS pointer, not the model; fetch the file itself with `git lfs pull`");
-        }
-        if (!start.starts_with(kMagic)) {
+                                     std::min<size_t>(bytes_.size(), kMagic.size()));
+        if (start != kMagic) {
+            if (const auto kind = recognize_file(bytes_, file_bytes_)) bad("not a GGUF file: {}", *kind);
+            if (const auto piece = recognize_piece(path_)) bad("no GGUF file by itself: {}", *piece);
             bad("not a GGUF file: it starts with \"{}\" where \"GGUF\" belongs; give a model in GGUF format",
-                printable(start.substr(0, kMagic.size())));
+                printable(start));
         }
         position_ = kMagic.size();
     }
@@ -124,9 +132,10 @@ class Parser {
                  "{}: this is a big-endian GGUF file; convert it to little-endian (gguf_convert_endian.py)",
                  path_);
         }
-        fail(ErrorCode::kUnsupported,
-             "{}: GGUF version {} is not supported (2 and 3 are); convert the model again or update vkmoe",
-             path_, version);
+        fail(ErrorCode::kUnsupported, "{}: GGUF version {} is not supported (2 and 3 are); {}", path_,
+             version,
+             version < 2 ? "it was replaced in 2023: download the model anew or convert the original again"
+                         : "update vkmoe, or convert the model to version 3");
     }
 
     void read_entries(uint64_t count, GgufPart& result) {
@@ -142,6 +151,7 @@ class Parser {
                 bad("metadata key '{}' appears twice; the file is damaged, convert it again", printable(key));
             }
             result.entries.push_back({key, read_value()});
+            if (key == "split.count") is_shard_ = result.entries.back().value.as<uint16_t>().value_or(2) > 1;
             if (key == "general.alignment") result.alignment = to_alignment(result.entries.back().value);
         }
     }
@@ -192,6 +202,7 @@ class Parser {
 
     void check_elements(uint64_t count, uint64_t min_bytes) const {
         if (count > remaining() / min_bytes) {
+            refuse_piece();
             bad("{} says it has {} elements, more than the {} bytes left in the file can hold; it is cut "
                 "short or "
                 "damaged, download or convert it again",
@@ -315,7 +326,10 @@ class Parser {
             }
         }
         check_layout(result, section);
-        for (GgufTensor& tensor : result.tensors) tensor.file_offset += data_start;
+        for (GgufTensor& tensor : result.tensors) {
+            tensor.file_offset += data_start;
+            result.end = std::max(result.end, tensor.file_offset + tensor.n_bytes);
+        }
     }
 
     /// Types are told apart by the number of bytes: in the order of offsets each tensor begins where the one
@@ -334,6 +348,7 @@ class Parser {
         }
         for (const GgufTensor& tensor : result.tensors) {
             if (tensor.file_offset > section || tensor.n_bytes > section - tensor.file_offset) {
+                refuse_piece();
                 bad("tensor '{}' ({} bytes at offset {} of the data) reaches past the end of the file ({} "
                     "bytes "
                     "of data); it is cut short or damaged, download or convert it again",
@@ -347,7 +362,9 @@ class Parser {
         }
         const GgufTensor& last = *sorted.back();
         const uint64_t found = section - last.file_offset;
-        if (found > ((last.n_bytes + mask) & ~mask)) fail_size(last, found, "the end of the file");
+        // Of a shard, whoever opens the file looks at what follows: it may be another one, joined by cat.
+        if (!is_shard_ && found > ((last.n_bytes + mask) & ~mask))
+            fail_size(last, found, "the end of the file");
     }
 
     [[noreturn]] void fail_size(const GgufTensor& tensor, uint64_t found, std::string_view next) const {
@@ -363,6 +380,7 @@ class Parser {
     const uint64_t file_bytes_;
     size_t position_ = 0;
     std::string_view key_;  // of the metadata entry that is being read
+    bool is_shard_ = false;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace vkmoe {
 struct GgufPart {
     uint32_t version;
     uint32_t alignment;  ///< of tensor data, bytes
+    uint64_t end;  ///< of the data of the last tensor, without padding; of the header where there is none
     std::vector<GgufEntry> entries;
     std::vector<GgufTensor> tensors;
 };

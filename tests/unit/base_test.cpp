@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/output_file.h"
 #include "base/thread_pool.h"
+#include "base/units.h"
 #include "unit/error_matching.h"
 #include "unit/temp_folder.h"
 
@@ -48,7 +49,46 @@ TEST(InputFile, ErrorsNameTheFile) {
     expect_error(ErrorCode::kIo, {folder / "", "folder"}, [&] { const InputFile file(folder / ""); });
     const std::string pipe = folder / "pipe";
     ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-    expect_error(ErrorCode::kIo, {pipe, "not a regular file"}, [&] { const InputFile file(pipe); });
+    expect_error(ErrorCode::kIo, {pipe, "a pipe"}, [&] { const InputFile file(pipe); });
+    expect_error(ErrorCode::kIo, {"/dev/zero", "a device"}, [] { const InputFile file("/dev/zero"); });
+}
+
+TEST(InputFile, SaysWhyAPathLeadsNowhere) {
+    const TempFolder folder;
+    const auto refuses = [&](const std::string& path, std::initializer_list<std::string_view> parts) {
+        expect_error(ErrorCode::kIo, parts, [&] { const InputFile file(path); });
+    };
+    std::filesystem::create_symlink("b", folder / "a");
+    std::filesystem::create_symlink("a", folder / "b");
+    refuses(folder / "a", {"Too many levels of symbolic links", "lead back to themselves"});
+    std::filesystem::create_symlink("../blobs/0123", folder / "model.gguf");
+    refuses(folder / "model.gguf", {"No such file", "link to '../blobs/0123', which is missing"});
+    write_file(folder / "file", "");
+    refuses(folder / "file/model.gguf", {"Not a directory", "a file where a folder is wanted"});
+    refuses(folder / std::string(300, 'x'), {"File name too long"});
+    // root may open everything.
+    EXPECT_NE(open_failure("/root/x", EACCES).find("permissions of the file and of the folders"),
+              std::string::npos);
+}
+
+TEST(Units, SmallSizesAreNotZero) {
+    EXPECT_EQ(human_bytes(0), "0 bytes");
+    EXPECT_EQ(human_bytes(1), "1 byte");
+    EXPECT_EQ(human_bytes(1023), "1023 bytes");
+    EXPECT_EQ(human_bytes(1024), "1.00 KiB");
+    EXPECT_EQ(human_bytes(700 << 10), "700.00 KiB");
+    EXPECT_EQ(human_bytes((1 << 20) - 1), "1.00 MiB") << "not 1024.00 KiB";
+    EXPECT_EQ(human_bytes(1 << 20), "1.00 MiB");
+    EXPECT_EQ(human_bytes(3ULL << 29), "1.50 GiB");
+    EXPECT_EQ(human_bytes(UINT64_MAX), "16777216.00 TiB");
+}
+
+TEST(Units, TheLeastIsRoundedUp) {
+    EXPECT_EQ(mib_rounded_up(0), 0U);
+    EXPECT_EQ(mib_rounded_up(1), 1U);
+    EXPECT_EQ(mib_rounded_up(1 << 20), 1U);
+    EXPECT_EQ(mib_rounded_up((1 << 20) + 1), 2U);
+    EXPECT_EQ(mib_rounded_up(UINT64_MAX), 1ULL << 44);
 }
 
 TEST(InputFile, AFileThatWasCutShortIsAnErrorThatSaysWhere) {
