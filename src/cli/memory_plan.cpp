@@ -2,6 +2,7 @@
 
 #include "experts/pager.h"
 #include "kernels/kernel_table.h"
+#include "model/paging.h"
 
 #include <algorithm>
 
@@ -26,6 +27,7 @@ HostPlan plan_host(const MemoryNeeds& needs) {
     host.least = needs.question.least_tier;
     host.holds_all = host.budget >= needs.question.full_tier;
     host.taken = std::min(host.budget, needs.question.full_tier);
+    host.pinned = needs.budgets.pins;
     return host;
 }
 
@@ -55,7 +57,7 @@ SpeedPlan plan_speed(const Model& model, const ModelParams& params, const Memory
                         .n_layers = n_layers};
     speed.mode = params.pager != PagerMode::kAuto
                      ? params.pager
-                     : choose_pager_mode(speed.measured, load, plan.host.holds_all);
+                     : choose_pager_mode(speed.measured, load, plan.host.holds_all && plan.host.pinned);
     speed.link_seconds = link_seconds(speed.mode, speed.measured, load);
     return speed;
 }
@@ -73,7 +75,7 @@ MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const
     MemoryPlan plan;
     plan.device = device.caps().name;
     plan.unified_memory = device.plan().unified_memory;
-    plan.available = device.available_device_memory();
+    plan.available = available_for_weights(model);
     plan.budget = device.memory_budget();
     plan.session_shape = needs.session;
     plan.session = measure_session(model, needs.session);
@@ -84,6 +86,7 @@ MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const
     const bool has_experts = needs.question.has_experts;
     plan.least = has_experts ? needs.question.least_vram : needs.question.whole_vram;
     if (plan.is_paged) plan.host = plan_host(needs);
+    plan.pins_or_need_not = needs.budgets.pins || !needs.question.must_pin;
     if (!plan.fits()) return plan;
     if (plan.is_paged) {
         const uint64_t beside = plan.dense + plan.session.bytes();

@@ -18,6 +18,7 @@ struct HostPlan {
     uint64_t least = 0;      ///< the least budget that works
     uint64_t taken = 0;      ///< bytes: all experts, else the whole budget
     bool holds_all = false;  ///< else the others are read from the file when they are wanted
+    bool pinned = true;      ///< else in pageable memory, which the device cannot read by itself
 };
 
 /// What decoding comes to, by the bound that it cannot beat: the longer of the time in which the device reads
@@ -48,8 +49,10 @@ struct MemoryPlan {
     HostPlan host;                   ///< of a paged model
     std::optional<SpeedPlan> speed;  ///< where the plan fits
 
+    bool pins_or_need_not = true;  ///< false: experts must be pinned, and there is no room for that
+
     bool fits() const {
-        if (is_paged) return available >= least && host.budget >= host.least;
+        if (is_paged) return available >= least && host.budget >= host.least && pins_or_need_not;
         return available >= dense + experts + session.bytes();
     }
 };

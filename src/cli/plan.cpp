@@ -102,6 +102,8 @@ void describe_host_memory(const MemoryPlan& plan, Table& table) {
                               ? fmt::format("{}: all {}", human_bytes(host.taken), plan.n_records)
                               : fmt::format("{}; the others stay in the file until they are wanted",
                                             human_bytes(host.taken)));
+    if (!host.pinned)
+        table.line("pageable", "the device's memory has no room for experts that it could read by itself");
     table.line("at least", human_bytes(host.least));
 }
 
@@ -156,7 +158,8 @@ Json to_json(const MemoryPlan& plan, const LocalityCurve& locality) {
                      {"host_budget", plan.host.budget},
                      {"least_host_budget", plan.host.least},
                      {"host_bytes", plan.host.taken},
-                     {"host_holds_all", plan.host.holds_all}});
+                     {"host_holds_all", plan.host.holds_all},
+                     {"host_pinned", plan.host.pinned}});
     }
     if (plan.speed) {
         const SpeedPlan& speed = *plan.speed;

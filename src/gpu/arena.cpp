@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/faults.h"
+#include "base/units.h"
 #include "gpu/debug_names.h"
 #include "gpu/vk_struct.h"
 
@@ -33,48 +34,6 @@ const char* kind_name(MemoryKind kind) {
             return "read-back";
     }
     return "";
-}
-
-/// How well a memory type serves a kind: 0 not at all, else the more the better.
-uint32_t fitness(const MemoryTypeCaps& type, MemoryKind kind, bool unified) {
-    const bool mappable = type.host_visible && type.host_coherent;
-    switch (kind) {
-        case MemoryKind::kDevice:
-            if (!type.device_local) return 0;
-            if (unified) return mappable ? (type.host_cached ? 3 : 2) : 1;
-            return type.host_visible ? 1 : 2;
-        case MemoryKind::kUpload:
-            // Off device-local memory: the part of it that the host sees may be small. Uncached is enough to
-            // be written.
-            if (!mappable) return 0;
-            return 1 + (type.device_local ? 0 : 2) + (type.host_cached ? 0 : 1);
-        case MemoryKind::kReadback:
-            if (!mappable) return 0;
-            return 1 + (type.host_cached ? 2 : 0) + (type.device_local ? 0 : 1);
-    }
-    return 0;
-}
-
-/// The best memory type among those allowed; of equals the one on the larger heap, then the first.
-uint32_t pick_memory_type(const Device& device, MemoryKind kind, uint32_t allowed) {
-    const DeviceCaps& caps = device.caps();
-    uint32_t best = VK_MAX_MEMORY_TYPES;
-    uint32_t best_fitness = 0;
-    uint64_t best_heap = 0;
-    for (uint32_t i = 0; i < caps.memory_types.size(); ++i) {
-        if ((allowed >> i & 1u) == 0) continue;
-        const uint32_t fit = fitness(caps.memory_types[i], kind, device.plan().unified_memory);
-        const uint64_t heap = caps.heaps[caps.memory_types[i].heap].size;
-        if (fit > best_fitness || (fit == best_fitness && fit != 0 && heap > best_heap)) {
-            best = i;
-            best_fitness = fit;
-            best_heap = heap;
-        }
-    }
-    if (best == VK_MAX_MEMORY_TYPES)
-        fail(ErrorCode::kUnsupported, "device '{}' has no {} memory for storage buffers; update its driver",
-             caps.name, kind_name(kind));
-    return best;
 }
 
 /// Of a chunk's buffer. families: storage that the result points to.
@@ -145,10 +104,9 @@ Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
     const uint64_t limit = device_->plan().max_allocation_size;
     if (bytes > limit || limit - bytes < alignment + kTailPadding)
         fail(ErrorCode::kOutOfMemory,
-             "{}: one piece of {} MiB was asked for, but device '{}' gives at most {} MiB at once; use a "
-             "smaller "
+             "{}: one piece of {} was asked for, but device '{}' gives at most {} at once; use a smaller "
              "context or model, or another device",
-             name_, bytes / kMiB, device_->caps().name, limit / kMiB);
+             name_, human_bytes(bytes), device_->caps().name, human_bytes(limit));
     bytes = std::max(bytes, uint64_t{1});
 
     // Addresses are aligned, not offsets: a chunk may start at less than what is asked for.
@@ -224,12 +182,12 @@ Arena::ChunkResult Arena::make_chunk(uint64_t size) {
         chunks_.push_back(chunk);
         return ChunkResult::kMade;
     }
-    const uint64_t refused = kind_ == MemoryKind::kDevice ? std::exchange(chunk.taken, 0) : 0;
+    const uint64_t taken = std::exchange(chunk.taken, 0);
     free_chunk(chunk);
-    if (refused != 0) device_->note_refused_memory(refused, share_);
+    if (taken != 0) device_->note_refused_memory(kind_, chunk.heap, taken, share_);
     if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY)
         device_->check(result, "allocate memory");
-    return refused != 0 ? ChunkResult::kRefused : ChunkResult::kNoRoom;
+    return chunk.is_refused || taken != 0 ? ChunkResult::kRefused : ChunkResult::kNoRoom;
 }
 
 void Arena::make_chunk_or_fail(uint64_t size) {
@@ -247,11 +205,11 @@ void Arena::make_chunk_or_fail(uint64_t size) {
     }
     const uint64_t budget = kind_ == MemoryKind::kDevice ? device_->memory_budget() : 0;
     fail(ErrorCode::kOutOfMemory,
-         "{}: device '{}' has no {:.1f} MiB of {} memory left ({} MiB of device memory available{}, {} MiB "
-         "taken here); {}",
-         name_, device_->caps().name, static_cast<double>(size) / static_cast<double>(kMiB), kind_name(kind_),
-         device_->available_device_memory(share_) / kMiB,
-         budget != 0 ? fmt::format(" within the budget of {} MiB", budget / kMiB) : "", committed_ / kMiB,
+         "{}: device '{}' has no {} of {} memory left ({} of device memory available{}, {} taken here); {}",
+         name_, device_->caps().name, human_bytes(size), kind_name(kind_),
+         human_bytes(device_->available_device_memory(share_)),
+         budget != 0 ? fmt::format(" within the budget of {}", human_bytes(budget)) : "",
+         human_bytes(committed_),
          budget != 0 ? "raise the VRAM budget, or use a smaller model or context"
                      : "close other programs, or use a smaller model or context");
 }
@@ -267,34 +225,21 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     VkMemoryRequirements needs{};
     vk.vkGetBufferMemoryRequirements(device_->handle(), chunk.buffer, &needs);
 
-    const uint32_t type = pick_memory_type(*device_, kind_, needs.memoryTypeBits);
-    const MemoryTypeCaps& memory = device_->caps().memory_types[type];
-    // Drivers let a process take more than there is, and then page, or kill it when the memory is touched.
-    if (kind_ == MemoryKind::kDevice) {
-        if (!device_->take_device_memory(needs.size, share_)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-        chunk.taken = needs.size;
-        if (fault(FaultPoint::kDeviceAllocation)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-    } else {
-        if (needs.size > device_->caps().heaps[memory.heap].size) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-        chunk.shared = memory.device_local;
-        if (chunk.shared) device_->note_shared_memory(static_cast<int64_t>(needs.size));
+    std::vector<uint32_t> types = memory_types_for(kind_, device_->caps(), plan.heaps, needs.memoryTypeBits);
+    if (types.empty())
+        fail(ErrorCode::kUnsupported, "device '{}' has no {} memory for storage buffers; update its driver",
+             device_->caps().name, kind_name(kind_));
+    // Only device memory goes on to another heap: uploads must not fill the memory of cards.
+    if (kind_ != MemoryKind::kDevice) types.resize(1);
+    for (const uint32_t type : types) {
+        result = take_memory(chunk, needs.size, type);
+        if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY) break;
     }
-    chunk.taken = needs.size;
-
-    VkMemoryAllocateFlagsInfo flags =
-        vk_struct<VkMemoryAllocateFlagsInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO);
-    flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
-    VkMemoryAllocateInfo allocate = vk_struct<VkMemoryAllocateInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO);
-    allocate.pNext = &flags;
-    allocate.allocationSize = needs.size;
-    allocate.memoryTypeIndex = type;
-    result = vk.vkAllocateMemory(device_->handle(), &allocate, nullptr, &chunk.memory);
     if (result != VK_SUCCESS) return result;
     result = vk.vkBindBufferMemory(device_->handle(), chunk.buffer, chunk.memory, 0);
     if (result != VK_SUCCESS) return result;
 
-    if (kind_ != MemoryKind::kDevice ||
-        (plan.unified_memory && memory.host_visible && memory.host_coherent)) {
+    if (kind_ != MemoryKind::kDevice || plan.unified_memory) {
         void* mapped = nullptr;
         result = vk.vkMapMemory(device_->handle(), chunk.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
         if (result != VK_SUCCESS) return result;
@@ -308,15 +253,36 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     return VK_SUCCESS;
 }
 
+/// Takes a chunk's memory of one type, or nothing.
+VkResult Arena::take_memory(Chunk& chunk, uint64_t bytes, uint32_t type) const {
+    const uint32_t heap = device_->caps().memory_types[type].heap;
+    if (!device_->take_memory(kind_, heap, bytes, share_)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    VkMemoryAllocateFlagsInfo flags =
+        vk_struct<VkMemoryAllocateFlagsInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO);
+    flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
+    VkMemoryAllocateInfo allocate = vk_struct<VkMemoryAllocateInfo>(VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO);
+    allocate.pNext = &flags;
+    allocate.allocationSize = bytes;
+    allocate.memoryTypeIndex = type;
+    const bool is_faulty = kind_ == MemoryKind::kDevice && fault(FaultPoint::kDeviceAllocation);
+    const VkResult result =
+        is_faulty ? VK_ERROR_OUT_OF_DEVICE_MEMORY
+                  : device_->vk().vkAllocateMemory(device_->handle(), &allocate, nullptr, &chunk.memory);
+    if (result != VK_SUCCESS) {
+        device_->note_refused_memory(kind_, heap, bytes, share_);
+        chunk.is_refused = true;
+        return result;
+    }
+    chunk.heap = heap;
+    chunk.taken = bytes;
+    return VK_SUCCESS;
+}
+
 void Arena::free_chunk(const Chunk& chunk) const {
     const VolkDeviceTable& vk = device_->vk();
     vk.vkDestroyBuffer(device_->handle(), chunk.buffer, nullptr);
     vk.vkFreeMemory(device_->handle(), chunk.memory, nullptr);
-    if (kind_ == MemoryKind::kDevice) {
-        device_->give_back_device_memory(chunk.taken, share_);
-    } else if (chunk.shared) {
-        device_->note_shared_memory(-static_cast<int64_t>(chunk.taken));
-    }
+    device_->give_back_memory(kind_, chunk.heap, chunk.taken, share_);
 }
 
 }  // namespace vkmoe

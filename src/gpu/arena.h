@@ -13,12 +13,6 @@ namespace vkmoe {
 
 class FileReader;
 
-enum class MemoryKind {
-    kDevice,    ///< device-local; mapped too where all of it is host-visible (unified memory)
-    kUpload,    ///< host-visible and coherent, written by the host, read by the device
-    kReadback,  ///< host-visible, cached where possible, written by the device, read by the host
-};
-
 /// A piece of device memory. Plain data: the arena that made it owns it.
 struct Allocation {
     uint64_t address = 0;              ///< device address
@@ -99,7 +93,8 @@ class Arena {
         uint64_t taken = 0;      ///< from the driver, bytes
         uint64_t alignment = 0;  ///< the largest asked for
         std::byte* mapped = nullptr;
-        bool shared = false;  ///< device-local without being kDevice
+        uint32_t heap = 0;
+        bool is_refused = false;  ///< by the driver, of one heap at least
     };
     Chunk& add_chunk(uint64_t bytes, uint64_t alignment);
     Chunk& add_measured_chunk(uint64_t bytes);
@@ -112,6 +107,7 @@ class Arena {
     ChunkResult make_chunk(uint64_t size);
     void make_chunk_or_fail(uint64_t size);
     VkResult fill_chunk(Chunk& chunk) const;
+    VkResult take_memory(Chunk& chunk, uint64_t bytes, uint32_t type) const;
     void free_chunk(const Chunk& chunk) const;
 
     std::shared_ptr<Device> device_;

@@ -79,7 +79,8 @@ void query_memory(VkPhysicalDevice device, DeviceCaps& caps) {
     for (uint32_t i = 0; i < properties.memoryHeapCount; ++i) {
         MemoryHeapCaps heap;
         heap.size = properties.memoryHeaps[i].size;
-        heap.budget = has_budget ? budget.heapBudget[i] : heap.size;
+        // Drivers have reported 2^64-1 bytes for heaps of a few GiB.
+        heap.budget = has_budget ? std::min<uint64_t>(budget.heapBudget[i], heap.size) : heap.size;
         heap.device_local = (properties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0;
         caps.heaps.push_back(heap);
     }
@@ -149,19 +150,6 @@ void query_features(VkPhysicalDevice device, DeviceCaps& caps) {
 
 bool DeviceCaps::has_extension(const std::string& extension_name) const {
     return std::find(extensions.begin(), extensions.end(), extension_name) != extensions.end();
-}
-
-bool DeviceCaps::unified_memory() const {
-    // A discrete GPU with a resizable BAR shows all of its memory to the host too, but over the bus.
-    if (type != VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU && type != VK_PHYSICAL_DEVICE_TYPE_CPU) return false;
-    for (uint32_t i = 0; i < heaps.size(); ++i) {
-        const bool visible =
-            std::any_of(memory_types.begin(), memory_types.end(), [i](const MemoryTypeCaps& memory) {
-                return memory.heap == i && memory.device_local && memory.host_visible && memory.host_coherent;
-            });
-        if (heaps[i].device_local && !visible) return false;
-    }
-    return true;
 }
 
 DeviceCaps query_caps(VkPhysicalDevice physical_device) {

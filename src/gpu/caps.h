@@ -120,8 +120,6 @@ struct DeviceCaps {
     std::vector<MemoryHeapCaps> heaps;
 
     bool has_extension(const std::string& extension_name) const;
-    /// All device-local memory is host-visible as well: an integrated GPU or a CPU.
-    bool unified_memory() const;
 };
 
 /// Reads the caps of one device. Never throws for a missing feature: what is needed is the plan's business.

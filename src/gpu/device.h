@@ -35,8 +35,8 @@ class Instance {
     std::vector<VkPhysicalDevice> physical_devices_;
 };
 
-/// Chooses a device by index or by part of its name (case ignored); empty: VKMOE_DEVICE, else the first that
-/// vkmoe can use. Throws Error(kNoDevice) that lists the devices when nothing matches or several do.
+/// Chooses a device by index or by words of its name, as find_device (gpu/device_choice.h); empty: by
+/// VKMOE_DEVICE, else the first that vkmoe can use. Throws Error(kNoDevice) as find_device does.
 uint32_t choose_device(const Instance& instance, const std::string& wish);
 
 /// Whose part of device memory an arena takes.
@@ -93,8 +93,8 @@ class Device : public std::enable_shared_from_this<Device> {
     void forget(VkSemaphore semaphore);
     static constexpr double kGraceSeconds = 2;
 
-    /// Bytes that may still be taken for arenas of MemoryKind::kDevice: from the largest device-local heap
-    /// what its budget for this process (VK_EXT_memory_budget), else its size, leaves; and no more than
+    /// Bytes that may still be taken for arenas of MemoryKind::kDevice: from the plan's device heaps what
+    /// their budgets for this process (VK_EXT_memory_budget), else their sizes, leave; and no more than
     /// set_memory_budget leaves. For MemoryShare::kGeneral without the part of the reserve that is not taken.
     uint64_t available_device_memory(MemoryShare share = MemoryShare::kGeneral) const;
     /// Keeps so many bytes for arenas of MemoryShare::kReserved, which may take more than that.
@@ -104,7 +104,7 @@ class Device : public std::enable_shared_from_this<Device> {
     /// then gets all its memory, instead of both a part.
     std::mutex& allocation_mutex() { return allocation_mutex_; }
     /// The most that arenas of MemoryKind::kDevice may hold together, bytes; 0: what the driver gives. Arenas
-    /// of other kinds never count, though on unified memory they lie in the same heap: a budget means there
+    /// of other kinds never count, though on unified memory they lie in the same heaps: a budget means there
     /// what it would on a card with memory of its own.
     void set_memory_budget(uint64_t bytes);
     uint64_t memory_budget() const;
@@ -128,14 +128,14 @@ class Device : public std::enable_shared_from_this<Device> {
         uint64_t refused = 0;
     };
     MemoryEvents memory_events() const;
-    /// Sets aside what a kDevice arena is about to allocate; false, with nothing taken, where it is not
+    /// Sets aside what an arena is about to allocate of a heap; false, with nothing taken, where it is not
     /// available.
-    bool take_device_memory(uint64_t bytes, MemoryShare share = MemoryShare::kGeneral);
-    void give_back_device_memory(uint64_t bytes, MemoryShare share = MemoryShare::kGeneral);
-    /// Like give_back_device_memory, for what was set aside and the driver then refused.
-    void note_refused_memory(uint64_t bytes, MemoryShare share);
-    /// What other arenas took of device-local memory (or, negative, gave back): unified memory is one heap.
-    void note_shared_memory(int64_t bytes);
+    bool take_memory(MemoryKind kind, uint32_t heap, uint64_t bytes,
+                     MemoryShare share = MemoryShare::kGeneral);
+    void give_back_memory(MemoryKind kind, uint32_t heap, uint64_t bytes,
+                          MemoryShare share = MemoryShare::kGeneral);
+    /// Like give_back_memory, for what was set aside and the driver then refused.
+    void note_refused_memory(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share);
     /// Asks the reclaimer for `bytes` to become available, unless others have given memory back since
     /// `before`. Whether any was given back since then: taking it may work now.
     bool reclaim_device_memory(uint64_t bytes, const MemoryEvents& before);
@@ -153,9 +153,11 @@ class Device : public std::enable_shared_from_this<Device> {
     };
     VkResult wait_for_batches(double seconds) const;
     void note_failure(const std::string& reason);
-    uint64_t heap_leaves(int64_t taken) const;
+    std::vector<HeapState> heap_states_locked() const;
+    uint64_t budget_leaves_locked() const;
     uint64_t available_locked(MemoryShare share) const;
     uint64_t& taken_locked(MemoryShare share);
+    void give_back_locked(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share);
 
     std::shared_ptr<Instance> instance_;
     VkPhysicalDevice physical_ = VK_NULL_HANDLE;
@@ -183,9 +185,9 @@ class Device : public std::enable_shared_from_this<Device> {
     uint64_t device_memory_peak_ = 0;
     uint64_t taken_at_refusal_ = 0;
     MemoryEvents memory_events_;
-    int64_t shared_memory_taken_ = 0;
     std::mutex allocation_mutex_;
-    std::mutex reclaimer_mutex_;  // held while it runs
+    std::vector<uint64_t> heap_taken_;  // by arenas of all kinds, for each heap
+    std::mutex reclaimer_mutex_;        // held while it runs
     Reclaimer reclaimer_;
     std::atomic<std::thread::id> reclaiming_{};
 };

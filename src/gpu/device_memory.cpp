@@ -1,5 +1,6 @@
 // Device's accounts of memory: the budget, and who gives some back when it is short.
 #include "base/log.h"
+#include "base/units.h"
 #include "gpu/device.h"
 #include "gpu/vk_struct.h"
 
@@ -8,32 +9,29 @@
 
 namespace vkmoe {
 
-/// What the driver has left, where vkmoe has taken so much of its device-local memory.
-uint64_t Device::heap_leaves(int64_t taken) const {
+/// All heaps as they are now.
+std::vector<HeapState> Device::heap_states_locked() const {
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = vk_struct<VkPhysicalDeviceMemoryBudgetPropertiesEXT>(
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT);
     VkPhysicalDeviceMemoryProperties2 memory =
         vk_struct<VkPhysicalDeviceMemoryProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2);
-    if (plan_.memory_budget) memory.pNext = &budget;
+    if (plan_.memory_budget) chain(memory, budget);
     vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
 
-    // Without a resizable BAR there is a second, small device-local heap that the host sees; weights go to
-    // the large one.
-    uint32_t heap = 0;
-    uint64_t size = 0;
+    std::vector<HeapState> states;
     for (uint32_t i = 0; i < caps_.heaps.size(); ++i) {
-        if (!caps_.heaps[i].device_local || caps_.heaps[i].size <= size) continue;
-        heap = i;
-        size = caps_.heaps[i].size;
+        const uint64_t size = caps_.heaps[i].size;
+        states.push_back({.size = size,
+                          .budget = plan_.memory_budget ? budget.heapBudget[i] : size,
+                          .usage = plan_.memory_budget ? budget.heapUsage[i] : 0,
+                          .taken = heap_taken_.empty() ? 0 : heap_taken_[i]});
     }
-    // Drivers that commit pages on first use count only those; what arenas took is as good as used.
-    uint64_t used = static_cast<uint64_t>(std::max<int64_t>(taken, 0));
-    uint64_t limit = size;
-    if (plan_.memory_budget) {
-        limit = budget.heapBudget[heap];
-        used = std::max(used, budget.heapUsage[heap]);
-    }
-    return limit > used ? limit - used : 0;
+    return states;
+}
+
+uint64_t Device::budget_leaves_locked() const {
+    if (memory_budget_ == 0) return UINT64_MAX;
+    return memory_budget_ - std::min(memory_budget_, general_taken_ + reserved_taken_);
 }
 
 uint64_t& Device::taken_locked(MemoryShare share) {
@@ -41,10 +39,10 @@ uint64_t& Device::taken_locked(MemoryShare share) {
 }
 
 uint64_t Device::available_locked(MemoryShare share) const {
-    const uint64_t taken = general_taken_ + reserved_taken_;
-    uint64_t available = heap_leaves(static_cast<int64_t>(taken) + shared_memory_taken_);
-    if (memory_budget_ != 0)
-        available = std::min(available, memory_budget_ - std::min(memory_budget_, taken));
+    const std::vector<HeapState> states = heap_states_locked();
+    std::vector<HeapState> used;
+    for (const uint32_t heap : plan_.heaps.device) used.push_back(states[heap]);
+    const uint64_t available = std::min(heaps_leave(used, plan_.arena_chunk_size), budget_leaves_locked());
     if (share == MemoryShare::kReserved) return available;
     const uint64_t kept = memory_reserve_ - std::min(memory_reserve_, reserved_taken_);
     return available - std::min(available, kept);
@@ -95,32 +93,43 @@ Device::MemoryEvents Device::memory_events() const {
     return memory_events_;
 }
 
-bool Device::take_device_memory(uint64_t bytes, MemoryShare share) {
+bool Device::take_memory(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share) {
     const std::lock_guard lock(memory_mutex_);
-    if (bytes > available_locked(share)) return false;
-    taken_locked(share) += bytes;
-    device_memory_peak_ = std::max(device_memory_peak_, general_taken_ + reserved_taken_);
+    // Drivers let a process take more than there is, and then page, or kill it when the memory is touched.
+    const bool is_device_heap = plan_.heaps.uses(heap);
+    if (bytes > (is_device_heap ? heap_leaves(heap_states_locked()[heap]) : caps_.heaps[heap].size))
+        return false;
+    if (kind == MemoryKind::kDevice) {
+        if (bytes > available_locked(share)) return false;
+        taken_locked(share) += bytes;
+        device_memory_peak_ = std::max(device_memory_peak_, general_taken_ + reserved_taken_);
+    }
+    heap_taken_.resize(caps_.heaps.size());
+    heap_taken_[heap] += bytes;
     return true;
 }
 
-void Device::give_back_device_memory(uint64_t bytes, MemoryShare share) {
-    const std::lock_guard lock(memory_mutex_);
+void Device::give_back_locked(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share) {
+    assert(bytes <= heap_taken_[heap]);
+    heap_taken_[heap] -= bytes;
+    if (kind != MemoryKind::kDevice) return;
     assert(bytes <= taken_locked(share));
     taken_locked(share) -= bytes;
-    if (bytes != 0) ++memory_events_.given_back;
 }
 
-void Device::note_refused_memory(uint64_t bytes, MemoryShare share) {
+void Device::give_back_memory(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share) {
+    if (bytes == 0) return;
     const std::lock_guard lock(memory_mutex_);
-    assert(bytes <= taken_locked(share));
-    taken_locked(share) -= bytes;
+    give_back_locked(kind, heap, bytes, share);
+    if (kind == MemoryKind::kDevice) ++memory_events_.given_back;
+}
+
+void Device::note_refused_memory(MemoryKind kind, uint32_t heap, uint64_t bytes, MemoryShare share) {
+    const std::lock_guard lock(memory_mutex_);
+    give_back_locked(kind, heap, bytes, share);
+    if (kind != MemoryKind::kDevice) return;
     taken_at_refusal_ = general_taken_ + reserved_taken_;
     ++memory_events_.refused;
-}
-
-void Device::note_shared_memory(int64_t bytes) {
-    const std::lock_guard lock(memory_mutex_);
-    shared_memory_taken_ += bytes;
 }
 
 bool Device::shrink_memory_budget(const MemoryEvents& before) {
@@ -128,8 +137,8 @@ bool Device::shrink_memory_budget(const MemoryEvents& before) {
     if (memory_events_.refused == before.refused) return false;
     const uint64_t given = std::max(taken_at_refusal_, general_taken_ + reserved_taken_);
     if (memory_budget_ <= given) return true;
-    log_warn("{} refused device memory with {} MiB taken: the VRAM budget of {} MiB shrinks to that",
-             caps_.name, given >> 20, memory_budget_ >> 20);
+    log_warn("{} refused device memory with {} in use; the VRAM budget of {} is reduced to that amount",
+             caps_.name, human_bytes(given), human_bytes(memory_budget_));
     memory_budget_ = std::max<uint64_t>(given, 1);
     return true;
 }

@@ -146,10 +146,8 @@ std::vector<Path> order_paths(const DeviceCaps& caps, const DevicePlan& plan,
     return order;
 }
 
-uint64_t plan_chunk_size(const DeviceCaps& caps, uint64_t max_allocation_size) {
-    uint64_t heap = 0;
-    for (const MemoryHeapCaps& candidate : caps.heaps)
-        if (candidate.device_local) heap = std::max(heap, candidate.size);
+uint64_t plan_chunk_size(const DeviceCaps& caps, const HeapPlan& heaps, uint64_t max_allocation_size) {
+    const uint64_t heap = heaps.device.empty() ? 0 : caps.heaps[heaps.device.front()].size;
     // Large chunks keep the number of driver allocations low (drivers promise 4096); on a small heap, the
     // unused rest of a chunk must not cost more than a thirty-second of it.
     const uint64_t chunk = std::min({256 * kMiB, max_allocation_size, std::max(heap / 32, 4 * kMiB)});
@@ -184,8 +182,9 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     // One buffer covers one allocation, so the smaller of the two limits holds. Nothing needs the last page:
     // drivers that report 2^64-1 or round a buffer's size up stay within the limit.
     plan.max_allocation_size = std::min(caps.max_allocation_size, caps.max_buffer_size) / 4096 * 4096;
-    plan.arena_chunk_size = plan_chunk_size(caps, plan.max_allocation_size);
-    plan.unified_memory = caps.unified_memory();
+    plan.heaps = plan_heaps(caps);
+    plan.arena_chunk_size = plan_chunk_size(caps, plan.heaps, plan.max_allocation_size);
+    plan.unified_memory = plan.heaps.unified;
     plan.timestamps =
         caps.queue_families[plan.compute_family].timestamp_bits > 0 && caps.timestamp_period > 0;
     return plan;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/caps.h"
+#include "gpu/heaps.h"
 #include "gpu/matrix_plan.h"
 #include "gpu/path.h"
 
@@ -29,7 +30,8 @@ struct DevicePlan {
     uint32_t max_shared_memory = 0;    ///< bytes
     uint64_t arena_chunk_size = 0;     ///< bytes; a tensor never straddles two chunks
     uint64_t max_allocation_size = 0;  ///< bytes
-    bool unified_memory = false;
+    HeapPlan heaps;
+    bool unified_memory = false;  ///< heaps.unified
     bool timestamps = false;
     bool memory_budget = false;
 

@@ -18,19 +18,28 @@ struct MemoryQuestion {
     uint64_t session_ram = 0;  ///< of a session, in host memory
     bool has_experts = false;
     bool must_page = false;
+    bool must_pin = false;        ///< all experts of the host tier, for the device to read them
+    bool pins_take_vram = false;  ///< pinned memory comes from the heaps of device memory
 };
 
 struct MemoryBudgets {
     bool is_paged = false;
     uint64_t vram = 0;  ///< of device memory; 0: none is set
     uint64_t tier = 0;  ///< of experts in host memory
+    bool pins = true;   ///< the tier is pinned memory
 };
 
 /// A model is paged when it must be, or has experts and does not fit. A RAM budget bounds all of the model
 /// that lies in RAM; with unified memory that is all of it, so that host memory has what the device's leaves.
 /// Where nobody says how much that is, the device gets three quarters for a model that does not fit, but
-/// neither side less than its least (the host tier first) nor, the host tier, more than it can fill.
+/// neither side less than its least (the host tier first) nor, the host tier, more than it can fill, nor the
+/// device more than its heaps have. Where pinned memory would come from these heaps too, the tier is pinned
+/// if it fits beside the device's part, else pageable.
 MemoryBudgets split_memory(const MemoryQuestion& question);
+
+/// Device memory that weights and a session's part of it may take: of what is free less what a session pins
+/// of it.
+uint64_t vram_for_weights(const MemoryQuestion& question);
 
 /// What the RAM budget comes to, but for a session's part of host memory.
 uint64_t ram_for_weights(const MemoryQuestion& question);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/host_memory.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "experts/link_probe.h"
 #include "kernels/kernel_table.h"
 #include "model/session_memory.h"
@@ -48,10 +49,6 @@ bool prefetches(const Model& model, const ModelParams& params, PagerMode mode) {
     return params.prefetch == Prefetch::kOn || (params.prefetch == Prefetch::kAuto && beside);
 }
 
-uint64_t mib_rounded_up(uint64_t bytes) {
-    return (bytes + (1u << 20) - 1) >> 20;
-}
-
 }  // namespace
 
 SessionShape planned_session(const Model& model, const ModelParams& params, PagerMode pager) {
@@ -77,7 +74,9 @@ MemoryQuestion memory_question(const Model& model, const ModelParams& params) {
                             .whole_vram = needs.resident_bytes + session.bytes(),
                             .session_ram = session.host,
                             .has_experts = !needs.records.empty(),
-                            .must_page = params.pager != PagerMode::kAuto};
+                            .must_page = params.pager != PagerMode::kAuto,
+                            .must_pin = params.pager == PagerMode::kDevice,
+                            .pins_take_vram = device.plan().heaps.upload_is_device};
     // 0 would stand for no budget.
     if (params.ram_budget != 0)
         question.ram_budget = std::max(params.ram_budget, params.ram_reserve + 1) - params.ram_reserve;
@@ -94,38 +93,61 @@ MemoryQuestion memory_question(const Model& model, const ModelParams& params) {
     return question;
 }
 
+uint64_t available_for_weights(const Model& model) {
+    return std::min(model.kernels().device().available_device_memory(),
+                    vram_for_weights(model.needs().question));
+}
+
 void require_budget(const Model& model, const ModelParams& params) {
     const MemoryNeeds& needs = model.needs();
     const MemoryQuestion& question = needs.question;
-    const uint64_t available = model.kernels().device().available_device_memory();
+    const uint64_t available = available_for_weights(model);
     // Unless it is known which session comes, it need not be the one that was measured.
     const uint64_t session = measure_session(model, needs.session).bytes();
     const uint64_t least = question.least_vram - (params.session ? 0 : session);
-    if (least <= available && needs.budgets.tier >= question.least_tier) return;
+    const bool pins = needs.budgets.pins || !question.must_pin;
+    if (least <= available && needs.budgets.tier >= question.least_tier && pins) return;
+    const uint64_t heaps = vram_for_weights(question);
+    if (least > heaps) {
+        fail(ErrorCode::kOutOfMemory,
+             "{}: device '{}' has {} of memory left, and the weights take {} even with no more than one "
+             "token's "
+             "experts of a layer; use a smaller context or micro-batch, or another device",
+             model.file().path(), model.kernels().device().caps().name, human_bytes(heaps),
+             human_bytes(least));
+    }
+    if (!pins && needs.budgets.tier >= question.least_tier) {
+        fail(
+            ErrorCode::kOutOfMemory,
+            "{}: --pager device needs all experts in pinned memory, {}, which device '{}' takes from its own "
+            "memory; {} of it are left, and the weights take {} beside them; use --pager host",
+            model.file().path(), human_bytes(question.full_tier), model.kernels().device().caps().name,
+            human_bytes(heaps), human_bytes(least));
+    }
     const uint64_t least_ram = question.least_tier + question.session_ram + params.ram_reserve;
     if (question.unified && params.vram_budget == 0) {
         fail(ErrorCode::kOutOfMemory,
-             "{}: {} MiB of RAM are there for the model, which the device shares, and with no more than one "
-             "token's experts of a layer on the device it takes {} MiB; the least --ram-budget that works "
+             "{}: {} of RAM are there for the model, which the device shares, and with no more than one "
+             "token's experts of a layer on the device it takes {}; the least --ram-budget that works "
              "with a context of {} tokens is {} MiB",
-             model.file().path(), ram_for_weights(question) >> 20,
-             mib_rounded_up(question.least_vram + question.least_tier), needs.session.n_context,
+             model.file().path(), human_bytes(ram_for_weights(question)),
+             human_bytes(question.least_vram + question.least_tier), needs.session.n_context,
              mib_rounded_up(question.least_vram + least_ram));
     }
     if (least > available) {
         fail(ErrorCode::kOutOfMemory,
-             "{}: {} MiB of device memory are available, and the weights take {} MiB even with no more than "
+             "{}: {} of device memory are available, and the weights take {} even with no more than "
              "one token's experts of a layer; the least --vram-budget that works with a context of {} tokens "
              "is {} MiB",
-             model.file().path(), available >> 20, mib_rounded_up(question.least_vram - session),
+             model.file().path(), human_bytes(available), human_bytes(question.least_vram - session),
              needs.session.n_context, mib_rounded_up(question.least_vram));
     }
     fail(ErrorCode::kOutOfMemory,
-         "{}: {} MiB of RAM are left for experts{}, which need {} MiB there; the least --ram-budget that "
+         "{}: {} of RAM are left for experts{}, which need {} there; the least --ram-budget that "
          "works is {} MiB",
-         model.file().path(), needs.budgets.tier >> 20,
+         model.file().path(), human_bytes(needs.budgets.tier),
          question.unified ? " beside the device's memory, which is RAM too" : "",
-         mib_rounded_up(question.least_tier),
+         human_bytes(question.least_tier),
          mib_rounded_up(least_ram + (question.unified ? needs.budgets.vram : 0)));
 }
 
@@ -145,6 +167,7 @@ std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
     PagerShape shape = shape_of(model);
     HostTierOptions options;
     options.budget_bytes = model.needs().budgets.tier;
+    options.pin = model.needs().budgets.pins;
     if (params.progress) {
         options.progress = [&](float done) { return params.progress(share_done + (1 - share_done) * done); };
     }

@@ -15,6 +15,10 @@ MemoryQuestion memory_question(const Model& model, const ModelParams& params);
 /// The session that params plan for, as measure_session takes it. pager: who would page; kAuto: nobody.
 SessionShape planned_session(const Model& model, const ModelParams& params, PagerMode pager);
 
+/// Bytes of device memory that a model which is not loaded yet may take, a session of it included, within the
+/// budget.
+uint64_t available_for_weights(const Model& model);
+
 /// Throws kOutOfMemory, with the least budget that works, where there is no room for a paged model's weights
 /// with one token's experts, and for the session that params.session asks for.
 void require_budget(const Model& model, const ModelParams& params);

@@ -111,6 +111,65 @@ TEST(MemoryBudgets, ALargeVramBudgetDoesNotStarveTheHost) {
     EXPECT_GE(split_memory(q).tier, q.full_tier);
 }
 
+/// An integrated GPU whose only heap is smaller than the model: what is pinned of it is missing there.
+MemoryQuestion small_heap() {
+    MemoryQuestion q = question(true);
+    q.free_vram = 1400 * kMiB;
+    q.pins_take_vram = true;
+    return q;
+}
+
+TEST(MemoryBudgets, ATierIsNotPinnedInTheHeapThatTheDeviceNeeds) {
+    MemoryQuestion q = small_heap();
+    MemoryBudgets budgets = split_memory(q);
+    EXPECT_TRUE(budgets.is_paged);
+    EXPECT_FALSE(budgets.pins);
+    EXPECT_EQ(budgets.vram, 1396 * kMiB - 256 * kMiB) << "headroom, and what a session pins";
+    EXPECT_GE(budgets.tier, q.full_tier) << "there is RAM for that";
+
+    q.free_vram = 300 * kMiB;
+    EXPECT_EQ(split_memory(q).vram, q.least_vram) << "headroom is not more important than the least";
+    q.vram_budget = 250 * kMiB;
+    EXPECT_EQ(split_memory(q).vram, 250 * kMiB);
+    EXPECT_FALSE(split_memory(q).pins);
+}
+
+TEST(MemoryBudgets, ATierIsPinnedBesideTheDevicesPart) {
+    MemoryQuestion q = small_heap();
+    q.vram_budget = 400 * kMiB;
+    q.full_tier = 990 * kMiB;
+    EXPECT_TRUE(split_memory(q).pins);
+    q.full_tier = 1000 * kMiB;
+    EXPECT_FALSE(split_memory(q).pins) << "4 MiB are the session's";
+    q.ram_budget = 804 * kMiB;
+    EXPECT_TRUE(split_memory(q).pins) << "a tier of 400 MiB";
+    q.pins_take_vram = false;
+    q.ram_budget = 0;
+    EXPECT_TRUE(split_memory(q).pins) << "pinned memory comes from another heap";
+}
+
+TEST(MemoryBudgets, APagerOnTheDeviceGetsAllPinnedOrNothing) {
+    MemoryQuestion q = small_heap();
+    q.must_page = q.must_pin = true;
+    q.full_tier = 1100 * kMiB;
+    EXPECT_TRUE(split_memory(q).pins);
+    EXPECT_EQ(split_memory(q).vram, 296 * kMiB);
+    q.full_tier = 1200 * kMiB;
+    EXPECT_FALSE(split_memory(q).pins) << "the least on the device would not fit";
+}
+
+TEST(MemoryBudgets, ACardWithOneHeapForAll) {
+    MemoryQuestion q = small_heap();
+    q.unified = false;
+    const MemoryBudgets budgets = split_memory(q);
+    EXPECT_TRUE(budgets.is_paged);
+    EXPECT_FALSE(budgets.pins);
+    EXPECT_EQ(budgets.vram, 1396 * kMiB - 256 * kMiB);
+    q.free_vram = 8 * kGiB;
+    q.vram_budget = kGiB;
+    EXPECT_TRUE(split_memory(q).pins);
+}
+
 TEST(MemoryBudgets, UnifiedBudgetsNeverAddUpToMore) {
     const unsigned seed = std::random_device{}();
     RecordProperty("seed", static_cast<int>(seed));
@@ -130,7 +189,9 @@ TEST(MemoryBudgets, UnifiedBudgetsNeverAddUpToMore) {
                          .least_tier = up_to(64 * kMiB),
                          .session_ram = up_to(64 * kMiB),
                          .has_experts = i % 2 == 0,
-                         .must_page = i % 5 == 0};
+                         .must_page = i % 5 == 0,
+                         .must_pin = i % 15 == 0,
+                         .pins_take_vram = i % 7 < 4};
         const MemoryBudgets budgets = split_memory(q);
         SCOPED_TRACE(testing::Message() << "seed " << seed << ", case " << i);
         const uint64_t ram = std::max(q.ram_budget, q.session_ram) - q.session_ram;
@@ -146,8 +207,15 @@ TEST(MemoryBudgets, UnifiedBudgetsNeverAddUpToMore) {
             ASSERT_LE(budgets.vram + budgets.tier, ram);
         }
         if (budgets.is_paged && q.vram_budget == 0 && q.least_vram + q.least_tier <= ram) {
-            ASSERT_GE(budgets.vram, q.least_vram);
             ASSERT_GE(budgets.tier, q.least_tier);
+            if (q.least_vram <= vram_for_weights(q)) {
+                ASSERT_GE(budgets.vram, q.least_vram);
+            }
+        }
+        if (budgets.is_paged && budgets.pins && q.pins_take_vram) {
+            const uint64_t vram = vram_for_weights(q);
+            ASSERT_LE(std::min(budgets.tier, q.full_tier) + std::min({budgets.vram, vram, q.whole_vram}),
+                      vram);
         }
     }
 }
