@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/device_report.h"
 #include "cli/json_text.h"
 #include "gpu/device.h"
 
@@ -16,38 +17,15 @@
 namespace vkmoe::cli {
 namespace {
 
-struct FoundDevice {
-    DeviceCaps caps;
-    std::optional<DevicePlan> plan;
-    std::string refusal;  ///< why there is no plan
-};
-
-std::string_view type_name(VkPhysicalDeviceType type) {
-    switch (type) {
-        case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
-            return "discrete GPU";
-        case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
-            return "integrated GPU";
-        case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
-            return "virtual GPU";
-        case VK_PHYSICAL_DEVICE_TYPE_CPU:
-            return "CPU (a software driver)";
-        default:
-            return "other";
-    }
-}
-
-std::string version_string(uint32_t version) {
-    return fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version),
-                       VK_API_VERSION_PATCH(version));
-}
-
-uint64_t local_memory(const DeviceCaps& caps, uint64_t MemoryHeapCaps::*bytes) {
-    uint64_t total = 0;
-    for (const MemoryHeapCaps& heap : caps.heaps) {
-        if (heap.device_local) total += heap.*bytes;
-    }
-    return total;
+/// "8.00 GiB, 7.50 GiB of it free for vkmoe; not used: heap 2 of 256.00 MiB"
+std::string describe_memory(const DeviceCaps& caps) {
+    const HeapPlan heaps = plan_heaps(caps);
+    const HeapTotals totals = device_heap_totals(caps, heaps);
+    std::string text = fmt::format("{}, {} of it free for vkmoe{}", human_bytes(totals.size),
+                                   human_bytes(totals.budget), heaps.unified ? ", shared with the host" : "");
+    for (const uint32_t heap : heaps.unused)
+        text += fmt::format("; not used: heap {} of {}", heap, human_bytes(caps.heaps[heap].size));
+    return text;
 }
 
 std::vector<FoundDevice> find_devices(const Instance& instance) {
@@ -64,12 +42,6 @@ std::vector<FoundDevice> find_devices(const Instance& instance) {
     return devices;
 }
 
-std::vector<std::string> path_names(const DevicePlan& plan) {
-    std::vector<std::string> names;
-    for (const Path path : plan.path_order) names.emplace_back(path_name(path));
-    return names;
-}
-
 std::string describe(const FoundDevice& device, size_t index, bool is_default) {
     const DeviceCaps& caps = device.caps;
     std::string text = fmt::format("{} {}  {}\n", is_default ? '*' : ' ', index, caps.name);
@@ -79,10 +51,7 @@ std::string describe(const FoundDevice& device, size_t index, bool is_default) {
     line("kind", std::string(type_name(caps.type)));
     line("driver", fmt::format("{} {}, Vulkan {}", caps.driver_name, caps.driver_info,
                                version_string(caps.api_version)));
-    line("memory",
-         fmt::format("{}, {} free for vkmoe{}", human_bytes(local_memory(caps, &MemoryHeapCaps::size)),
-                     human_bytes(local_memory(caps, &MemoryHeapCaps::budget)),
-                     caps.unified_memory() ? ", shared with the host" : ""));
+    line("memory", describe_memory(caps));
     if (device.plan) {
         line("subgroup", fmt::format("{} invocations", device.plan->subgroup_size));
         line("kernels", fmt::format("{}", fmt::join(path_names(*device.plan), ", ")));
@@ -105,9 +74,18 @@ nlohmann::ordered_json to_json(const FoundDevice& device, size_t index, bool is_
     json["api_version"] = version_string(caps.api_version);
     json["vendor_id"] = caps.vendor_id;
     json["device_id"] = caps.device_id;
-    json["memory_bytes"] = local_memory(caps, &MemoryHeapCaps::size);
-    json["memory_budget_bytes"] = local_memory(caps, &MemoryHeapCaps::budget);
-    json["unified_memory"] = caps.unified_memory();
+    const HeapPlan heaps = plan_heaps(caps);
+    const HeapTotals totals = device_heap_totals(caps, heaps);
+    json["memory_bytes"] = totals.size;
+    json["memory_budget_bytes"] = totals.budget;
+    json["unified_memory"] = heaps.unified;
+    json["heaps"] = nlohmann::ordered_json::array();
+    for (uint32_t i = 0; i < caps.heaps.size(); ++i) {
+        json["heaps"].push_back({{"bytes", caps.heaps[i].size},
+                                 {"budget_bytes", caps.heaps[i].budget},
+                                 {"device_local", caps.heaps[i].device_local},
+                                 {"used", heaps.uses(i)}});
+    }
     json["max_allocation_bytes"] = caps.max_allocation_size;
     json["max_workgroup_invocations"] = caps.max_workgroup_invocations;
     json["max_shared_memory_bytes"] = caps.max_shared_memory;
@@ -126,7 +104,9 @@ nlohmann::ordered_json to_json(const FoundDevice& device, size_t index, bool is_
     return json;
 }
 
-void list_devices(bool as_json) {
+enum class Form { kList, kJson, kReport };
+
+void list_devices(Form form) {
     const std::shared_ptr<Instance> instance = Instance::create();
     const std::vector<FoundDevice> devices = find_devices(*instance);
     std::optional<uint32_t> chosen;
@@ -136,15 +116,19 @@ void list_devices(bool as_json) {
     } catch (const Error& error) {
         no_choice = error.what();
     }
+    if (form == Form::kReport) {
+        StandardOutput().write(device_report(devices, chosen, no_choice));
+        return;
+    }
     std::string text;
     nlohmann::ordered_json json = nlohmann::ordered_json::array();
     for (size_t i = 0; i < devices.size(); ++i) {
         text += describe(devices[i], i, i == chosen);
         json.push_back(to_json(devices[i], i, i == chosen));
     }
-    text +=
-        chosen ? "* is what vkmoe takes unless --device or VKMOE_DEVICE says otherwise\n" : no_choice + "\n";
-    StandardOutput().write(as_json ? json_text(json) : text);
+    text += chosen ? "* is the device that vkmoe uses unless --device or VKMOE_DEVICE chooses another\n"
+                   : no_choice + "\n";
+    StandardOutput().write(form == Form::kJson ? json_text(json) : text);
 }
 
 }  // namespace
@@ -153,8 +137,17 @@ void add_devices_command(CLI::App& app) {
     CLI::App* command =
         app.add_subcommand("devices", "Lists the Vulkan devices and how vkmoe would use them");
     const auto as_json = std::make_shared<bool>(false);
-    command->add_flag("--json", *as_json, "Everything, for programs");
-    command->callback([as_json] { list_devices(*as_json); });
+    const auto as_report = std::make_shared<bool>(false);
+    CLI::Option* json = command->add_flag("--json", *as_json, "Print everything as JSON, for programs");
+    command
+        ->add_flag(
+            "--report", *as_report,
+            "Print everything that a bug report needs: versions of vkmoe, compiler, system and drivers, and "
+            "limits and features of each device")
+        ->excludes(json);
+    command->callback([as_json, as_report] {
+        list_devices(*as_report ? Form::kReport : *as_json ? Form::kJson : Form::kList);
+    });
 }
 
 }  // namespace vkmoe::cli

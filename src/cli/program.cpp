@@ -1,11 +1,12 @@
 #include "cli/program.h"
 
 #include "base/standard_streams.h"
+#include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/output_option.h"
+#include "cli/suggestion.h"
 #include "formats/gguf_value.h"
-#include "vkmoe/vkmoe.h"
 
 #include <fmt/format.h>
 
@@ -16,6 +17,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vkmoe::cli {
 namespace {
@@ -26,6 +28,13 @@ constexpr size_t kMaxMessage = 2000;
 // The commands that print nothing to stdout.
 constexpr std::array<std::string_view, 2> kSilentCommands = {"logits", "synth"};
 
+constexpr std::string_view kFooter = R"(Every subcommand has --help.
+
+Where a subcommand reads a text, `-f -` reads it from the standard input. `-p` takes a text as it is: backslash escapes
+such as \n are not replaced. Write $'one\ntwo' in bash, or put the text into a file.
+
+Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted by Ctrl-C.)";
+
 /// One line whatever the message holds: paths and names in it come from outside. Never throws, for handlers
 /// call it.
 int fail_with(std::string_view message) noexcept {
@@ -35,6 +44,17 @@ int fail_with(std::string_view message) noexcept {
         write_standard_error("vkmoe: the host's memory ran out\n");
     }
     return kFailed;
+}
+
+/// The first argument, where it should be a subcommand and is none.
+std::string refuse_subcommand(const CLI::App& app, std::string_view first) {
+    std::vector<std::string> words = {"--help", "--version"};
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+        words.push_back(sub->get_name());
+    if (first.empty() || first.starts_with('-') || std::ranges::find(words, first) != words.end()) return {};
+    const std::string meant = suggest(first, words);
+    return fmt::format("there is no subcommand '{}'{} (vkmoe --help lists them)", first,
+                       meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
 }
 
 /// Help and version go to stdout; everything else that stops the parser is a wrong command line.
@@ -59,7 +79,8 @@ void check_outputs(CLI::App& command) {
 }
 
 void add_commands(CLI::App& app) {
-    app.set_version_flag("--version", fmt::format("vkmoe {}", vkmoe_version()));
+    app.set_version_flag("--version", version_line());
+    app.footer(std::string(kFooter));
     app.require_subcommand(1);
     app.option_defaults()->always_capture_default();
     add_run_command(app);
@@ -83,6 +104,10 @@ int run_command(int argc, char** argv) noexcept {
         CLI::App app("Runs quantized Mixture-of-Experts language models on any GPU with a Vulkan 1.3 driver.",
                      "vkmoe");
         add_commands(app);
+        if (const std::string refusal = refuse_subcommand(app, argc > 1 ? argv[1] : ""); !refusal.empty()) {
+            fail_with(refusal);
+            return kUsage;
+        }
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {

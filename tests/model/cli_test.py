@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import pathlib
+import re
 import signal
 import struct
 import subprocess
@@ -98,10 +99,30 @@ class Help(Case):
     def test_version(self):
         result = vkmoe("--version")
         self.assertEqual(result.returncode, 0)
-        self.assertRegex(result.stdout.decode(), r"^vkmoe \d+\.\d+\.\d+\n$")
+        self.assertRegex(result.stdout.decode(),
+                         r"^vkmoe \d+\.\d+\.\d+ \(commit ([0-9a-f]{7,40}(-modified)?|unknown)\)\n$")
+        if (ROOT / ".git").exists():
+            commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+            built = re.search(r"commit ([0-9a-f]+)", result.stdout.decode())
+            if commit:
+                self.assertTrue(built and commit.startswith(built.group(1)), (commit, result.stdout))
+
+    def test_help_tells_conventions(self):
+        text = vkmoe("--help").stdout.decode()
+        for words in ("`-f -`", r"\n", "Exit codes: 0", " 1 ", " 2 ", " 130 "):
+            self.assertIn(words, text)
+        self.assertIn("standard input", vkmoe("run", "--help").stdout.decode())
 
 
 class Usage(Case):
+    def test_subcommands_that_do_not_exist(self):
+        for typed, meant in (("rnu", "'run'"), ("device", "'devices'"), ("perplexty", "'perplexity'"),
+                             ("help", "'--help'")):
+            with self.subTest(typed):
+                self.refused(2, [f"no subcommand '{typed}'", f"did you mean {meant}"], typed, "-m", MODEL)
+        result = self.refused(2, ["no subcommand 'nonsense'", "vkmoe --help"], "nonsense")
+        self.assertNotIn(b"did you mean", result.stderr)
+
     def test_wrong_command_lines(self):
         text = self.file("text", "some text")
         tokens = self.file("tokens.json", "[1]")
@@ -152,6 +173,67 @@ class Usage(Case):
                 self.refused(2, ["/no/such/model"], *arguments, "-m", "/no/such/model")
                 self.refused(2, [self.folder], *arguments, "-m", self.folder)
         self.refused(2, ["/no/such/text"], "run", "-m", MODEL, "-f", "/no/such/text")
+
+    def test_paths_that_lead_nowhere(self):
+        (self.folder / "a").symlink_to("b")
+        (self.folder / "b").symlink_to("a")
+        (self.folder / "gone").symlink_to("../blobs/0123")
+        os.mkfifo(self.folder / "pipe")
+        for code, path, words in ((2, self.folder / "a", ["Too many levels of symbolic links"]),
+                                  (2, self.folder / "gone", ["link to '../blobs/0123', which is missing"]),
+                                  (2, MODEL / "x", ["Not a directory"]),
+                                  (2, self.folder, ["is a folder"]),
+                                  (1, self.folder / "pipe", ["is a pipe"]),
+                                  (1, "/dev/null", ["is a device"])):
+            for command in (["inspect"], ["run", "-p", "a", "-m"]):
+                with self.subTest(path=path, command=command[0]):
+                    self.refused(code, [path, *words], *command, path)
+
+    def test_a_folder_without_access(self):
+        closed = self.folder / "closed"
+        closed.mkdir()
+        (closed / "model.gguf").write_bytes(b"GGUF")
+        closed.chmod(0)
+        self.addCleanup(closed.chmod, 0o700)
+        self.folder.chmod(0o755)
+        command = [PROGRAM, "inspect", closed / "model.gguf"]
+        if os.geteuid() == 0:  # whom no permissions stop
+            try:
+                result = subprocess.run(command, capture_output=True, user=65534, group=65534, extra_groups=[])
+            except PermissionError:
+                self.skipTest("the program is out of reach of other users")
+        else:
+            result = subprocess.run(command, capture_output=True)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn(b"Permission denied; check the permissions", result.stderr)
+
+    def test_texts_from_the_standard_input(self):
+        ids = vkmoe("tokenize", "-m", MODEL, "-p", "The package").stdout
+        self.assertEqual(vkmoe("tokenize", "-m", MODEL, "-f", "-", stdin="The package").stdout, ids)
+
+
+class Devices(Case):
+    def test_digits_in_a_name_choose_nothing(self):
+        name = json.loads(vkmoe("devices", "--json").stdout)[0]["name"]
+        for wish in ("5", "1.", "99"):
+            for environment, arguments in ((None, ["--device", wish]), ({"VKMOE_DEVICE": wish}, [])):
+                with self.subTest(wish=wish, arguments=arguments):
+                    self.refused(1, [f"'{wish}'", f"0: {name}"], "run", "-m", MODEL, "-p", "a", *arguments,
+                                 env=environment)
+        self.assertEqual(vkmoe("plan", "-m", MODEL, "--device", name.split()[0].upper()).returncode, 0)
+
+    def test_a_report_has_what_a_bug_report_needs(self):
+        listed = json.loads(vkmoe("devices", "--json").stdout)[0]
+        result = vkmoe("devices", "--report", env={"VKMOE_LOG": "warn"})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = result.stdout.decode()
+        self.assertIn(vkmoe("--version").stdout.decode().strip(), report)
+        for words in ("compiler:", "system:", os.uname().release, "Vulkan loader:", "VKMOE_LOG=warn", listed["name"],
+                      listed["driver"], listed["driver_info"], listed["api_version"], "heap 0:", "extensions:",
+                      "features:", "subgroups used:", f"kernels:           {', '.join(listed['kernels'])}"):
+            self.assertIn(words, report)
+        self.assertEqual(len([line for line in report.splitlines() if len(line) > 20000]), 0)
+        self.refused(2, ["--json", "--report"], "devices", "--json", "--report")
 
 
 class Outputs(Case):
@@ -371,6 +453,14 @@ class Plan(Case):
         self.assertIn("does not fit", text)
         self.assertIn(f"--vram-budget {plan['least_vram_budget']}", text)
 
+    def test_sizes_below_a_mebibyte_are_not_zero(self):
+        for option in ("--vram-budget", "--ram-budget"):
+            for budget in ("1", "100K", "900K"):
+                with self.subTest(option=option, budget=budget):
+                    result = self.refused(1, ["iB"], "run", "-m", MODEL, "-p", "a", option, budget)
+                    self.assertNotRegex(result.stderr.decode(), r"\b0(\.0+)? [KMG]iB")
+        result = self.refused(1, ["900.00 KiB"], "run", "-m", MODEL, "-p", "a", "--vram-budget", "900K")
+
     def test_shares(self):
         whole = self.plan("--vram-budget", "100%")["vram_budget"]
         self.assertAlmostEqual(self.plan("--vram-budget", "50%")["vram_budget"], whole / 2, delta=1)
@@ -390,6 +480,17 @@ class Run(Case):
         self.assertRegex(errors, r"(?m)^prompt \d+ tokens, [\d.]+ tok/s; decode \d+ tokens, [\d.]+ tok/s$")
         self.assertRegex(errors, r"(?m)^experts: \d+ of 64 used; busiest layer \d expert \d+ with \d+% of its layer's "
                                  r"routes$")
+
+    def test_counts_what_was_given_and_what_was_written(self):
+        for prompt, n_prompt in (("The", 1), ("a" + " a" * 512, 513)):
+            tokens = json.loads(vkmoe("tokenize", "-m", MODEL, "-p", prompt, "--json").stdout)
+            self.assertEqual(len(tokens), n_prompt)
+            for n_written in (1, 3):
+                for temperature in (0, 1):  # chosen on the device, and on the host
+                    with self.subTest(n_prompt=n_prompt, n_written=n_written, temperature=temperature):
+                        _, errors = self.run_model("-p", prompt, "-n", n_written, "--temp", temperature, "--ignore-end")
+                        self.assertRegex(errors, rf"(?m)^prompt {n_prompt} tokens?, [\d.]+ tok/s; "
+                                                 rf"decode {n_written} tokens?, [\d.]+ tok/s$")
 
     def test_says_who_pages_experts(self):
         arguments = ["-p", "The package", "-n", 6, "--temp", 0]

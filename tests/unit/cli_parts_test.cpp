@@ -8,6 +8,7 @@
 #include "cli/pager_report.h"
 #include "cli/random_weights.h"
 #include "cli/spread.h"
+#include "cli/suggestion.h"
 #include "cli/synthetic_model.h"
 #include "cli/token_file.h"
 #include "formats/dequantize.h"
@@ -24,6 +25,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vkmoe::cli {
@@ -73,6 +75,31 @@ TEST(TokenFile, NamesWhatIsWrong) {
     EXPECT_NE(refusal("[18446744073709551616]").find("element 0"), std::string::npos);
     EXPECT_NE(refusal("[1, [2]]").find("element 1 is array"), std::string::npos);
     EXPECT_NE(refusal("[\"a\"]").find("element 0 is \"a\""), std::string::npos);
+}
+
+TEST(Suggestion, IsTheWordThatWasMeant) {
+    const std::vector<std::string> words = {"--help",  "--version", "run",      "devices",
+                                            "inspect", "plan",      "tokenize", "perplexity",
+                                            "bench",   "pager-sim", "synth",    "routes"};
+    for (const auto& [typed, meant] :
+         std::vector<std::pair<const char*, const char*>>{{"rnu", "run"},
+                                                          {"ru", "run"},
+                                                          {"runn", "run"},
+                                                          {"device", "devices"},
+                                                          {"list-devices", ""},
+                                                          {"ppl", ""},
+                                                          {"perplexty", "perplexity"},
+                                                          {"perpelxity", "perplexity"},
+                                                          {"pagersim", "pager-sim"},
+                                                          {"benchmark", "bench"},
+                                                          {"help", "--help"},
+                                                          {"version", "--version"},
+                                                          {"nonsense", ""},
+                                                          {"model.gguf", ""},
+                                                          {"", ""},
+                                                          {"-", ""}})
+        EXPECT_EQ(suggest(typed, words), meant) << typed;
+    EXPECT_EQ(suggest(std::string(100000, 'r'), words), "");
 }
 
 TEST(PagerReport, TellsWhatWasDoneBetweenTwoLooks) {
