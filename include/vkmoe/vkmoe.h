@@ -42,12 +42,13 @@ typedef enum vkmoe_status {
         1,              /* a call that has no meaning: NULL, a token outside the vocabulary, a full context */
     VKMOE_IO = 2,       /* a file cannot be opened, read or written */
     VKMOE_BAD_FILE = 3, /* a file's contents are broken or contradict themselves */
-    VKMOE_UNSUPPORTED = 4,   /* well-formed, but vkmoe or this device cannot do it */
-    VKMOE_OUT_OF_MEMORY = 5, /* host or device memory ran out */
-    VKMOE_NO_DEVICE = 6,     /* no Vulkan loader, no driver, or no device that fits */
-    VKMOE_DEVICE_LOST = 7,   /* the device stopped working; free everything and load again */
-    VKMOE_INTERNAL = 8,      /* a mistake of vkmoe's own */
-    VKMOE_CANCELLED = 9      /* a callback asked to stop */
+    VKMOE_UNSUPPORTED = 4,    /* well-formed, but vkmoe or this device cannot do it */
+    VKMOE_OUT_OF_MEMORY = 5,  /* host or device memory ran out */
+    VKMOE_NO_DEVICE = 6,      /* no Vulkan loader, no driver, or no device that fits */
+    VKMOE_DEVICE_LOST = 7,    /* the device stopped working; free everything and load again */
+    VKMOE_INTERNAL = 8,       /* a mistake of vkmoe's own */
+    VKMOE_CANCELLED = 9,      /* a callback asked to stop */
+    VKMOE_RESOURCE_LIMIT = 10 /* the system refuses a thread; the next call may succeed */
 } vkmoe_status;
 
 /* What went wrong in this thread's last failed call. Valid until its next call. Never NULL. */

@@ -21,6 +21,7 @@ enum class ErrorCode {
     kDeviceLost,       ///< the device stopped working while it was in use
     kInternal,         ///< our own mistake
     kCancelled,        ///< a callback asked to stop
+    kResourceLimit,    ///< the system refuses a thread
 };
 
 /// Every failure inside the library. what() is one line: what is wrong, where, and what to do about it.

@@ -20,8 +20,9 @@
 namespace vkmoe {
 namespace {
 
-constexpr std::array<std::string_view, 7> kPointNames = {
-    "device_allocation", "host_pinning", "disk_read", "short_read", "device_lost", "submit", "wait"};
+constexpr std::array<std::string_view, 9> kPointNames = {
+    "device_allocation", "host_pinning", "disk_read", "short_read", "device_lost", "submit", "wait",
+    "thread_start",      "ring_submit"};
 
 struct Rules {
     bool active = false;

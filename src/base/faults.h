@@ -14,6 +14,8 @@ enum class FaultPoint : uint32_t {
     kDeviceLost,        ///< device_lost: a submission or a wait finds the device lost, for good
     kSubmit,            ///< submit: the driver has no memory for a submission; nothing is submitted
     kWait,              ///< wait: a wait fails for want of memory, while the work goes on
+    kThreadStart,       ///< thread_start: the system refuses a thread
+    kRingSubmit,        ///< ring_submit: the kernel refuses io_uring's submissions for good
 };
 
 /// Whether the fault is to happen this time. Counts the call; safe from any thread. Until set_faults is

@@ -1,15 +1,12 @@
 #include "base/file_reader.h"
 
-#include <unistd.h>
-
 #include <cassert>
-#include <cerrno>
-#include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/read_queue.h"
+#include "base/worker_threads.h"
 
 namespace vkmoe {
 namespace {
@@ -18,32 +15,17 @@ namespace {
 class ThreadWorkers : public ReadWorkers {
   public:
     ThreadWorkers(ReadQueue& queue, const FileReaderOptions& options) {
-        for (uint32_t i = 0; i < options.n_in_flight; ++i)
-            threads_.emplace_back([&queue, bytes = options.piece_bytes] { work(queue, PageBuffer(bytes)); });
-    }
-
-    ~ThreadWorkers() override {
-        for (std::thread& thread : threads_) thread.join();
+        for (uint32_t i = 0; i < options.n_in_flight; ++i) buffers_.emplace_back(options.piece_bytes);
+        threads_.start(
+            "read files", options.n_in_flight,
+            [this, &queue](size_t i) { read_all(queue, buffers_[i].data()); }, [&queue] { queue.stop(); });
     }
 
     void wake() override {}  // threads wait for the queue itself
 
   private:
-    static void work(ReadQueue& queue, const PageBuffer& buffer) {
-        ReadPiece piece;
-        while (queue.next(piece, true)) {
-            ReadTransfer transfer(piece, buffer.data());
-            ssize_t result = 0;
-            do {
-                const ReadTransfer::Request request = transfer.request();
-                result = ::pread(request.fd, request.to, request.bytes, static_cast<off_t>(request.offset));
-                if (result < 0) result = -errno;
-            } while (!transfer.take(result));
-            queue.finish(transfer);
-        }
-    }
-
-    std::vector<std::thread> threads_;
+    std::vector<PageBuffer> buffers_;
+    WorkerThreads threads_;
 };
 
 /// Null where io_uring is not wanted or, unless nothing else will do, not to be had.

@@ -203,4 +203,22 @@ void ReadQueue::stop() {
     work_.notify_all();
 }
 
+void read_now(ReadTransfer& transfer) {
+    ssize_t result = 0;
+    do {
+        const ReadTransfer::Request request = transfer.request();
+        result = ::pread(request.fd, request.to, request.bytes, static_cast<off_t>(request.offset));
+        if (result < 0) result = -errno;
+    } while (!transfer.take(result));
+}
+
+void read_all(ReadQueue& queue, std::byte* bounce) {
+    ReadPiece piece;
+    while (queue.next(piece, true)) {
+        ReadTransfer transfer(piece, bounce);
+        read_now(transfer);
+        queue.finish(transfer);
+    }
+}
+
 }  // namespace vkmoe

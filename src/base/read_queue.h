@@ -129,6 +129,12 @@ class ReadQueue {
     bool stop_ = false;
 };
 
+/// Reads what is left of a transfer, by the calling thread.
+void read_now(ReadTransfer& transfer);
+/// Reads the queue's pieces one by one, by the calling thread, until the queue is stopped. bounce: as for
+/// ReadTransfer.
+void read_all(ReadQueue& queue, std::byte* bounce);
+
 /// Carries a queue's pieces out until it is destroyed; the queue must have been stopped before.
 class ReadWorkers {
   public:

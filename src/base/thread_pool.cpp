@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <thread>
 
 namespace vkmoe {
 
@@ -35,17 +36,21 @@ struct ThreadPool::Job {
 
 ThreadPool::ThreadPool(size_t n_threads) {
     if (n_threads == 0) n_threads = std::max(1u, std::thread::hardware_concurrency());
-    workers_.reserve(n_threads - 1);
-    for (size_t i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
+    workers_.start(
+        "compute in parallel", n_threads - 1, [this](size_t) { work(); }, [this] { stop(); });
 }
 
 ThreadPool::~ThreadPool() {
+    stop();
+    workers_.join();
+}
+
+void ThreadPool::stop() {
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;
     }
     wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::work() {

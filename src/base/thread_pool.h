@@ -5,8 +5,8 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
-#include <vector>
+
+#include "base/worker_threads.h"
 
 namespace vkmoe {
 
@@ -14,6 +14,7 @@ namespace vkmoe {
 class ThreadPool {
   public:
     /// n_threads counts the calling thread, so 1 runs everything in the caller. 0 takes one a processor.
+    /// Throws kResourceLimit where a thread cannot start.
     explicit ThreadPool(size_t n_threads = 0);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -32,13 +33,14 @@ class ThreadPool {
     struct Job;
 
     void work();
+    void stop();
 
     std::mutex mutex_;
     std::condition_variable wake_;  // for workers: a job came, or stop_
     std::condition_variable done_;  // for parallel_for: a worker left its job
     std::deque<Job*> jobs_;         // each owned by the parallel_for that waits for it
     bool stop_ = false;
-    std::vector<std::thread> workers_;
+    WorkerThreads workers_;
 };
 
 }  // namespace vkmoe

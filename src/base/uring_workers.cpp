@@ -9,11 +9,15 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
+#include "base/faults.h"
+#include "base/log.h"
 #include "base/standard_streams.h"
+#include "base/worker_threads.h"
 
 namespace vkmoe {
 namespace {
@@ -59,6 +63,15 @@ class Ring {
         io_uring_prep_read(request, wake_fd_, &wakes_, sizeof wakes_, 0);
         io_uring_sqe_set_data(request, nullptr);
     }
+    /// Gives the kernel what was asked for and waits for a completion. 0, or a negative errno: then the
+    /// kernel has taken some requests or none.
+    int submit() {
+        if (fault(FaultPoint::kRingSubmit)) return -EPERM;
+        const int result = io_uring_submit_and_wait(&ring_, 1);
+        return std::min(result, 0);
+    }
+    /// Requests that the kernel has not taken, the last ones that were made.
+    size_t n_untaken() const { return io_uring_sq_ready(&ring_); }
 
   private:
     io_uring ring_{};
@@ -73,7 +86,8 @@ class UringWorkers : public ReadWorkers {
     UringWorkers(ReadQueue& queue, std::unique_ptr<Ring> ring, const FileReaderOptions& options)
         : queue_(queue), ring_(std::move(ring)) {
         for (uint32_t i = 0; i < options.n_in_flight; ++i) places_.emplace_back(options.piece_bytes);
-        thread_ = std::thread([this] { work(); });
+        thread_.start(
+            "read files by io_uring", 1, [this](size_t) { work(); }, [] {});
     }
 
     ~UringWorkers() override {
@@ -93,38 +107,89 @@ class UringWorkers : public ReadWorkers {
     };
 
     void work() {
-        ring_->listen();
-        size_t n_busy = 0;
-        while (!stop_ || n_busy > 0) {
+        listen();
+        uint32_t n_refusals = 0;  // since the kernel last took something
+        while (!stop_ || n_busy_ > 0) {
             for (Place& place : places_) {
                 ReadPiece piece;
                 if (place.busy || stop_) continue;
                 if (!queue_.next(piece, false)) break;
                 place.transfer = ReadTransfer(piece, place.buffer.data());
                 place.busy = true;
-                ++n_busy;
+                ++n_busy_;
                 ask(place);
             }
-            // EINTR, or memory that the kernel lacks for the moment: what was not taken goes with the next
-            // call.
-            if (io_uring_submit_and_wait(&ring_->get(), 1) < 0)
-                std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            io_uring_cqe* completion = nullptr;
-            while (io_uring_peek_cqe(&ring_->get(), &completion) == 0) {
-                Place* place = static_cast<Place*>(io_uring_cqe_get_data(completion));
-                const int result = completion->res;
-                io_uring_cqe_seen(&ring_->get(), completion);
-                if (place == nullptr) {
-                    ring_->listen();
-                } else if (place->transfer.take(result)) {
-                    place->busy = false;
-                    --n_busy;
-                    queue_.finish(place->transfer);
-                } else {
-                    ask(*place);
+            const int error = ring_->submit();
+            n_refusals = error == 0 || error == -EINTR ? 0 : n_refusals + 1;
+            if (n_refusals > 0) {
+                // What the kernel lacks for the moment it may have at the next call.
+                const bool passes = error == -EAGAIN || error == -EBUSY || error == -ENOMEM;
+                if (!passes || n_refusals == kMostRefusals) {
+                    go_on_without_ring(-error);
+                    return;
                 }
+                std::this_thread::sleep_for(kPause);
             }
+            take_completions(true);
         }
+    }
+
+    /// go_on: what is not complete is asked for again.
+    void take_completions(bool go_on) {
+        io_uring_cqe* completion = nullptr;
+        while (io_uring_peek_cqe(&ring_->get(), &completion) == 0) {
+            Place* place = static_cast<Place*>(io_uring_cqe_get_data(completion));
+            const int result = completion->res;
+            io_uring_cqe_seen(&ring_->get(), completion);
+            if (place == nullptr) {
+                if (go_on) listen();
+                continue;
+            }
+            const bool is_done = place->transfer.take(result);
+            if (!is_done && go_on) {
+                ask(*place);
+                continue;
+            }
+            if (!is_done) read_now(place->transfer);
+            finish(*place);
+        }
+    }
+
+    /// Reads by this thread from now on, piece by piece.
+    void go_on_without_ring(int error) {
+        log_warn("io_uring takes no more reads: {}; files are read one piece at a time, which is slower",
+                 system_error_text(error));
+        size_t n_untaken = ring_->n_untaken();
+        for (; n_untaken > 0 && !asked_.empty(); --n_untaken) {
+            Place* place = asked_.back();
+            asked_.pop_back();
+            if (place == nullptr) continue;
+            read_now(place->transfer);
+            finish(*place);
+        }
+        // The kernel still writes into the memory of the others.
+        while (n_busy_ > 0) {
+            take_completions(false);
+            if (n_busy_ > 0) std::this_thread::sleep_for(kPause);
+        }
+        read_all(queue_, places_.front().buffer.data());
+    }
+
+    void finish(Place& place) {
+        place.busy = false;
+        --n_busy_;
+        queue_.finish(place.transfer);
+    }
+
+    void listen() {
+        ring_->listen();
+        note_asked(nullptr);
+    }
+
+    /// Remembers the last requests, among which are all that the kernel has not taken.
+    void note_asked(Place* place) {
+        asked_.push_back(place);
+        while (asked_.size() > ring_->n_untaken()) asked_.pop_front();
     }
 
     void ask(Place& place) {
@@ -134,13 +199,20 @@ class UringWorkers : public ReadWorkers {
         io_uring_prep_read(entry, request.fd, request.to, static_cast<unsigned>(request.bytes),
                            request.offset);
         io_uring_sqe_set_data(entry, &place);
+        note_asked(&place);
     }
+
+    /// About a second of refusals in a row.
+    static constexpr uint32_t kMostRefusals = 1000;
+    static constexpr std::chrono::milliseconds kPause{1};
 
     ReadQueue& queue_;
     std::unique_ptr<Ring> ring_;
     std::vector<Place> places_;
+    std::deque<Place*> asked_;  // of the thread, null for a request to listen
+    size_t n_busy_ = 0;         // places, of the thread
     std::atomic<bool> stop_ = false;
-    std::thread thread_;
+    WorkerThreads thread_;
 };
 
 }  // namespace

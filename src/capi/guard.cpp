@@ -43,6 +43,8 @@ vkmoe_status status_of(ErrorCode code) {
             return VKMOE_INTERNAL;
         case ErrorCode::kCancelled:
             return VKMOE_CANCELLED;
+        case ErrorCode::kResourceLimit:
+            return VKMOE_RESOURCE_LIMIT;
     }
     return VKMOE_INTERNAL;
 }
@@ -96,6 +98,8 @@ const char* vkmoe_status_name(vkmoe_status status) {
             return "internal error";
         case VKMOE_CANCELLED:
             return "cancelled";
+        case VKMOE_RESOURCE_LIMIT:
+            return "resource limit";
         default:
             return "unknown status";
     }

@@ -1,6 +1,7 @@
 #include "conformance/run.h"
 
 #include "base/error.h"
+#include "base/worker_threads.h"
 
 #include <fmt/ranges.h>
 
@@ -37,7 +38,12 @@ class Run {
     }
 
     void start() {
-        for (size_t i = 0; i < benches_.size(); ++i) threads_.emplace_back([this, i] { work(i); });
+        threads_.start(
+            "run conformance cases", benches_.size(), [this](size_t i) { work(i); },
+            [this] {
+                const std::lock_guard lock(mutex_);
+                stop_ = true;
+            });
     }
 
     /// Until the last thread has ended; then throws what a thread threw.
@@ -59,7 +65,7 @@ class Run {
             if (stopped != nullptr) stop_ = true;
         }
         lock.unlock();
-        for (std::thread& thread : threads_) thread.join();
+        threads_.join();
         // Their schedulers would wait for work that never ends.
         if (result_.device_lost)
             for (std::unique_ptr<Bench>& bench : benches_) static_cast<void>(bench.release());
@@ -131,7 +137,6 @@ class Run {
     const std::vector<KernelKey>& cells_;
     const RunOptions& options_;
     std::vector<std::unique_ptr<Bench>> benches_;  // one a thread
-    std::vector<std::thread> threads_;
 
     std::mutex mutex_;  // of all below
     std::condition_variable changed_;
@@ -142,6 +147,7 @@ class Run {
     size_t n_done_ = 0;
     size_t n_working_ = 0;
     bool stop_ = false;
+    WorkerThreads threads_;
 };
 
 }  // namespace

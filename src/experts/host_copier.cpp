@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <thread>
 
 namespace vkmoe {
 
@@ -17,16 +18,13 @@ constexpr unsigned kMostWorkers = 3;
 
 HostCopier::HostCopier(std::shared_ptr<Device> device) : device_(std::move(device)) {
     const unsigned n = std::clamp(std::thread::hardware_concurrency() / 2, 1u, kMostWorkers);
-    try {
-        for (unsigned i = 0; i < n; ++i) workers_.emplace_back([this] { work(); });
-    } catch (...) {
-        stop();
-        throw;
-    }
+    workers_.start(
+        "copy experts", n, [this](size_t) { work(); }, [this] { stop(); });
 }
 
 HostCopier::~HostCopier() {
     stop();
+    workers_.join();
 }
 
 void HostCopier::stop() {
@@ -35,7 +33,6 @@ void HostCopier::stop() {
         stops_ = true;
     }
     work_came_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
 }
 
 uint64_t HostCopier::submit(std::span<const RecordMove> moves, std::span<const TimelinePoint> waits) {

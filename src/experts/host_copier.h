@@ -1,10 +1,10 @@
 #pragma once
 
+#include "base/worker_threads.h"
 #include "experts/record_copier.h"
 
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 
 namespace vkmoe {
 
@@ -43,7 +43,7 @@ class HostCopier : public RecordCopier {
     size_t n_left_ = 0;          // pieces that are not copied
     uint64_t submitted_ = 0;
     bool stops_ = false;
-    std::vector<std::thread> workers_;
+    WorkerThreads workers_;
 };
 
 }  // namespace vkmoe

@@ -1,6 +1,7 @@
 #include "gpu/pipeline.h"
 
 #include "base/log.h"
+#include "base/worker_threads.h"
 #include "gpu/debug_names.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/vk_struct.h"
@@ -23,6 +24,8 @@ using Key = std::tuple<const uint32_t*, std::vector<uint32_t>, bool>;
 }  // namespace
 
 struct PipelineStore::Impl {
+    ~Impl();
+
     struct Job {
         PipelineSource source;
         Pipeline* pipeline = nullptr;
@@ -46,8 +49,9 @@ struct PipelineStore::Impl {
     std::map<Key, std::unique_ptr<Pipeline>> pipelines;
     std::map<const uint32_t*, Module> modules;
     std::deque<Job> jobs;
-    std::vector<std::thread> workers;
+    WorkerThreads workers;
 
+    void tell_to_stop();
     void make_layout();
     void make_cache(uint64_t kernels_hash);
     void work();
@@ -201,27 +205,35 @@ PipelineStore::PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_ha
     impl_->make_layout();
     impl_->make_cache(kernels_hash);
     const uint32_t n_workers = std::max(std::thread::hardware_concurrency(), 1u);
-    for (uint32_t i = 0; i < n_workers; ++i)
-        impl_->workers.emplace_back([impl = impl_.get()] { impl->work(); });
+    impl_->workers.start(
+        "compile kernels", n_workers, [impl = impl_.get()](size_t) { impl->work(); },
+        [impl = impl_.get()] { impl->tell_to_stop(); });
 }
 
 PipelineStore::~PipelineStore() {
-    {
-        const std::lock_guard lock(impl_->mutex);
-        impl_->stop = true;
-    }
-    impl_->wake.notify_all();
-    for (std::thread& worker : impl_->workers) worker.join();
+    impl_->tell_to_stop();
+    impl_->workers.join();
     save();
-    if (!impl_->device->may_free()) return;
-    const VolkDeviceTable& vk = impl_->device->vk();
-    VkDevice device = impl_->device->handle();
-    for (const auto& [key, pipeline] : impl_->pipelines)
-        vk.vkDestroyPipeline(device, pipeline->pipeline_, nullptr);
-    for (const auto& [spirv, module] : impl_->modules)
-        vk.vkDestroyShaderModule(device, module.handle, nullptr);
-    vk.vkDestroyPipelineCache(device, impl_->cache, nullptr);
-    vk.vkDestroyPipelineLayout(device, impl_->layout, nullptr);
+}
+
+/// Also of a store whose constructor failed half way.
+PipelineStore::Impl::~Impl() {
+    if (!device->may_free()) return;
+    const VolkDeviceTable& vk = device->vk();
+    for (const auto& [key, pipeline] : pipelines)
+        vk.vkDestroyPipeline(device->handle(), pipeline->pipeline_, nullptr);
+    for (const auto& [spirv, module] : modules)
+        vk.vkDestroyShaderModule(device->handle(), module.handle, nullptr);
+    vk.vkDestroyPipelineCache(device->handle(), cache, nullptr);
+    vk.vkDestroyPipelineLayout(device->handle(), layout, nullptr);
+}
+
+void PipelineStore::Impl::tell_to_stop() {
+    {
+        const std::lock_guard lock(mutex);
+        stop = true;
+    }
+    wake.notify_all();
 }
 
 const Pipeline* PipelineStore::get(const PipelineSource& source) {

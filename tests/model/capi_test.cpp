@@ -170,6 +170,7 @@ TEST(CApiWithoutModel, ErrorsBelongToTheirThread) {
 TEST(CApiWithoutModel, NamesAreThere) {
     EXPECT_STREQ(vkmoe_status_name(VKMOE_OK), "ok");
     EXPECT_STREQ(vkmoe_status_name(VKMOE_CANCELLED), "cancelled");
+    EXPECT_STREQ(vkmoe_status_name(VKMOE_RESOURCE_LIMIT), "resource limit");
     EXPECT_STRNE(vkmoe_version(), "");
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <random>
 #include <string>
 #include <thread>
@@ -145,6 +146,39 @@ TEST_P(FileReaderTest, DoneSaysWhetherWaitWouldReturn) {
     const FileReader::Ticket empty = reader.submit({});
     EXPECT_TRUE(reader.done(empty));
     reader.wait(empty);
+}
+
+TEST_P(FileReaderTest, GoesOnWhenTheRingTakesNoMoreReads) {
+    if (GetParam().backend != ReadBackend::kIoUring) GTEST_SKIP() << "no ring";
+    const std::string text = random_text(700'000, 1);
+    write_file(path_, text);
+    for (const int after : {0, 1, 7}) {
+        SCOPED_TRACE(after);
+        testing::internal::CaptureStderr();
+        std::vector<std::string> parts(20, std::string(33'333, '\0'));
+        {
+            FileReader reader(options());
+            const uint32_t file = reader.add_file(path_);
+            const ScopedFaults faults("ring_submit:after=" + std::to_string(after));
+            std::vector<FileReader::Ticket> tickets;
+            for (size_t i = 0; i < parts.size(); ++i) {
+                const FileRead read{file, i * 33'333, std::as_writable_bytes(std::span(parts[i]))};
+                tickets.push_back(reader.submit({&read, 1}));
+            }
+            const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+            for (size_t i = 0; i < parts.size(); ++i) {
+                while (!reader.done(tickets[i]) && std::chrono::steady_clock::now() < end)
+                    std::this_thread::yield();
+                ASSERT_TRUE(reader.done(tickets[i])) << "part " << i << " is not read";
+                reader.wait(tickets[i]);
+                EXPECT_TRUE(parts[i] == text.substr(i * 33'333, 33'333)) << i;
+            }
+            EXPECT_EQ(fault_count(FaultPoint::kRingSubmit), 1u);
+        }
+        const std::string said = testing::internal::GetCapturedStderr();
+        EXPECT_NE(said.find("io_uring takes no more reads: Operation not permitted"), std::string::npos)
+            << said;
+    }
 }
 
 TEST_P(FileReaderTest, WhatIsWaitedForGoesAhead) {

@@ -70,6 +70,16 @@ def stream_faults(text):
     written, and what may get descriptor 0, 1 or 2."""
     return [f"line {text.count(chr(10), 0, match.start()) + 1} has {match.group().strip()}: use base/standard_streams.h"
             for match in PRINTS_OR_OPENS.finditer(text)]
+# Whoever starts a thread must bear that the system refuses it; base/worker_threads does.
+STARTS_THREAD = re.compile(r"\bstd::(jthread|async|thread)\b(?!::)|\bpthread_create\b|\bthrd_create\b")
+THREAD_STARTERS = {"src/base/worker_threads.h", "src/base/worker_threads.cpp"}
+
+
+def thread_faults(path, text):
+    """Threads that a file of src starts by itself."""
+    if path in THREAD_STARTERS:
+        return []
+    return [f"starts a thread by {match.group()}: use base/worker_threads.h" for match in STARTS_THREAD.finditer(text)]
 
 
 def form_faults(name, text):
@@ -117,6 +127,10 @@ class Rules(unittest.TestCase):
                      "const int fd = ::open(path, O_RDONLY);"):
             self.assertEqual(len(stream_faults(text)), 1, text)
         self.assertEqual(stream_faults("std::snprintf(text, 9, x); open_file(path); print_standard_error(x);"), [])
+    def test_threads_are_started_in_one_place(self):
+        self.assertEqual(len(thread_faults("src/gpu/a.cpp", "std::thread worker([] {});\nstd::async(work);\n")), 2)
+        self.assertEqual(thread_faults("src/gpu/a.cpp", "std::thread::hardware_concurrency()"), [])
+        self.assertEqual(thread_faults("src/base/worker_threads.h", "std::vector<std::thread> threads_;"), [])
 
     def test_form(self):
         self.assertEqual(len(form_faults("a.cpp", "\n" * (MAX_LINES + 1))), 1)
@@ -145,6 +159,14 @@ class Tree(unittest.TestCase):
             name = str(path.relative_to(ROOT))
             if name.startswith("src/") and path.suffix in (".h", ".cpp") and name != "src/base/standard_streams.cpp":
                 faults += [f"{name} {fault}" for fault in stream_faults(path.read_text())]
+        self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+    def test_threads_are_started_in_one_place(self):
+        faults = []
+        for path in source_files():
+            name = str(path.relative_to(ROOT))
+            if name.startswith("src/"):
+                faults += [f"{name} {fault}" for fault in thread_faults(name, path.read_text())]
         self.assertEqual(faults, [], "\n" + "\n".join(faults))
 
     def test_form_of_every_source(self):
