@@ -70,6 +70,8 @@ def stream_faults(text):
     written, and what may get descriptor 0, 1 or 2."""
     return [f"line {text.count(chr(10), 0, match.start()) + 1} has {match.group().strip()}: use base/standard_streams.h"
             for match in PRINTS_OR_OPENS.finditer(text)]
+
+
 # Whoever starts a thread must bear that the system refuses it; base/worker_threads does.
 STARTS_THREAD = re.compile(r"\bstd::(jthread|async|thread)\b(?!::)|\bpthread_create\b|\bthrd_create\b")
 THREAD_STARTERS = {"src/base/worker_threads.h", "src/base/worker_threads.cpp"}
@@ -127,6 +129,7 @@ class Rules(unittest.TestCase):
                      "const int fd = ::open(path, O_RDONLY);"):
             self.assertEqual(len(stream_faults(text)), 1, text)
         self.assertEqual(stream_faults("std::snprintf(text, 9, x); open_file(path); print_standard_error(x);"), [])
+
     def test_threads_are_started_in_one_place(self):
         self.assertEqual(len(thread_faults("src/gpu/a.cpp", "std::thread worker([] {});\nstd::async(work);\n")), 2)
         self.assertEqual(thread_faults("src/gpu/a.cpp", "std::thread::hardware_concurrency()"), [])
