@@ -19,7 +19,7 @@ std::string describe(const RouterArgs& args) {
 }
 
 /// Runs the routing as it is and judges choice, weights and counts.
-void check_routing(CaseContext& c, const KernelKey& cell, const Routing& routing) {
+void check_routing(CaseContext& c, const KernelKey& cell, const RouterCase& routing) {
     RouterArgs args = routing.args;
     const size_t n_routes = size_t{args.n_tokens} * args.n_slots;
     auto ids = c.output<uint32_t>(n_routes);
@@ -72,8 +72,8 @@ struct Gating {
     bool by_table = false;
 };
 
-Routing random_routing(std::mt19937& random, const Gating& gating, uint32_t n_tokens) {
-    Routing routing{.args = gating.args};
+RouterCase random_routing(std::mt19937& random, const Gating& gating, uint32_t n_tokens) {
+    RouterCase routing{.args = gating.args};
     RouterArgs& args = routing.args;
     args.n_tokens = n_tokens;
     routing.logits = normal_numbers(random, size_t{n_tokens} * args.n_experts, 2);
@@ -210,14 +210,14 @@ std::vector<Gating> hard_gatings() {
 template <typename Fill>
 void hard_cases(CaseContext& c, const KernelKey& cell, Fill fill) {
     for (const Gating& gating : hard_gatings()) {
-        Routing routing = random_routing(c.random(), gating, 9);
+        RouterCase routing = random_routing(c.random(), gating, 9);
         fill(routing);
         check_routing(c, cell, routing);
     }
 }
 
 void ties(CaseContext& c, const KernelKey& cell) {
-    hard_cases(c, cell, [&](Routing& routing) {
+    hard_cases(c, cell, [&](RouterCase& routing) {
         for (float& logit : routing.logits) logit = static_cast<float>(random_below(c.random(), 3)) - 1;
         for (float& bias : routing.bias) bias = 0.25f;
         // A token whose experts are all the same, but for the sign of 0.
@@ -228,26 +228,26 @@ void ties(CaseContext& c, const KernelKey& cell) {
 /// Replaces one in `every` logits by a special one.
 void special_logits(CaseContext& c, const KernelKey& cell, uint32_t every,
                     const std::vector<float>& special) {
-    hard_cases(c, cell, [&](Routing& routing) {
+    hard_cases(c, cell, [&](RouterCase& routing) {
         for (float& logit : routing.logits)
             if (random_below(c.random(), every) == 0) logit = pick(c.random(), special);
     });
 }
 
 void all_nan(CaseContext& c, const KernelKey& cell) {
-    hard_cases(c, cell, [&](Routing& routing) {
+    hard_cases(c, cell, [&](RouterCase& routing) {
         std::fill_n(routing.logits.begin() + routing.args.n_experts, routing.args.n_experts, kNan);
     });
 }
 
 void nan_bias(CaseContext& c, const KernelKey& cell) {
-    hard_cases(c, cell, [&](Routing& routing) {
+    hard_cases(c, cell, [&](RouterCase& routing) {
         for (size_t e = 0; e < routing.bias.size(); e += 3) routing.bias[e] = e % 2 == 0 ? kNan : kInfinity;
     });
 }
 
 void large_logits(CaseContext& c, const KernelKey& cell) {
-    hard_cases(c, cell, [&](Routing& routing) {
+    hard_cases(c, cell, [&](RouterCase& routing) {
         for (float& logit : routing.logits) logit *= pick<float>(c.random(), {1, 30, 1e4f, 1e37f});
     });
 }

@@ -31,7 +31,7 @@ double plain_score(RouterScore score, double logit) {
     return 0;
 }
 
-RouterReference::RouterReference(const Routing& routing, uint32_t token)
+RouterReference::RouterReference(const RouterCase& routing, uint32_t token)
     : routing_(routing),
       args_(routing.args),
       token_(token),

@@ -10,7 +10,7 @@
 namespace vkmoe::conformance {
 
 /// What a router is told and reads; addresses in args are not looked at.
-struct Routing {
+struct RouterCase {
     RouterArgs args;
     std::vector<float> logits;         // [n_tokens, n_experts]
     std::vector<float> bias;           // [n_experts]; empty: none
@@ -25,7 +25,7 @@ double plain_score(RouterScore score, double logit);
 /// One token's logits in double, by the rules of kernels/router.h.
 class RouterReference {
   public:
-    RouterReference(const Routing& routing, uint32_t token);
+    RouterReference(const RouterCase& routing, uint32_t token);
 
     /// CheckFailure unless the ids are a choice that these logits allow: where scores are nearer to one
     /// another than float32 can tell, either may go first.
@@ -47,7 +47,7 @@ class RouterReference {
     Expected sparse_mixer(std::span<const uint32_t> ids, size_t slot) const;
     double score(uint32_t expert) const;
 
-    const Routing& routing_;
+    const RouterCase& routing_;
     const RouterArgs& args_;
     uint32_t token_;
     std::span<const float> logits_;
