@@ -89,9 +89,9 @@ void main() {
     }
     if (lane == 0u) {
         Header header = Header(tables.header);
-        header.header.n_batch_hits += n_used - n_missing;
-        header.header.n_streamed += n_missing;
-        header.header.n_evictions += n_evicted;
-        count_units(header, units, n_missing);
+        header.header.n_batch_hits = sum_of(header.header.n_batch_hits, n_used - n_missing);
+        header.header.n_streamed = sum_of(header.header.n_streamed, n_missing);
+        header.header.n_evictions = sum_of(header.header.n_evictions, n_evicted);
+        header.header.units = sum_of(header.header.units, product_of(units, n_missing));
     }
 }

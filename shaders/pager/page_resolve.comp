@@ -326,17 +326,18 @@ void main() {
 
     if (invocation() == 0u) {
         Header header = Header(tables.header);
-        header.header.n_hits += n_used - n_misses;
+        header.header.n_hits = sum_of(header.header.n_hits, n_used - n_misses);
         if (n_misses != 0u) {
-            header.header.n_misses += n_misses;
-            count_units(header, units, n_fetched);
+            header.header.n_misses = sum_of(header.header.n_misses, n_misses);
+            header.header.units = sum_of(header.header.units, product_of(units, n_fetched));
         }
         if (n_ahead != 0u) {
-            header.header.n_prefetched += n_ahead;
-            count_units(header, ahead_units, n_ahead);
+            header.header.n_prefetched = sum_of(header.header.n_prefetched, n_ahead);
+            header.header.units = sum_of(header.header.units, product_of(ahead_units, n_ahead));
         }
-        if (n_evicted != 0u) header.header.n_evictions += n_evicted;
-        if (n_used_ahead != 0u) header.header.n_prefetched_used += n_used_ahead;
+        if (n_evicted != 0u) header.header.n_evictions = sum_of(header.header.n_evictions, n_evicted);
+        if (n_used_ahead != 0u)
+            header.header.n_prefetched_used = sum_of(header.header.n_prefetched_used, n_used_ahead);
         header.header.prefetch_threshold = updated_threshold(header.header.prefetch_threshold, n_ahead, n_used_ahead);
         header.header.reuse = updated_reuse(reuse, n_used, n_repeats);
         WordsOut arguments = WordsOut(params.arguments);

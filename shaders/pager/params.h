@@ -20,23 +20,29 @@ VKMOE_CONSTANT kMaxResolvedPairs = 256u;    // (token, slot) pairs of a step
 VKMOE_CONSTANT kMaxPredictedExperts = 32u;  // of the next layer
 VKMOE_CONSTANT kMaxWaveDispatches = 4u;
 
+/// A count of 64 bits: a model of 48 layers with 8 experts each counts past 32 bits within 11 million tokens.
+struct PageCount {
+    VKMOE_UINT low;
+    VKMOE_UINT high;
+};
+VKMOE_CHECK_SIZE(PageCount, 8);
+
 /// What the host sets, and what adds up.
 struct PageHeader {
-    VKMOE_UINT link_records;       // records that the link moves in a layer's time: misses and prefetches together
-    VKMOE_UINT n_hits;             // experts that a step wanted and that were there
-    VKMOE_UINT n_misses;
-    VKMOE_UINT n_evictions;
-    VKMOE_UINT n_prefetched;
-    VKMOE_UINT n_prefetched_used;  // counted once each
-    VKMOE_UINT n_batch_hits;       // by batches, which leave the slots as they are
-    VKMOE_UINT n_streamed;         // by batches, through the ring
-    VKMOE_UINT units_low;          // copied, in 16 bytes: 64 bits
-    VKMOE_UINT units_high;
+    VKMOE_UINT link_records;        // records that the link moves in a layer's time: misses and prefetches together
     VKMOE_UINT prefetch_threshold;  // probability, of 65536, from which on experts are fetched ahead
     VKMOE_UINT reuse;               // share of what steps use that the step before used too, of 2^20
-    VKMOE_UINT padding[4];
+    VKMOE_UINT padding;
+    PageCount n_hits;               // experts that a step wanted and that were there
+    PageCount n_misses;
+    PageCount n_evictions;
+    PageCount n_prefetched;
+    PageCount n_prefetched_used;    // counted once each
+    PageCount n_batch_hits;         // by batches, which leave the slots as they are
+    PageCount n_streamed;           // by batches, through the ring
+    PageCount units;                // copied, of 16 bytes
 };
-VKMOE_CHECK_SIZE(PageHeader, 64);
+VKMOE_CHECK_SIZE(PageHeader, 80);
 
 /// A layer's part of the slots.
 struct PageLayer {
@@ -144,6 +150,11 @@ struct PageFetchParams {
 VKMOE_CHECK_SIZE(PageFetchParams, 8);
 
 #ifdef __cplusplus
+constexpr uint64_t value_of(const PageCount& count) { return (uint64_t{count.high} << 32) | count.low; }
+constexpr PageCount page_count(uint64_t value) {
+    return {static_cast<uint32_t>(value), static_cast<uint32_t>(value >> 32)};
+}
+constexpr void add_to(PageCount& count, uint64_t n) { count = page_count(value_of(count) + n); }
 }  // namespace vkmoe
 #endif
 

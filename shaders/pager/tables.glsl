@@ -28,12 +28,18 @@ uint missing_before(uint expert) {
     return n;
 }
 
-/// Adds units * n to the 64 bits of units copied.
-void count_units(Header header, uint units, uint n) {
-    uint high, low, carry;
-    umulExtended(units, n, high, low);
-    header.header.units_low = uaddCarry(header.header.units_low, low, carry);
-    header.header.units_high += high + carry;
+PageCount sum_of(PageCount a, PageCount b) {
+    uint carry;
+    uint low = uaddCarry(a.low, b.low, carry);
+    return PageCount(low, a.high + b.high + carry);
+}
+
+PageCount sum_of(PageCount count, uint n) { return sum_of(count, PageCount(n, 0u)); }
+
+PageCount product_of(uint a, uint b) {
+    uint high, low;
+    umulExtended(a, b, high, low);
+    return PageCount(low, high);
 }
 
 /// From now on an expert's record is at a place; notes the copy that brings it there.

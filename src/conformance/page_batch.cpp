@@ -50,7 +50,7 @@ Waves reference(PagedExperts& paged, uint32_t layer, const std::vector<uint32_t>
     for (uint32_t e : used) {
         if (!is_missing(e)) {
             result.waves[e] = 0;
-            ++paged.header.n_batch_hits;
+            add_to(paged.header.n_batch_hits, 1);
             continue;
         }
         result.waves[e] = 1 + rank / batch.wave_slots;
@@ -58,7 +58,7 @@ Waves reference(PagedExperts& paged, uint32_t layer, const std::vector<uint32_t>
         const uint32_t place = ring_first + rank % (batch.wave_slots * batch.ring_waves);
         result.copies[rank++] =
             paged.place_record(paged.number(layer, e), place, paged.layers[layer].record_units);
-        ++paged.header.n_streamed;
+        add_to(paged.header.n_streamed, 1);
     }
     return result;
 }

@@ -72,11 +72,11 @@ class Reference {
                 missing.push_back(number);
                 continue;
             }
-            ++paged_.header.n_hits;
+            add_to(paged_.header.n_hits, 1);
             if ((paged_.slots[expert.slot] & kPrefetchedBit) != 0) ++n_used_ahead;
             paged_.slots[expert.slot] = number;
         }
-        paged_.header.n_misses += static_cast<uint32_t>(missing.size());
+        add_to(paged_.header.n_misses, missing.size());
 
         std::vector<Candidate> victims = candidates(step_.layer);
         for (size_t i = 0; i < missing.size(); ++i) {
@@ -85,7 +85,7 @@ class Reference {
         }
         const uint32_t n_misses = static_cast<uint32_t>(missing.size());
         const uint32_t n_ahead = step_.layer + 1 < paged_.n_layers() ? fetch_ahead(n_misses) : 0;
-        paged_.header.n_prefetched_used += n_used_ahead;
+        add_to(paged_.header.n_prefetched_used, n_used_ahead);
         paged_.header.prefetch_threshold =
             updated_threshold(paged_.header.prefetch_threshold, n_ahead, n_used_ahead);
         paged_.header.reuse =
@@ -151,7 +151,7 @@ class Reference {
             if (victims.back().key <= key || victims.back().key == kWantedKey) continue;
             outcome_.copies[step_.ids.size() + n++] =
                 assign(number, kPrefetchedBit, victims.back().slot, step_.layer + 1);
-            ++paged_.header.n_prefetched;
+            add_to(paged_.header.n_prefetched, 1);
             victims.pop_back();
         }
         return n;

@@ -72,14 +72,12 @@ void PagedExperts::evict(uint32_t slot) {
     if (slots[slot] == kNowhere) return;
     experts[owner(slot)].slot = kNowhere;
     slots[slot] = kNowhere;
-    ++header.n_evictions;
+    add_to(header.n_evictions, 1);
 }
 
 PageCopy PagedExperts::place_record(uint32_t number, uint32_t place, uint32_t units) {
     records[number] = slot_records[place];
-    const uint64_t sum = (uint64_t{header.units_high} << 32 | header.units_low) + units;
-    header.units_low = static_cast<uint32_t>(sum);
-    header.units_high = static_cast<uint32_t>(sum >> 32);
+    add_to(header.units, units);
     return page_copy(host_records[number], slot_records[place], units, number, place);
 }
 
@@ -96,22 +94,23 @@ PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape)
     for (uint32_t i = 0; i < n_records; ++i)
         paged.experts.push_back({kNowhere, shape.equal_scores ? score : random_score(random)});
 
-    std::array<uint32_t, 9> counters{};
-    for (uint32_t& counter : counters)
-        counter = random_bool(random) ? 0 : UINT32_MAX - random_below(random, 9);
+    std::array<PageCount, 8> counts{};
+    for (PageCount& count : counts) {
+        if (random_bool(random)) continue;
+        count = {.low = UINT32_MAX - random_below(random, 9), .high = random_below(random, 3)};
+    }
     paged.header = {.link_records = 0,
-                    .n_hits = counters[0],
-                    .n_misses = counters[1],
-                    .n_evictions = counters[2],
-                    .n_prefetched = counters[3],
-                    .n_prefetched_used = counters[4],
-                    .n_batch_hits = counters[5],
-                    .n_streamed = counters[6],
-                    .units_low = counters[7],
-                    .units_high = counters[8],
                     .prefetch_threshold = random_below(random, kScoreOne + 1) >> random_below(random, 18),
                     .reuse = random_below(random, (1u << 20) + 1) >> random_below(random, 22),
-                    .padding = {}};
+                    .padding = 0,
+                    .n_hits = counts[0],
+                    .n_misses = counts[1],
+                    .n_evictions = counts[2],
+                    .n_prefetched = counts[3],
+                    .n_prefetched_used = counts[4],
+                    .n_batch_hits = counts[5],
+                    .n_streamed = counts[6],
+                    .units = counts[7]};
 
     std::vector<uint32_t> order(n_records);
     std::iota(order.begin(), order.end(), 0u);

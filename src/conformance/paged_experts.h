@@ -49,8 +49,8 @@ struct PagedExperts {
     PageCopy place_record(uint32_t number, uint32_t place, uint32_t units);
 };
 
-/// Any experts in the slots that their layers may use, with scores of every size; numbers of the header may
-/// be about to wrap around.
+/// Any experts in the slots that their layers may use, with scores of every size; counts of the header may
+/// be about to pass 32 bits.
 PagedExperts random_paged_experts(std::mt19937& random, const PagedShape& shape);
 
 /// Tables as a kernel has them.

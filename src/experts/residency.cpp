@@ -62,7 +62,7 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
         own[e].score = updated_score(own[e].score, used_[e]);
         if (used_[e] == 0 || own[e].slot == kNowhere) continue;
         const uint32_t slot = own[e].slot;
-        ++header_.n_hits;
+        add_to(header_.n_hits, 1);
         if ((slots_[slot] & kPrefetchedBit) != 0) {
             slots_[slot] &= ~kPrefetchedBit;
             ++n_used_ahead;
@@ -70,7 +70,7 @@ const ResidencyStep& Residency::resolve(uint32_t layer, std::span<const uint32_t
         live_[slot] = kLive;
         marked_.push_back(slot);
     }
-    header_.n_prefetched_used += n_used_ahead;
+    add_to(header_.n_prefetched_used, n_used_ahead);
     step_.hit_ids.assign(ids.size(), kNowhere);
     step_.miss_ids.assign(ids.size(), kNowhere);
     for (size_t i = 0; i < ids.size(); ++i) {
@@ -111,7 +111,7 @@ void Residency::fetch_missing(uint32_t layer) {
     for (uint32_t e = 0; e < shape_.n_experts; ++e) {
         if (used_[e] == 0 || experts_[first + e].slot != kNowhere) continue;
         const uint32_t slot = victims_[next++].slot;
-        ++header_.n_misses;
+        add_to(header_.n_misses, 1);
         assign(first + e, slot, 0);
         step_.misses.push_back({first + e, slot});
     }
@@ -139,7 +139,7 @@ void Residency::fetch_ahead(uint32_t layer, std::span<const uint32_t> predicted,
                                           experts_[expert].score, header_.reuse);
         if (victim.key <= key || victim.key == kWantedKey) continue;
         ++next;
-        ++header_.n_prefetched;
+        add_to(header_.n_prefetched, 1);
         assign(expert, victim.slot, kPrefetchedBit);
         step_.prefetches.push_back({expert, victim.slot});
     }
@@ -177,21 +177,16 @@ void Residency::find_victims(uint32_t now, const PageLayer& range, size_t n) {
 void Residency::empty(uint32_t slot) {
     if (slots_[slot] == kNowhere) return;
     forget(slot);
-    ++header_.n_evictions;
+    add_to(header_.n_evictions, 1);
 }
 
 void Residency::assign(uint32_t expert, uint32_t slot, uint32_t bit) {
     empty(slot);
     slots_[slot] = expert | bit;
     experts_[expert].slot = slot;
-    add_units(shape_.layers[layer_of_[expert]].record_units);
+    add_to(header_.units, shape_.layers[layer_of_[expert]].record_units);
     live_[slot] = kLive;
     marked_.push_back(slot);
-}
-
-void Residency::add_units(uint32_t units) {
-    header_.units_low += units;
-    if (header_.units_low < units) ++header_.units_high;
 }
 
 const ResidencyBatch& Residency::batch(uint32_t layer, std::span<const uint32_t> ids, uint32_t ring_first,
@@ -211,14 +206,14 @@ const ResidencyBatch& Residency::batch(uint32_t layer, std::span<const uint32_t>
         if (used_[e] == 0) continue;
         if (experts_[first + e].slot != kNowhere) {
             batch_.waves[e] = 0;
-            ++header_.n_batch_hits;
+            add_to(header_.n_batch_hits, 1);
             continue;
         }
         const auto i = static_cast<uint32_t>(batch_.copies.size());
         batch_.waves[e] = 1 + i / wave_slots;
         batch_.copies.push_back({first + e, ring_first + i % ring_slots});
-        ++header_.n_streamed;
-        add_units(shape_.layers[layer].record_units);
+        add_to(header_.n_streamed, 1);
+        add_to(header_.units, shape_.layers[layer].record_units);
     }
     return batch_;
 }

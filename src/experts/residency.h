@@ -91,7 +91,6 @@ class Residency {
     uint32_t key_of(uint32_t slot, uint32_t now) const;
     void empty(uint32_t slot);
     void assign(uint32_t expert, uint32_t slot, uint32_t bit);
-    void add_units(uint32_t units);
     void mark_used(std::span<const uint32_t> ids);
 
     ResidencyShape shape_;

@@ -133,8 +133,8 @@ SimulationResult simulate_ours(const RoutingTrace& trace, const SimulationOption
         }
     }
     const PageHeader& header = residency.header();
-    return {header.n_hits, header.n_misses, header.n_evictions, header.n_prefetched,
-            header.n_prefetched_used};
+    return {value_of(header.n_hits), value_of(header.n_misses), value_of(header.n_evictions),
+            value_of(header.n_prefetched), value_of(header.n_prefetched_used)};
 }
 
 }  // namespace

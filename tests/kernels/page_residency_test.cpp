@@ -311,10 +311,10 @@ class PageResidencyTest : public KernelTest {
                 }
             }
             const PageHeader& header = both.header();
-            EXPECT_EQ(header.n_hits + header.n_misses, kTokens * kLayers * kUsed);
+            EXPECT_EQ(value_of(header.n_hits) + value_of(header.n_misses), kTokens * kLayers * kUsed);
             // With no more slots than a token needs, all are live.
-            EXPECT_EQ(header.n_prefetched_used > 0, n_slots > kUsed);
-            EXPECT_GT(header.n_streamed, 0u);
+            EXPECT_EQ(value_of(header.n_prefetched_used) > 0, n_slots > kUsed);
+            EXPECT_GT(value_of(header.n_streamed), 0u);
         }
     }
 };

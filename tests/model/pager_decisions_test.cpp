@@ -162,9 +162,9 @@ TEST_P(DeviceDecisionsTest, AreThoseOfThePolicy) {
         ASSERT_EQ(found.slots, wanted.slots) << "after " << done << " tokens";
         ASSERT_EQ(found.experts, wanted.experts) << "after " << done << " tokens";
     }
-    EXPECT_GT(policy.header().n_evictions, kTokens / 2);
-    EXPECT_GT(policy.header().n_streamed, 0u);
-    EXPECT_EQ(policy.header().n_prefetched_used > 0, looks_ahead);
+    EXPECT_GT(value_of(policy.header().n_evictions), kTokens / 2);
+    EXPECT_GT(value_of(policy.header().n_streamed), 0u);
+    EXPECT_EQ(value_of(policy.header().n_prefetched_used) > 0, looks_ahead);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceDecisionsTest,

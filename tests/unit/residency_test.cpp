@@ -1,5 +1,7 @@
 #include "experts/residency.h"
 
+#include "experts/pager.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,12 +45,12 @@ class PlainResidency {
         uint32_t n_used_ahead = 0;
         for (const uint32_t i : used) {
             if (experts[i].slot == kNowhere) continue;
-            ++header.n_hits;
+            add_to(header.n_hits, 1);
             live_.insert(experts[i].slot);
             n_used_ahead += (slots[experts[i].slot] & kPrefetchedBit) != 0 ? 1 : 0;
             slots[experts[i].slot] = i;
         }
-        header.n_prefetched_used += n_used_ahead;
+        add_to(header.n_prefetched_used, n_used_ahead);
         std::set<uint32_t> wanted;
         if (ahead) {
             for (const uint32_t id : predicted)
@@ -56,7 +58,7 @@ class PlainResidency {
         }
         for (const uint32_t i : used) {
             if (experts[i].slot != kNowhere) continue;
-            ++header.n_misses;
+            add_to(header.n_misses, 1);
             const auto [key, slot] = victim(layer, layer, ahead, wanted);
             misses.push_back({i, assign(i, slot, 0, layer)});
         }
@@ -74,7 +76,7 @@ class PlainResidency {
                     key <= prefetch_key(static_cast<uint32_t>(share), header.prefetch_threshold,
                                         experts[expert].score, header.reuse))
                     continue;
-                ++header.n_prefetched;
+                add_to(header.n_prefetched, 1);
                 prefetches.push_back({expert, assign(expert, slot, kPrefetchedBit, layer + 1)});
             }
         }
@@ -105,15 +107,12 @@ class PlainResidency {
     uint32_t assign(uint32_t expert, uint32_t slot, uint32_t bit, uint32_t layer) {
         if (slots[slot] != kNowhere) {
             experts[slots[slot] & ~kPrefetchedBit].slot = kNowhere;
-            ++header.n_evictions;
+            add_to(header.n_evictions, 1);
         }
         slots[slot] = expert | bit;
         experts[expert].slot = slot;
         live_.insert(slot);
-        const uint64_t units =
-            (uint64_t{header.units_high} << 32 | header.units_low) + shape_.layers[layer].record_units;
-        header.units_low = static_cast<uint32_t>(units);
-        header.units_high = static_cast<uint32_t>(units >> 32);
+        add_to(header.units, shape_.layers[layer].record_units);
         return slot;
     }
 
@@ -136,15 +135,29 @@ void expect_equal(const Residency& residency, const PlainResidency& plain) {
     }
     const PageHeader& a = residency.header();
     const PageHeader& b = plain.header;
-    ASSERT_EQ(a.n_hits, b.n_hits);
-    ASSERT_EQ(a.n_misses, b.n_misses);
-    ASSERT_EQ(a.n_evictions, b.n_evictions);
-    ASSERT_EQ(a.n_prefetched, b.n_prefetched);
-    ASSERT_EQ(a.n_prefetched_used, b.n_prefetched_used);
+    ASSERT_EQ(value_of(a.n_hits), value_of(b.n_hits));
+    ASSERT_EQ(value_of(a.n_misses), value_of(b.n_misses));
+    ASSERT_EQ(value_of(a.n_evictions), value_of(b.n_evictions));
+    ASSERT_EQ(value_of(a.n_prefetched), value_of(b.n_prefetched));
+    ASSERT_EQ(value_of(a.n_prefetched_used), value_of(b.n_prefetched_used));
     ASSERT_EQ(a.prefetch_threshold, b.prefetch_threshold);
     ASSERT_EQ(a.reuse, b.reuse);
-    ASSERT_EQ(a.units_low, b.units_low);
-    ASSERT_EQ(a.units_high, b.units_high);
+    ASSERT_EQ(value_of(a.units), value_of(b.units));
+}
+
+TEST(PageCount, GoesOnBeyond32Bits) {
+    PageCount count = page_count(UINT32_MAX - 1);
+    add_to(count, 1);
+    EXPECT_EQ(value_of(count), UINT32_MAX);
+    add_to(count, 2);
+    EXPECT_EQ(value_of(count), uint64_t{UINT32_MAX} + 2);
+    EXPECT_EQ(count.high, 1u);
+    EXPECT_EQ(count.low, 1u);
+    PagerCounters counters;
+    counters.add({.n_hits = count, .units = count});
+    counters.add({.n_hits = count, .units = count});
+    EXPECT_EQ(counters.hits, 2 * value_of(count));
+    EXPECT_EQ(counters.bytes_copied, 32 * value_of(count));
 }
 
 /// Experts that are drawn unevenly, so that there are hits.
@@ -187,7 +200,7 @@ void compare_with_plain(const ResidencyShape& shape, uint32_t n_used, uint32_t n
             }
         }
     }
-    ASSERT_GT(plain.header.n_hits, 0U);
+    ASSERT_GT(value_of(plain.header.n_hits), 0U);
 }
 
 TEST(Residency, DecidesAsTheRulesSay) {
@@ -220,8 +233,8 @@ TEST(Residency, FetchesAheadWhatTheLinkHasTimeFor) {
     const std::vector<uint32_t> next = {5, 0};
     EXPECT_EQ(residency.resolve(1, next).misses, (std::vector<RecordCopy>{{8, 4}}));
     EXPECT_EQ(residency.slots()[2], 13U);
-    EXPECT_EQ(residency.header().n_prefetched, 2U);
-    EXPECT_EQ(residency.header().n_prefetched_used, 1U);
+    EXPECT_EQ(value_of(residency.header().n_prefetched), 2U);
+    EXPECT_EQ(value_of(residency.header().n_prefetched_used), 1U);
     residency.set_link_records(0);
     EXPECT_TRUE(residency.resolve(0, ids, predicted, probabilities).prefetches.empty());
 }
@@ -235,10 +248,10 @@ TEST(Residency, BatchesStreamThroughTheRing) {
     const ResidencyBatch& batch = residency.batch(1, ids, 6, 4, 2);
     EXPECT_EQ(batch.waves, (std::vector<uint32_t>{1, 0, 1, 0, kNowhere, kNowhere, 2, 2}));
     EXPECT_EQ(batch.copies, (std::vector<RecordCopy>{{8, 6}, {10, 7}, {14, 8}, {15, 9}}));
-    EXPECT_EQ(residency.header().n_batch_hits, 2U);
-    EXPECT_EQ(residency.header().n_streamed, 4U);
-    EXPECT_EQ(residency.header().units_low, 40U);
-    EXPECT_EQ(residency.header().n_evictions, 0U);
+    EXPECT_EQ(value_of(residency.header().n_batch_hits), 2U);
+    EXPECT_EQ(value_of(residency.header().n_streamed), 4U);
+    EXPECT_EQ(value_of(residency.header().units), 40U);
+    EXPECT_EQ(value_of(residency.header().n_evictions), 0U);
     for (size_t i = 0; i < before.size(); ++i) {
         EXPECT_EQ(residency.experts()[i].slot, before[i].slot);
         EXPECT_EQ(residency.experts()[i].score, before[i].score);
@@ -259,7 +272,7 @@ TEST(Residency, ABorrowedRingIsEmptiedOnlyWhereSomethingMustCome) {
     EXPECT_EQ(batch.waves[4], 2U);
     EXPECT_EQ(residency.slots()[5], kNowhere);
     EXPECT_EQ(residency.experts()[3].slot, kNowhere);
-    EXPECT_EQ(residency.header().n_evictions, 1U);
+    EXPECT_EQ(value_of(residency.header().n_evictions), 1U);
 }
 
 TEST(Policy, KeysNeverMeanEmptyOrWanted) {
@@ -324,7 +337,7 @@ TEST(Residency, IsFastForALargeModel) {
     for (uint32_t s = 0; s < kSteps; ++s) residency.resolve(s % kLayers, ids[s], predicted[s], probabilities);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     RecordProperty("microseconds_a_step", static_cast<int>(seconds / kSteps * 1e6));
-    EXPECT_GT(residency.header().n_evictions, 0U);
+    EXPECT_GT(value_of(residency.header().n_evictions), 0U);
     EXPECT_LT(seconds / kSteps, 1e-3) << "even a slow or a busy machine does not take that long";
 }
 
