@@ -13,8 +13,8 @@ constexpr size_t kStages = 8;
 }  // namespace
 
 QueueCopier::QueueCopier(const std::shared_ptr<Device>& device, uint64_t largest_record)
-    : queue_(device),
-      arena_(device, MemoryKind::kUpload, "staging of experts"),
+    : arena_(device, MemoryKind::kUpload, "staging of experts"),
+      queue_(device),
       largest_record_(largest_record) {}
 
 uint64_t QueueCopier::submit(std::span<const RecordMove> moves, std::span<const TimelinePoint> waits) {

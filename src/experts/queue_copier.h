@@ -27,8 +27,8 @@ class QueueCopier : public RecordCopier {
     void submit_batch(std::span<const TimelinePoint> waits);
     Allocation stage(const RecordMove& move, std::span<const TimelinePoint> waits);
 
-    CopyQueue queue_;
     Arena arena_;
+    CopyQueue queue_;  // ends first: it waits for copies that read the arena's memory
     uint64_t largest_record_;
     std::vector<Stage> stages_;  // empty until the first record that the device does not see
     size_t next_stage_ = 0;

@@ -3,9 +3,12 @@
 #include "experts/record_copier.h"
 
 #include "gpu/arena.h"
+#include "gpu/vk_struct.h"
 #include "kernels/row_test.h"
 
 #include <array>
+#include <chrono>
+#include <thread>
 
 namespace vkmoe {
 namespace {
@@ -114,6 +117,29 @@ TEST_P(RecordCopierTest, TakesTurnsWithKernels) {
     }
     compute.wait(added.back());
     EXPECT_EQ(sum.read(), expected);
+}
+
+TEST_P(RecordCopierTest, EndsWhenItsCopiesAreDone) {
+    auto slot = output<uint32_t>(kLargest / sizeof(uint32_t));
+    scheduler();
+    const std::vector<uint32_t> record = random_record(kLargest);
+    const Timeline gate(context().shared_device());
+    std::thread opens([&] {
+        // Long enough for a copier that does not wait to be gone with the memory that the copy reads.
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        auto signal = vk_struct<VkSemaphoreSignalInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO);
+        signal.semaphore = gate.handle();
+        signal.value = 1;
+        const Device& device = context().device();
+        check_vk(device.vk().vkSignalSemaphore(device.handle(), &signal), "open the gate");
+    });
+    const std::array<RecordMove, 1> move{{{host_record(record, false), slot.memory()}}};
+    copier_->submit(move, std::array{gate.point(1)});
+    copier_.reset();
+    EXPECT_EQ(gate.reached(), 1u);
+    opens.join();
+    context().device().wait_idle();
+    EXPECT_EQ(slot.read(), record);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RecordCopierTest, testing::Values(CopyBy::kQueue, CopyBy::kHost),
