@@ -89,7 +89,7 @@ bool has_word(std::string_view list, std::string_view word) {
 /// The mounts that can have a memory controller.
 std::vector<Mount> memory_mounts(const std::string& root) {
     std::vector<Mount> mounts;
-    std::ifstream file(root + "/proc/self/mountinfo");
+    std::istringstream file = text_of(root + "/proc/self/mountinfo");
     for (std::string line; std::getline(file, line);) {
         std::istringstream words(line);
         std::string word, group, folder, type, source, options;
@@ -106,7 +106,7 @@ std::vector<Mount> memory_mounts(const std::string& root) {
 
 /// The process's group in one of the two versions.
 std::optional<std::string> own_group(const std::string& root, bool version_2) {
-    std::ifstream file(root + "/proc/self/cgroup");
+    std::istringstream file = text_of(root + "/proc/self/cgroup");
     for (std::string line; std::getline(file, line);) {
         const size_t first = line.find(':');
         const size_t second = line.find(':', first + 1);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "experts/device_pager.h"
 #include "experts/pager.h"
 #include "experts/program.h"
 #include "model/batch_builder.h"
@@ -113,6 +114,8 @@ Program Session::State::record(BatchBuilder& batch, Output output, uint32_t logi
         const uint64_t bytes = uint64_t{logit_rows} * model->hyper().n_vocabulary * sizeof(float);
         batch.copy(workspace.logits.slice(0, bytes), workspace.logits_readback.slice(0, bytes));
     }
+    if (const Pager* pager = model->pager(); pager != nullptr && pager->on_device() != nullptr)
+        batch.copy(pager->on_device()->header(), pager->on_device()->header_copy());
     return Program(device, profiler.get(), batch.take_parts());
 }
 

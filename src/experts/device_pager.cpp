@@ -5,6 +5,7 @@
 #include "kernels/page_resolve.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace vkmoe {
 
@@ -34,7 +35,8 @@ DevicePager::DevicePager(KernelContext& kernels, const PagerShape& shape, const 
       shape_(shape),
       plan_(plan),
       pool_(pool),
-      arena_(kernels.shared_device(), MemoryKind::kDevice, "pager tables") {
+      arena_(kernels.shared_device(), MemoryKind::kDevice, "pager tables"),
+      copy_arena_(kernels.shared_device(), MemoryKind::kReadback, "pager counts") {
     const uint64_t n_records = uint64_t{shape.n_layers()} * shape.n_experts;
     Allocation table, layers, slot_records, host_records;
     const auto lay_out = [&](Arena& arena) {
@@ -53,6 +55,8 @@ DevicePager::DevicePager(KernelContext& kernels, const PagerShape& shape, const 
     arena_.set_reclaims(false);
     arena_.expect(measured.layout());
     lay_out(arena_);
+    copy_arena_.expect({{{sizeof(PageHeader) + Arena::kTailPadding, Arena::kAlignment}}});
+    header_copy_ = copy_arena_.allocate(sizeof(PageHeader));
     tables_ = {.tables = table.address,
                .header = header_.address,
                .layers = layers.address,
@@ -107,6 +111,7 @@ void DevicePager::fill(const std::vector<uint32_t>& experts) {
         records[experts[slot]] = pool_.places()[slot].address;
     }
     const PageHeader header{.link_records = link_records_};
+    std::memcpy(header_copy_.mapped, &header, sizeof(header));
     Uploader uploader(kernels_.shared_device());
     uploader.copy(header_, std::as_bytes(std::span(&header, 1)));
     uploader.copy(slots_, bytes_of(experts));
@@ -125,6 +130,12 @@ void DevicePager::set_link_records(uint32_t records) {
 PageHeader DevicePager::read_header() const {
     PageHeader header{};
     download(kernels_.device(), header_, std::as_writable_bytes(std::span(&header, 1)));
+    return header;
+}
+
+PageHeader DevicePager::last_header() const {
+    PageHeader header{};
+    std::memcpy(&header, header_copy_.mapped, sizeof(header));
     return header;
 }
 

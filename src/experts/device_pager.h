@@ -34,6 +34,11 @@ class DevicePager {
     const PageTablesOnDevice& tables() const { return tables_; }
     void set_link_records(uint32_t records);
     PageHeader read_header() const;
+    /// The header on the device, and a copy for the host that a batch brings up to date when it ends.
+    const Allocation& header() const { return header_; }
+    const Allocation& header_copy() const { return header_copy_; }
+    /// As the last batch that ended left it. Never waits for the device.
+    PageHeader last_header() const;
     /// The tables as the device has them, for tests.
     std::vector<uint32_t> read_slots() const;
     std::vector<PageExpert> read_experts() const;
@@ -69,8 +74,10 @@ class DevicePager {
     const SlotPlan& plan_;
     const SlotPool& pool_;
     Arena arena_;
+    Arena copy_arena_;
     PageTablesOnDevice tables_;
     Allocation header_;
+    Allocation header_copy_;
     Allocation slots_;
     Allocation experts_;
     Allocation records_;

@@ -78,36 +78,39 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
     const ResidencyStep& found =
         residency_.resolve(step.layer, words(step.ids, step.n_pairs), words(step.predicted, step.n_predicted),
                            floats(step.probabilities, step.n_predicted));
-    write_words(step.hit_ids, found.hit_ids);
-    write_words(step.miss_ids, found.miss_ids);
-    write_words(step.miss_arguments, {found.misses.empty() ? 0 : step.miss_groups, step.n_pairs, 1});
-    for (const RecordCopy& copy : found.misses) write_record(copy);
-    for (const RecordCopy& copy : found.prefetches) write_record(copy);
-
-    // A hit may be on a record that is still on its way ahead.
-    const bool hits = std::ranges::any_of(found.hit_ids, [](uint32_t id) { return id != kNowhere; });
+    // From here on the policy takes what it chose for filled: whatever throws, what was not copied leaves.
+    size_t n_misses_there = 0;
+    size_t n_prefetches_there = 0;
     Done done;
-    if (hits) {
-        scheduler.submit(*recorded.hits, copier_->arrival(prefetched_at_));
-        done.runs.push_back(recorded.hits.get());
-    }
-    size_t arrived = 0;
-    uint64_t copied = 0;
     try {
-        if (!found.misses.empty()) copied = copy(found.misses, {}, arrived);
+        write_words(step.hit_ids, found.hit_ids);
+        write_words(step.miss_ids, found.miss_ids);
+        write_words(step.miss_arguments, {found.misses.empty() ? 0 : step.miss_groups, step.n_pairs, 1});
+        for (const RecordCopy& copy : found.misses) write_record(copy);
+        for (const RecordCopy& copy : found.prefetches) write_record(copy);
+
+        // A hit may be on a record that is still on its way.
+        const bool hits = std::ranges::any_of(found.hit_ids, [](uint32_t id) { return id != kNowhere; });
+        if (hits) {
+            done.runs.push_back(recorded.hits.get());
+            scheduler.submit(*recorded.hits, copier_->arrival(copied_at_));
+        }
+        uint64_t copied = 0;
+        if (!found.misses.empty()) copied = copy(found.misses, {}, n_misses_there);
+        if (!found.prefetches.empty()) copy(found.prefetches, {}, n_prefetches_there);
+        read_ahead(step);
+        if (!found.misses.empty()) done.waits = copier_->arrival(copied);
     } catch (...) {
-        for (const RecordCopy& lost : std::span(found.misses).subspan(arrived)) residency_.forget(lost.slot);
-        for (const RecordCopy& lost : found.prefetches) residency_.forget(lost.slot);
-        throw;
-    }
-    arrived = 0;
-    try {
-        if (!found.prefetches.empty()) prefetched_at_ = copy(found.prefetches, {}, arrived);
-    } catch (...) {
-        for (const RecordCopy& lost : std::span(found.prefetches).subspan(arrived))
+        for (const RecordCopy& lost : std::span(found.misses).subspan(n_misses_there))
+            residency_.forget(lost.slot);
+        for (const RecordCopy& lost : std::span(found.prefetches).subspan(n_prefetches_there))
             residency_.forget(lost.slot);
         throw;
     }
+    return done;
+}
+
+void HostPager::read_ahead(const HostStep& step) {
     // Slots are not filled ahead from a disk, which would hold up what is wanted now: it reads ahead.
     if (!host_tier_.all_resident()) {
         for (uint32_t expert : words(step.predicted, step.n_predicted)) {
@@ -116,8 +119,6 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
                 host_tier_.request(step.layer + 1, expert);
         }
     }
-    if (!found.misses.empty()) done.waits = copier_->arrival(copied);
-    return done;
 }
 
 HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
@@ -137,6 +138,7 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
     const bool overlaps = plan_.ring_slots > plan_.wave_slots;
     std::vector<uint32_t> wave_ids(step.n_pairs);
     std::array<uint64_t, 2> computed{};  // by parity: when the last wave of it is done
+    const uint64_t slots_filled_at = copied_at_;
     uint64_t copied = 0;
     size_t arrived = 0;
     if (n_waves > 1) copied = copy(copies_of(1), {}, arrived);
@@ -154,9 +156,9 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         }
         if (any) {
             write_words(step.wave_ids[wave % 2], wave_ids);
-            // What is in slots may still be on its way ahead there.
+            // What is in slots may still be on its way there.
             computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2],
-                                                  copier_->arrival(wave > 0 ? copied : prefetched_at_));
+                                                  copier_->arrival(wave > 0 ? copied : slots_filled_at));
         }
         if (wave == 0 || wave + 1 >= n_waves) continue;
         // The next wave's records take the places of the wave before this one; without a second half of the
@@ -181,6 +183,7 @@ uint64_t HostPager::copy(std::span<const RecordCopy> copies, std::span<const Tim
     uint64_t value = 0;
     const auto submit = [&] {
         value = copier_->submit(moves_, waits);
+        copied_at_ = value;
         for (size_t i = 0; i < moves_.size(); ++i) held_[held_.size() - 1 - i].copied_at = value;
         arrived += moves_.size();
         moves_.clear();

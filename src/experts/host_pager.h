@@ -36,7 +36,8 @@ class HostPager {
         std::vector<const CommandBuffer*> runs;  ///< of the step's, submitted and not yet collected
     };
     /// Does a step when the part before it, which reaches `value` of the scheduler's timeline, is done.
-    /// Throws what the host tier throws; then the experts that did not come are in no slot.
+    /// Throws what the host tier and submissions throw. Then slots hold the experts whose copies were
+    /// submitted, and no others.
     Done run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
 
   private:
@@ -50,6 +51,8 @@ class HostPager {
     /// Has records copied when all of `waits` is reached; the value of the copier that tells that they are
     /// there. arrived: how many of them are sure to be, also when it throws.
     uint64_t copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits, size_t& arrived);
+    /// Has the host tier read what the look-ahead names.
+    void read_ahead(const HostStep& step);
     void release_copied();
     void wait_for_oldest();
     void write_record(const RecordCopy& copy);
@@ -66,7 +69,7 @@ class HostPager {
     std::deque<Held> held_;
     size_t most_held_;
     std::vector<RecordMove> moves_;
-    uint64_t prefetched_at_ = 0;  // value of the copier: prefetches under way
+    uint64_t copied_at_ = 0;  // value of the copier: the last copy
 };
 
 }  // namespace vkmoe

@@ -12,6 +12,9 @@ namespace vkmoe {
 
 namespace {
 
+/// Records that are read from the file while others are copied to slots.
+constexpr size_t kReadAhead = 16;
+
 uint64_t table_bytes(PagerMode mode, const PagerShape& shape, uint64_t n_places) {
     return mode == PagerMode::kDevice ? DevicePager::table_bytes(shape, n_places) : 0;
 }
@@ -34,14 +37,14 @@ std::vector<uint32_t> first_experts(const PagerShape& shape, const SlotPlan& pla
 }  // namespace
 
 void PagerCounters::add(const PageHeader& header) {
-    hits += header.n_hits;
-    misses += header.n_misses;
-    evictions += header.n_evictions;
-    prefetched += header.n_prefetched;
-    prefetched_used += header.n_prefetched_used;
-    batch_hits += header.n_batch_hits;
-    streamed += header.n_streamed;
-    bytes_copied += 16 * (header.units_low + (uint64_t{header.units_high} << 32));
+    hits += value_of(header.n_hits);
+    misses += value_of(header.n_misses);
+    evictions += value_of(header.n_evictions);
+    prefetched += value_of(header.n_prefetched);
+    prefetched_used += value_of(header.n_prefetched_used);
+    batch_hits += value_of(header.n_batch_hits);
+    streamed += value_of(header.n_streamed);
+    bytes_copied += 16 * value_of(header.units);
 }
 
 Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::unique_ptr<HostTier> host_tier,
@@ -55,7 +58,7 @@ Pager::Pager(KernelContext& kernels, PagerMode mode, PagerShape shape, std::uniq
     kernels_.device().set_memory_reserve(least_bytes());
     kernels_.device().set_reclaimer([this](uint64_t) {
         const std::lock_guard lock(mutex_);
-        if (!in_use_) drop_slots();
+        if (n_uses_ == 0) drop_slots();
     });
 }
 
@@ -67,11 +70,11 @@ Pager::~Pager() {
 Pager::Use::Use(Pager* pager) : pager_(pager) {
     if (pager_ == nullptr) return;
     lock_ = std::unique_lock(pager_->mutex_);
-    pager_->in_use_ = true;
+    ++pager_->n_uses_;
     try {
         pager_->ensure_slots();
     } catch (...) {
-        pager_->in_use_ = false;
+        --pager_->n_uses_;
         throw;
     }
     start_ = std::chrono::steady_clock::now();
@@ -79,9 +82,8 @@ Pager::Use::Use(Pager* pager) : pager_(pager) {
 
 Pager::Use::~Use() {
     if (pager_ == nullptr) return;
-    pager_->in_use_ = false;
-    pager_->seconds_in_use_ +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    --pager_->n_uses_;
+    pager_->publish(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
 }
 
 uint64_t Pager::least_bytes(const Device& device, PagerMode mode, const PagerShape& shape) {
@@ -102,6 +104,24 @@ SlotPlan Pager::plan_for(const Device& device, PagerMode mode, const PagerShape&
 
 void Pager::ensure_slots() {
     if (pool_ != nullptr) return;
+    try {
+        take_and_fill_slots();
+    } catch (...) {
+        free_slots();  // slots without a pager, or half filled, would be taken for ready
+        throw;
+    }
+    ++generation_;
+    {
+        const std::lock_guard lock(published_mutex_);
+        published_.n_slots = plan_.n_slots();
+        published_.slot_bytes = plan_.total_bytes();
+    }
+    log_info("pager: {} of {} experts in {} of device memory{}", plan_.n_slots(),
+             shape_.n_layers() * shape_.n_experts, human_bytes(pool_->committed_bytes()),
+             plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
+}
+
+void Pager::take_and_fill_slots() {
     Device& device = kernels_.device();
     const uint64_t least = least_bytes();
     const Device::MemoryEvents before = device.memory_events();
@@ -130,16 +150,7 @@ void Pager::ensure_slots() {
         log_warn("device '{}' refused {} of memory for experts; going on with {}", device.caps().name,
                  human_bytes(refused), human_bytes(pool_->committed_bytes()));
     }
-    try {
-        fill_slots();
-    } catch (...) {
-        free_slots();  // half filled they would be taken for full
-        throw;
-    }
-    ++generation_;
-    log_info("pager: {} of {} experts in {} of device memory{}", plan_.n_slots(),
-             shape_.n_layers() * shape_.n_experts, human_bytes(pool_->committed_bytes()),
-             plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
+    fill_slots();
 }
 
 bool Pager::take_slots(uint64_t free, uint64_t& given) {
@@ -180,10 +191,27 @@ void Pager::fill_slots() {
     const std::vector<uint32_t> experts = first_experts(shape_, plan_);
     if (on_device_) on_device_->fill(experts);
     if (on_host_) on_host_->fill(experts);
-    set_link_records(link_records_);
-    Uploader uploader(kernels_.shared_device());
+    apply_link_records();
+    copy_records(experts);
+}
+
+void Pager::copy_records(const std::vector<uint32_t>& experts) {
+    // In the order of the file, whose reads go on while records are copied.
+    std::vector<uint32_t> slots;
     for (uint32_t slot = 0; slot < plan_.n_slots(); ++slot) {
-        if (experts[slot] == kNowhere) continue;
+        if (experts[slot] != kNowhere) slots.push_back(slot);
+    }
+    std::ranges::sort(slots, {}, [&](uint32_t slot) { return experts[slot]; });
+    size_t n_requested = 0;
+    Uploader uploader(kernels_.shared_device());
+    for (size_t i = 0; i < slots.size(); ++i) {
+        n_requested = std::max(n_requested, i);
+        while (n_requested < std::min(i + kReadAhead, slots.size())) {
+            const uint32_t wanted = experts[slots[n_requested]];
+            if (!host_tier_->request(wanted / shape_.n_experts, wanted % shape_.n_experts)) break;
+            ++n_requested;
+        }
+        const uint32_t slot = slots[i];
         const uint32_t layer = experts[slot] / shape_.n_experts;
         const uint32_t expert = experts[slot] % shape_.n_experts;
         const HostRecord record = host_tier_->acquire(layer, expert);
@@ -202,8 +230,12 @@ void Pager::fill_slots() {
 void Pager::drop_slots() {
     if (pool_ == nullptr) return;
     kernels_.device().wait_idle();
-    past_ = counters();
+    PagerCounters done = past_;
+    if (on_device_) done.add(on_device_->read_header());
+    if (on_host_) done.add(on_host_->residency().header());
+    past_ = done;
     free_slots();
+    publish(0);
 }
 
 ExpertTable Pager::table(uint32_t layer) const {
@@ -221,8 +253,12 @@ uint32_t Pager::tokens_at_once() const {
 
 void Pager::set_link_records(uint32_t records) {
     link_records_ = records;
-    if (on_device_) on_device_->set_link_records(records);
-    if (on_host_) on_host_->set_link_records(records);
+    apply_link_records();
+}
+
+void Pager::apply_link_records() {
+    if (on_device_) on_device_->set_link_records(link_records_);
+    if (on_host_) on_host_->set_link_records(link_records_);
 }
 
 std::string Pager::describe() const {
@@ -244,19 +280,31 @@ std::string Pager::describe() const {
                               host_tier_->n_places(), n_records, human_bytes(host_tier_->committed_bytes()));
 }
 
-PagerCounters Pager::counters() const {
+void Pager::publish(double seconds_of_use) {
     PagerCounters sum = past_;
-    if (on_device_) sum.add(on_device_->read_header());
+    if (on_device_) sum.add(on_device_->last_header());
     if (on_host_) sum.add(on_host_->residency().header());
-    return sum;
+    const std::lock_guard lock(published_mutex_);
+    published_.counters = sum;
+    published_.seconds_in_use += seconds_of_use;
+}
+
+PagerCounters Pager::counters() const {
+    const std::lock_guard lock(published_mutex_);
+    return published_.counters;
 }
 
 PagerStats Pager::stats() const {
-    const PagerCounters done = counters();
+    Published seen;
+    {
+        const std::lock_guard lock(published_mutex_);
+        seen = published_;
+    }
+    const PagerCounters& done = seen.counters;
     const HostTierStatistics tier = host_tier_->statistics();
     PagerStats stats{.mode = mode_,
-                     .n_slots = plan_.n_slots(),
-                     .slot_bytes = plan_.total_bytes(),
+                     .n_slots = seen.n_slots,
+                     .slot_bytes = seen.slot_bytes,
                      .n_records = uint64_t{shape_.n_layers()} * shape_.n_experts,
                      .hits = done.hits,
                      .misses = done.misses,
@@ -265,7 +313,7 @@ PagerStats Pager::stats() const {
                      .prefetched_used = done.prefetched_used,
                      .streamed = done.streamed,
                      .bytes_moved = done.bytes_copied,
-                     .seconds = seconds_in_use_,
+                     .seconds = seen.seconds_in_use,
                      .link_bytes_per_second = link_.bytes_per_second(mode_),
                      .host_bytes = host_tier_->committed_bytes()};
     for (uint64_t bytes : shape_.record_bytes) stats.record_bytes += bytes * shape_.n_experts;

@@ -99,7 +99,8 @@ class Pager {
     const LinkSpeed& link() const { return link_; }
     /// One line: who pages, what was measured of the link, and where the records are.
     std::string describe() const;
-    /// Waits for the device.
+    /// As the last use that ended left them. Safe from any thread while others use the pager, and waits for
+    /// none of them.
     PagerCounters counters() const;
     PagerStats stats() const;
     /// Records that prefetching and misses of a layer may move together; 0: no prefetching.
@@ -108,11 +109,17 @@ class Pager {
 
   private:
     void ensure_slots();
+    void take_and_fill_slots();
     /// Takes slots and tables within so many bytes; false, with nothing taken, where the device refuses them.
     /// given: the bytes of slots that it did not refuse.
     bool take_slots(uint64_t free, uint64_t& given);
     void fill_slots();
+    /// Copies the records of the first n_slots slots from the host tier.
+    void copy_records(const std::vector<uint32_t>& experts);
     void free_slots();
+    void apply_link_records();
+    /// Shows counters() and stats() what has been done by now.
+    void publish(double seconds_of_use);
     /// Gives all slots back, for an arena that is short of memory. Waits for the device.
     void drop_slots();
 
@@ -121,7 +128,7 @@ class Pager {
     PagerShape shape_;
     std::unique_ptr<HostTier> host_tier_;
     std::recursive_mutex mutex_;  // an arena of whoever uses the pager may ask it for memory
-    bool in_use_ = false;
+    uint32_t n_uses_ = 0;
     SlotPlan plan_;
     std::unique_ptr<SlotPool> pool_;
     std::unique_ptr<DevicePager> on_device_;
@@ -131,7 +138,16 @@ class Pager {
     uint32_t link_records_ = 0;
     LinkSpeed link_;
     CopyBy copy_by_;
-    double seconds_in_use_ = 0;
+
+    /// What other threads see.
+    struct Published {
+        PagerCounters counters;
+        uint64_t n_slots = 0;
+        uint64_t slot_bytes = 0;
+        double seconds_in_use = 0;
+    };
+    mutable std::mutex published_mutex_;  // held for a moment only, and last
+    Published published_;
 };
 
 }  // namespace vkmoe

@@ -2,8 +2,6 @@
 
 #include "experts/host_pager.h"
 
-#include <cassert>
-
 namespace vkmoe {
 
 namespace {
@@ -44,7 +42,8 @@ void Program::run(Scheduler& scheduler, HostPager* pager) const {
             runs.push_back(part.commands.get());
             waits.clear();
             if (!part.step) continue;
-            assert(pager != nullptr);
+            if (pager == nullptr)
+                fail(ErrorCode::kInternal, "a batch that the host pages experts for runs without a pager");
             HostPager::Done done = pager->run(*part.step, last, scheduler);
             waits = std::move(done.waits);
             runs.insert(runs.end(), done.runs.begin(), done.runs.end());

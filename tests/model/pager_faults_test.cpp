@@ -5,6 +5,7 @@
 #include "engine/generate.h"
 #include "engine/session.h"
 #include "experts/pager.h"
+#include "experts/program.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
@@ -285,6 +286,63 @@ TEST_F(PagerFaults, AFailedWaitIsAnErrorAndLeavesTheSessionAsItWas) {
             EXPECT_GE(n_failures, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
         }
     }
+}
+
+TEST_F(PagerFaults, AFailedSubmissionLeavesNoExpertThatDidNotCome) {
+    for (PagerMode mode : {PagerMode::kDevice, PagerMode::kHost}) {
+        for (Prefetch prefetch : {Prefetch::kOff, Prefetch::kOn}) {
+            Session session(load(mode, vram_for(mode, 0.3, prefetch), 0, prefetch), kSession);
+            uint32_t n_failures = 0;
+            for (size_t i = 0; i < text_.size(); ++i) {
+                const uint32_t before = session.position();
+                for (uint32_t at = 1;; ++at) {
+                    const ScopedFaults faults(fmt::format("submit:at={}", at));
+                    try {
+                        session.feed(text_[i].tokens);
+                        break;
+                    } catch (const Error& error) {
+                        EXPECT_EQ(fault_count(FaultPoint::kSubmit), 1u) << error.what();
+                        EXPECT_EQ(session.position(), before);
+                        EXPECT_TRUE(i == 0 || logits_of(session) == text_[i - 1].logits);
+                        ++n_failures;
+                    }
+                    // Experts that the failed call was to bring must not be taken for brought.
+                    set_faults("");
+                    session.feed(text_[i].tokens);
+                    ASSERT_TRUE(logits_of(session) == text_[i].logits)
+                        << "other bits after piece " << i << " and a failure at " << at;
+                    session.truncate(before);
+                }
+                ASSERT_TRUE(logits_of(session) == text_[i].logits) << "other bits after piece " << i;
+            }
+            EXPECT_GE(n_failures, mode == PagerMode::kHost ? 3 * text_.size() : text_.size());
+        }
+    }
+}
+
+TEST_F(PagerFaults, AThreadThatCannotStartLeavesThePoolAsItWas) {
+    const uint64_t budget = vram_for(PagerMode::kHost, 0.3);
+    const auto model =
+        Model::load(path_, {.vram_budget = budget, .pager = PagerMode::kHost, .copy_by = CopyBy::kHost});
+    Session session(model, kSession);
+    for (int again = 0; again < 2; ++again) {
+        const ScopedFaults faults("thread_start");
+        expect_error(ErrorCode::kResourceLimit, {"cannot start a thread to copy experts", "ulimit -u"},
+                     [&] { session.feed(text_[0].tokens); });
+        EXPECT_EQ(session.position(), 0u);
+        EXPECT_EQ(model->kernels().device().memory_budget(), budget);
+    }
+    expect_right(session);
+}
+
+TEST_F(PagerFaults, ABatchWithoutItsPagerIsAnError) {
+    const auto model = load(PagerMode::kHost);
+    const auto device = model->kernels().shared_device();
+    std::vector<ProgramPart> parts(2);
+    parts[0].step.emplace();
+    const Program program(device, nullptr, std::move(parts));
+    Scheduler scheduler(device);
+    expect_error(ErrorCode::kInternal, {"without a pager"}, [&] { program.run(scheduler, nullptr); });
 }
 
 /// What routers did so far, as a session has counted it.
