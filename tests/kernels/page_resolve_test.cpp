@@ -39,7 +39,7 @@ TEST_F(PageResolveTest, NamesWhatItReadsAndWrites) {
         return 0;
     };
     // Read and changed: header, slots, experts. Only read: addresses, layers, where records are.
-    for (const auto& [address, bytes] : {std::pair{0x2000, 64}, {0x4000, 10 * 4}, {0x5000, 2 * 16 * 8}}) {
+    for (const auto& [address, bytes] : {std::pair{0x2000, 80}, {0x4000, 10 * 4}, {0x5000, 2 * 16 * 8}}) {
         EXPECT_EQ(bytes_at(dispatch.reads, address), bytes);
         EXPECT_EQ(bytes_at(dispatch.writes, address), bytes);
     }
