@@ -1,7 +1,8 @@
 #version 460
 // Causal attention over the KV cache with online softmax: out = softmax(scale * q . K) V, float32 sums.
 //   q [n_tokens, n_heads * HEAD_DIM] float32, caches [n_kv_heads, n_context, HEAD_DIM], positions int32 [n_tokens]
-// Launch: x = tiles of QUERIES query rows, y = KV heads, z = splits of the context; one workgroup of LANES invocations for each.
+// Launch: columns of the grid are tiles of QUERIES query rows, rows are KV heads, once for each split of the context; one
+// workgroup of LANES invocations for each.
 // The query rows of a KV head are its heads_per_kv heads of token 0, of token 1, and so on, so that a tile shares each row
 // of K and V that is read, be it at decode (heads of one token) or at prefill (several tokens).
 //
@@ -15,6 +16,7 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 #include "common/memory.glsl"
+#include "common/grid.glsl"
 #include "attention/kv_row.glsl"
 #include "attention/lanes.glsl"
 #include "attention/params.h"
@@ -46,10 +48,24 @@ struct Query {
     int last;
 };
 
-Query query(uint index) {
+uint first_query;  // row of queries, of this tile
+uint kv_head;
+uint split;
+
+/// False for a workgroup beyond the tiles.
+bool find_tile() {
+    uint n_tiles = (params.n_tokens * params.heads_per_kv + QUERIES - 1u) / QUERIES;
+    uvec2 position = grid_position(params.n_kv_heads * params.n_splits);
     // The last tiles of a prefill see the most rows: they start first.
-    uint row = (gl_NumWorkGroups.x - 1u - gl_WorkGroupID.x) * QUERIES + index;
-    Query result = Query(row / params.heads_per_kv, gl_WorkGroupID.y * params.heads_per_kv + row % params.heads_per_kv, 0, -1);
+    first_query = (n_tiles - 1u - position.x) * QUERIES;
+    split = position.y / params.n_kv_heads;
+    kv_head = position.y - split * params.n_kv_heads;
+    return position.x < n_tiles;
+}
+
+Query query(uint index) {
+    uint row = first_query + index;
+    Query result = Query(row / params.heads_per_kv, kv_head * params.heads_per_kv + row % params.heads_per_kv, 0, -1);
     if (result.token < params.n_tokens) {
         uint position = Words(params.positions).at[result.token];  // a negative one is very large here
         if (position < params.n_context) {
@@ -61,7 +77,7 @@ Query query(uint index) {
 }
 
 uvec2 cache_head(uvec2 cache) {
-    return advance(cache, gl_WorkGroupID.y * params.n_context, kv_row_bytes(HEAD_DIM));
+    return advance(cache, kv_head * params.n_context, kv_row_bytes(HEAD_DIM));
 }
 
 void load_queries() {
@@ -127,25 +143,34 @@ void block_scores(uvec2 k_head, int base, int end, out float scores[QUERIES][ROW
 }
 
 void main() {
+    if (!find_tile()) return;
     uint lane = lane_index();
     int firsts[QUERIES];
     int lasts[QUERIES];
     int begin = 0x7FFFFFFF;
     int end = 0;
+    // Rows that all queries of the tile see, but for queries that see no row at all: those have outputs of zeros.
+    int first_for_all = 0;
+    int end_for_all = 0x7FFFFFFF;
     [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
         Query row = query(q);
         firsts[q] = row.first;
         lasts[q] = row.last;
-        if (row.last >= row.first) begin = min(begin, row.first);
+        if (row.last >= row.first) {
+            begin = min(begin, row.first);
+            first_for_all = max(first_for_all, row.first);
+            end_for_all = min(end_for_all, row.last + 1);
+        }
         end = max(end, row.last + 1);
     }
     begin = min(begin, end);
     if (params.n_splits > 1u) {
         uint blocks = (uint(end - begin) + kBlockRows - 1u) / kBlockRows;
         int share = int((blocks + params.n_splits - 1u) / params.n_splits * kBlockRows);
-        begin = min(begin + int(gl_WorkGroupID.z) * share, end);
+        begin = min(begin + int(split) * share, end);
         end = min(begin + share, end);
     }
+    end_for_all = min(end_for_all, end);
 
     float greatest[QUERIES];
     float sums[QUERIES];  // of the weights of this lane's rows
@@ -194,8 +219,8 @@ void main() {
                     totals[q][w] = outputs[q][group * WORDS_AT_ONCE + w] * decay[q];
                 }
             }
-            // Four rows at a time, to have several loads under way. Weights of rows from n_rows on are 0, and the row
-            // that stands in for them is a written one: memory beyond could hold NaNs.
+            // Four rows at a time, to have several loads in flight. The last row stands in for those from n_rows on.
+            // A weight of 0 does not hide a row from a query: V may hold infinities and NaNs.
             [[dont_unroll]] for (uint row = 0u; row < n_rows; row += 4u) {
                 KV_WORD v[4][WORDS_AT_ONCE];
                 [[unroll]] for (uint j = 0u; j < 4u; ++j) {
@@ -205,11 +230,25 @@ void main() {
                         v[j][w] = kv_load_word(v_row, HEAD_DIM, min(word, kWords - 1u));
                     }
                 }
-                [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
-                    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-                        float weight = weights[q * kBlockRows + row + j];
-                        [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {
-                            totals[q][w] = fma(KV_WORD(weight), v[j][w], totals[q][w]);
+                int at = base + int(row);
+                if (at >= first_for_all && at + 4 <= end_for_all) {
+                    [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
+                        [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+                            float weight = weights[q * kBlockRows + row + j];
+                            [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {
+                                totals[q][w] = fma(KV_WORD(weight), v[j][w], totals[q][w]);
+                            }
+                        }
+                    }
+                } else {
+                    [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
+                        [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+                            bool sees = at + int(j) >= firsts[q] && at + int(j) <= lasts[q] && at + int(j) < end;
+                            float weight = weights[q * kBlockRows + row + j];
+                            [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {
+                                KV_WORD number = sees ? v[j][w] : KV_WORD(0.0);
+                                totals[q][w] = fma(KV_WORD(weight), number, totals[q][w]);
+                            }
                         }
                     }
                 }
@@ -229,7 +268,7 @@ void main() {
         uvec2 target = params.result;
         float factor = sum > 0.0 ? 1.0 / sum : 0.0;
         if (params.part_offset != 0u) {
-            index = index * params.n_splits + gl_WorkGroupID.z;
+            index = index * params.n_splits + split;
             if (lane == 0u) {
                 FloatsOut(params.result).at[2u * index] = greatest[q];
                 FloatsOut(params.result).at[2u * index + 1u] = sum;
@@ -242,7 +281,7 @@ void main() {
         [[unroll]] for (uint w = 0u; w < kWordGroups * WORDS_AT_ONCE; ++w) {
             uint word = w * LANES + lane;
             if (word >= kWords) continue;
-            KV_WORD value = outputs[q][w] * factor;
+            KV_WORD value = sum == 0.0 ? KV_WORD(0.0) : outputs[q][w] * factor;
             FloatsOut numbers = FloatsOut(advance(target, word * kKvWordDims * 4u));
 #if defined(VKMOE_TYPE_F32)
             numbers.at[0] = value;

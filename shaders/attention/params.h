@@ -29,8 +29,10 @@ struct QkNormRopeParams {
     VKMOE_UINT rope_dims;
     VKMOE_FLOAT norm_epsilon;
     VKMOE_FLOAT attention_factor;
+    VKMOE_UINT n_tokens;
+    VKMOE_UINT padding;
 };
-VKMOE_CHECK_SIZE(QkNormRopeParams, 120);
+VKMOE_CHECK_SIZE(QkNormRopeParams, 128);
 
 // Scratch of split attention: with i = (token * n_heads + head) * n_splits + split, float pairs [i] {greatest score, sum of
 // weights}, then, from part_offset floats on, rows [i] of head_dim floats: the weighted sum of V. Scores are in powers of two,
@@ -50,7 +52,7 @@ struct AttentionParams {
     VKMOE_UINT n_splits;
     VKMOE_UINT part_offset;  // floats; 0: no parts, result is float32 [n_tokens, n_heads * head_dim]
     VKMOE_FLOAT scale;  // of scores in powers of two
-    VKMOE_UINT unused;
+    VKMOE_UINT n_kv_heads;
 };
 VKMOE_CHECK_SIZE(AttentionParams, 80);
 

@@ -3,13 +3,15 @@
 // of their first rope_dims dimensions by the token's position, Q to q_out, K and V to the cache rows of that position.
 //   q [n_tokens, n_heads * HEAD_DIM], k and v [n_tokens, n_kv_heads * HEAD_DIM], float32; positions int32 [n_tokens]
 //   k_cache and v_cache [n_kv_heads, n_context, HEAD_DIM] of the cell's type
-// Launch: x = heads of Q, then of K, then of V; y = tokens; one workgroup of LANES invocations for each.
+// Launch: columns of the grid are heads of Q, then of K, then of V, rows are tokens; one workgroup of LANES invocations for
+// each.
 #extension GL_GOOGLE_include_directive : require
 #ifdef VKMOE_PATH_SUBGROUP
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #endif
 #include "common/memory.glsl"
+#include "common/grid.glsl"
 #include "attention/kv_row.glsl"
 #include "attention/lanes.glsl"
 #include "attention/params.h"
@@ -123,8 +125,10 @@ uvec2 cache_row(uvec2 cache, uint kv_head, uint position) {
 }
 
 void main() {
-    uint token = gl_WorkGroupID.y;
-    uint index = gl_WorkGroupID.x;
+    uvec2 group = grid_position(params.n_tokens);
+    uint token = group.y;
+    uint index = group.x;
+    if (index >= params.n_heads + 2u * params.n_kv_heads) return;
     // A negative position is a very large one here.
     uint position = Words(params.positions).at[token];
     if (position >= params.n_context) return;

@@ -1,5 +1,5 @@
 // destination[t, d] = residual[t, d] + sum over slots s of weights[t, s] * expert_output[t, s, d], in the order of slots,
-// + sigmoid(shared_gate[t]) * shared_output[t, d].
+// + sigmoid(shared_gate[t]) * shared_output[t, d]. Slots whose id names no expert are left out: nobody wrote their rows.
 // One invocation a vec4 of the output, tokens after one another.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -24,6 +24,7 @@ void main() {
     if (!is_null(params.residual)) sum = Floats4(advance(params.residual, t, row_bytes)).at[at];
     for (uint s = 0; s < params.n_slots; ++s) {
         uint pair = t * params.n_slots + s;
+        if (!is_null(params.ids) && Words(params.ids).at[pair] >= params.n_experts) continue;
         float weight = is_null(params.weights) ? 1.0 : Floats(params.weights).at[pair];
         sum += weight * Floats4(advance(params.expert_output, pair, row_bytes)).at[at];
     }

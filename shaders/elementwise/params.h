@@ -87,12 +87,16 @@ struct CombineParams {
     VKMOE_POINTER shared_gate;    // null: the shared expert has none
     VKMOE_POINTER residual;       // null: none
     VKMOE_POINTER destination;
+    VKMOE_POINTER ids;            // a word for each slot of a token: those of n_experts and above are left out; null: none are
     VKMOE_UINT n_tokens;
     VKMOE_UINT n_slots;
     VKMOE_UINT n_columns;
-    VKMOE_UINT reserved;
+    VKMOE_UINT n_experts;
 };
-VKMOE_CHECK_SIZE(CombineParams, 64);
+VKMOE_CHECK_SIZE(CombineParams, 72);
+
+// What argmax adds to the index of a number that is not finite. No row is so long.
+VKMOE_CONSTANT kArgmaxBroken = 0x80000000u;
 
 struct ArgmaxParams {
     VKMOE_POINTER source;

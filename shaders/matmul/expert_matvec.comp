@@ -2,10 +2,12 @@
 // Each (token, slot) pair by its own expert: with one matrix, y[p, r] = W[r, :] . x[p / divisor, :]; with two
 // (GATED), y[p, r] = silu(gate[r, :] . x) * (up[r, :] . x).
 //
-// A team of lanes (lanes.glsl) computes ROWS rows of one pair. Launch: x covers teams of ROWS rows, y is the pair.
+// A team of lanes (lanes.glsl) computes ROWS rows of one pair. Launch: columns of the grid cover teams of ROWS rows, rows
+// are pairs.
 #extension GL_GOOGLE_include_directive : require
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
+#include "common/grid.glsl"
 #include "matmul/params.h"
 
 layout(local_size_x_id = 0) in;
@@ -18,8 +20,9 @@ layout(push_constant) uniform Push { ExpertMatvecParams params; };
 uvec2 codebook() { return params.codebook; }
 
 void main() {
-    uint first_row = team_index() * ROWS;
-    uint pair = gl_WorkGroupID.y;
+    uvec2 position = grid_position(params.n_pairs);
+    uint first_row = team_index(position.x) * ROWS;
+    uint pair = position.y;
     if (first_row >= params.n_rows) return;
     uint expert = Words(params.ids).at[pair];
     if (expert >= params.n_experts) return;

@@ -3,10 +3,12 @@
 // x[t * n_slots + s, :]), where e = ids[t, s].
 //
 // A team of lanes (lanes.glsl) computes ROWS rows of one token. The chunks of all slots are one sequence that the lanes
-// take in turn, so that short rows still occupy a wide subgroup. Launch: x covers teams of ROWS rows, y is the token.
+// take in turn, so that short rows still occupy a wide subgroup. Launch: columns of the grid cover teams of ROWS
+// rows, rows are tokens.
 #extension GL_GOOGLE_include_directive : require
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
+#include "common/grid.glsl"
 #include "matmul/params.h"
 
 layout(local_size_x_id = 0) in;
@@ -17,8 +19,9 @@ layout(push_constant) uniform Push { ExpertMatvecSumParams params; };
 uvec2 codebook() { return params.codebook; }
 
 void main() {
-    uint first_row = team_index() * ROWS;
-    uint token = gl_WorkGroupID.y;
+    uvec2 position = grid_position(params.n_tokens);
+    uint first_row = team_index(position.x) * ROWS;
+    uint token = position.y;
     if (first_row >= params.n_rows) return;
 
     float sums[ROWS];

@@ -2,7 +2,7 @@
 // at the end; on the scalar path one invocation takes all of them, with no subgroup operation.
 //
 //   LANE, LANES             this lane among those that share a row
-//   uint team_index()       which team of lanes this is, in x
+//   uint team_index(column) which team of lanes this is, in that column of the grid's workgroups
 //   float team_sum(float)
 #ifndef VKMOE_SHADERS_MATMUL_LANES_GLSL
 #define VKMOE_SHADERS_MATMUL_LANES_GLSL
@@ -11,7 +11,7 @@
 
 #define LANE 0u
 #define LANES 1u
-uint team_index() { return gl_GlobalInvocationID.x; }
+uint team_index(uint column) { return column * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
 float team_sum(float value) { return value; }
 
 #else
@@ -20,7 +20,7 @@ float team_sum(float value) { return value; }
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #define LANE gl_SubgroupInvocationID
 #define LANES gl_SubgroupSize
-uint team_index() { return gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID; }
+uint team_index(uint column) { return column * gl_NumSubgroups + gl_SubgroupID; }
 float team_sum(float value) { return subgroupAdd(value); }
 
 #endif

@@ -1,8 +1,9 @@
 #version 460
 // y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]), for many tokens: one workgroup a tile (tile.glsl).
-// Launch: x covers tiles of rows, y tiles of tokens.
+// Launch: columns of the grid are tiles of rows, rows tiles of tokens.
 #extension GL_GOOGLE_include_directive : require
 #include "common/memory.glsl"
+#include "common/grid.glsl"
 #include "matmul/params.h"
 
 layout(local_size_x_id = 0) in;
@@ -16,25 +17,29 @@ uvec2 codebook() { return params.codebook; }
 
 #include "matmul/tile.glsl"
 
+uvec2 tile_position;  // its column and row of tiles
+
 uvec2 weight_row_of(uint i) {
-    uint row = min(gl_WorkGroupID.x * TILE_ROWS + i, params.n_rows - 1u);
+    uint row = min(tile_position.x * TILE_ROWS + i, params.n_rows - 1u);
     return advance(params.weights, row, row_stride(params.n_columns));
 }
 
 uvec2 token_row_of(uint i) {
-    uint token = min(gl_WorkGroupID.y * TILE_TOKENS + i, params.n_tokens - 1u);
+    uint token = min(tile_position.y * TILE_TOKENS + i, params.n_tokens - 1u);
     return advance(params.x, token, params.x_stride);
 }
 
 void main() {
+    tile_position = grid_position((params.n_tokens + TILE_TOKENS - 1u) / TILE_TOKENS);
+    if (tile_position.x * TILE_ROWS >= params.n_rows) return;
     multiply_tile(params.n_columns);
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-        uint token = gl_WorkGroupID.y * TILE_TOKENS + t * TOKEN_LANES + token_lane();
+        uint token = tile_position.y * TILE_TOKENS + t * TOKEN_LANES + token_lane();
         if (token >= params.n_tokens) continue;
         uvec2 y_row = advance(params.y, token, params.y_stride * 4u);
         uvec2 residual_row = advance(params.residual, token, params.y_stride * 4u);
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-            uint row = gl_WorkGroupID.x * TILE_ROWS + r * ROW_LANES + row_lane();
+            uint row = tile_position.x * TILE_ROWS + r * ROW_LANES + row_lane();
             if (row >= params.n_rows) continue;
             float sum = sums[r * TOKENS + t];
             if (!is_null(params.residual)) sum += Floats(residual_row).at[row];

@@ -2,10 +2,11 @@
 // y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]), for a few tokens.
 //
 // A team of lanes (lanes.glsl) computes ROWS rows for TOKENS tokens, so that each weight is decoded once for all of them.
-// Launch: x covers teams of ROWS rows, y covers tiles of TOKENS tokens.
+// Launch: columns of the grid cover teams of ROWS rows, rows of the grid tiles of TOKENS tokens.
 #extension GL_GOOGLE_include_directive : require
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
+#include "common/grid.glsl"
 #include "matmul/params.h"
 
 layout(local_size_x_id = 0) in;
@@ -17,8 +18,9 @@ layout(push_constant) uniform Push { MatmulParams params; };
 uvec2 codebook() { return params.codebook; }
 
 void main() {
-    uint first_row = team_index() * ROWS;
-    uint first_token = gl_WorkGroupID.y * TOKENS;
+    uvec2 position = grid_position((params.n_tokens + TOKENS - 1u) / TOKENS);
+    uint first_row = team_index(position.x) * ROWS;
+    uint first_token = position.y * TOKENS;
     if (first_row >= params.n_rows) return;
 
     float sums[ROWS * TOKENS];

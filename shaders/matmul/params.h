@@ -65,7 +65,8 @@ VKMOE_CHECK_SIZE(ExpertMatvecSumParams, 88);
 /// expert_matmul: pairs grouped by expert (group_routes), in tiles of at most the kernel's token tile.
 struct ExpertMatmulParams {
     VKMOE_POINTER experts;
-    VKMOE_POINTER tiles;          // uvec4 [n_tiles]: expert, first of its entries in pairs, how many, unused
+    VKMOE_POINTER tiles;          // uvec4 [n_tiles]: expert, first of its entries in pairs, how many; then n_tiles in the
+                                  // first, 0 in the others
     VKMOE_POINTER pairs;          // uint [n_pairs]: pair indices sorted by expert
     VKMOE_POINTER x;          // one row for each x_divisor pairs, x_stride bytes apart
     VKMOE_POINTER first_y;   // float32 [n_pairs, n_rows]
@@ -77,8 +78,10 @@ struct ExpertMatmulParams {
     VKMOE_UINT x_divisor;
     VKMOE_UINT x_stride;  // bytes
     VKMOE_POINTER codebook;
+    VKMOE_UINT matrix_tiles;  // rows of the grid for one matrix: its tiles of weight rows, or more
+    VKMOE_UINT padding;
 };
-VKMOE_CHECK_SIZE(ExpertMatmulParams, 80);
+VKMOE_CHECK_SIZE(ExpertMatmulParams, 88);
 
 #ifdef __cplusplus
 }

@@ -344,9 +344,9 @@ void main() {
         arguments.at[0] = params.copy_groups;
         arguments.at[1] = n_fetched;
         arguments.at[2] = 1u;
-        arguments.at[3] = n_misses != 0u ? params.miss_groups : 0u;
-        arguments.at[4] = params.n_pairs;
-        arguments.at[5] = 1u;
+        arguments.at[3] = n_misses != 0u ? params.miss_groups.x : 0u;
+        arguments.at[4] = n_misses != 0u ? params.miss_groups.y : 0u;
+        arguments.at[5] = n_misses != 0u ? params.miss_groups.z : 0u;
         arguments.at[6] = params.copy_groups;
         arguments.at[7] = n_ahead;
         arguments.at[8] = 1u;

@@ -28,7 +28,7 @@ bool has_experts() {
 }
 
 void main() {
-    uint n_invocations = gl_NumWorkGroups.x * gl_NumWorkGroups.y * gl_WorkGroupSize.x;
+    uint n_invocations = gl_NumWorkGroups.x * gl_NumWorkGroups.y * gl_NumWorkGroups.z * gl_WorkGroupSize.x;
     uint first = group_index() * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
     for (uint pair = first; pair < params.n_pairs; pair += n_invocations) {
         uint id = Words(params.ids).at[pair];

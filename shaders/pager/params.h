@@ -5,6 +5,7 @@
 #ifndef VKMOE_SHADERS_PAGER_PARAMS_H
 #define VKMOE_SHADERS_PAGER_PARAMS_H
 
+#include "common/fold_grid.h"
 #include "common/shared.h"
 
 #ifdef __cplusplus
@@ -98,16 +99,16 @@ struct PageResolveParams {
     VKMOE_POINTER hit_ids;        // out: uint [n_pairs]: the id where its record is there, else kNowhere
     VKMOE_POINTER miss_ids;       // out: uint [n_pairs]: the others
     VKMOE_POINTER copies;         // out: PageCopy [n_pairs + n_predicted]: misses, and from n_pairs on prefetches
-    VKMOE_POINTER arguments;      // out: uint [3, 3]: {copy_groups, misses, 1}, {miss_groups or 0, n_pairs, 1} and
+    VKMOE_POINTER arguments;      // out: uint [3, 3]: {copy_groups, misses, 1}, miss_groups or zeros, and
                                   // {copy_groups, prefetches, 1}
     VKMOE_UINT layer;
     VKMOE_UINT n_pairs;
     VKMOE_UINT n_predicted;
     VKMOE_UINT copy_groups;  // workgroups that copy a record together
-    VKMOE_UINT miss_groups;  // of the expert_matvec over miss_ids, in x
+    GridSize miss_groups;    // of the expert_matvec over miss_ids
     VKMOE_UINT padding;
 };
-VKMOE_CHECK_SIZE(PageResolveParams, 88);
+VKMOE_CHECK_SIZE(PageResolveParams, 96);
 
 /// page_batch: how a batch's experts come by. Those in slots are wave 0; the others are fetched into the ring, wave_slots
 /// at a time, in ascending order: waves 1, 2, …

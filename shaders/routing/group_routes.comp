@@ -15,6 +15,14 @@ layout(push_constant) uniform Push { GroupRoutesParams params; };
 shared uint counts[MAX_EXPERTS];
 shared uint cursors[MAX_EXPERTS];      // the next free entry of pairs for each expert
 shared uint first_tiles[MAX_EXPERTS];  // the expert's first tile
+shared uint n_tiles;
+
+void store_grid(uint dispatch, GridSize grid) {
+    WordsOut arguments = WordsOut(advance(params.arguments, dispatch * 12u));
+    arguments.at[0] = grid.x;
+    arguments.at[1] = grid.y;
+    arguments.at[2] = grid.z;
+}
 
 void main() {
     uint lane = gl_LocalInvocationID.x;
@@ -28,26 +36,22 @@ void main() {
     barrier();
     if (lane == 0u) {
         uint n_entries = 0u;
-        uint n_tiles = 0u;
+        n_tiles = 0u;
         for (uint e = 0u; e < params.n_experts; ++e) {
             cursors[e] = n_entries;
             first_tiles[e] = n_tiles;
             n_entries += counts[e];
             n_tiles += (counts[e] + params.tile_tokens - 1u) / params.tile_tokens;
         }
-        WordsOut arguments = WordsOut(params.arguments);
-        arguments.at[0] = n_tiles;
-        arguments.at[1] = params.first_y;
-        arguments.at[2] = params.first_z;
-        arguments.at[3] = n_tiles;
-        arguments.at[4] = params.second_y;
-        arguments.at[5] = params.second_z;
+        store_grid(0u, fold_grid(n_tiles, params.first_rows, params.most_groups));
+        store_grid(1u, fold_grid(n_tiles, params.second_rows, params.most_groups));
     }
     barrier();
     for (uint e = lane; e < params.n_experts; e += lanes) {
         uint tile = first_tiles[e];
         for (uint done = 0u; done < counts[e]; done += params.tile_tokens) {
-            uvec4 entry = uvec4(e, cursors[e] + done, min(params.tile_tokens, counts[e] - done), 0u);
+            uvec4 entry = uvec4(e, cursors[e] + done, min(params.tile_tokens, counts[e] - done),
+                                tile == 0u ? n_tiles : 0u);
             Words4Out(params.tiles).at[tile++] = entry;
         }
     }

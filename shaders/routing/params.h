@@ -2,6 +2,7 @@
 #ifndef VKMOE_SHADERS_ROUTING_PARAMS_H
 #define VKMOE_SHADERS_ROUTING_PARAMS_H
 
+#include "common/fold_grid.h"
 #include "common/shared.h"
 
 #ifdef __cplusplus
@@ -43,16 +44,15 @@ VKMOE_CHECK_SIZE(RouterStatisticsParams, 24);
 struct GroupRoutesParams {
     VKMOE_POINTER ids;        // uint [n_pairs]: the expert of each pair
     VKMOE_POINTER pairs;      // out: uint [n_pairs], pair indices, those of one expert together
-    VKMOE_POINTER tiles;      // out: uvec4 [at most n_pairs / tile_tokens + n_experts]: expert, first entry in pairs, count, 0
-    VKMOE_POINTER arguments;  // out: uint [2, 3]: {tiles, first_y, first_z}, {tiles, second_y, second_z}
+    VKMOE_POINTER tiles;      // out: uvec4 [at most n_pairs / tile_tokens + n_experts]: expert, first entry in pairs, count;
+                              // then the number of tiles in the first, 0 in the others
+    VKMOE_POINTER arguments;  // out: uint [2, 3]: grids of tiles by first_rows and by second_rows, folded
     VKMOE_UINT n_pairs;
     VKMOE_UINT n_experts;
     VKMOE_UINT tile_tokens;
-    VKMOE_UINT first_y;
-    VKMOE_UINT first_z;
-    VKMOE_UINT second_y;
-    VKMOE_UINT second_z;
-    VKMOE_UINT padding;
+    VKMOE_UINT first_rows;
+    VKMOE_UINT second_rows;
+    GridSize most_groups;  // of a dispatch
 };
 VKMOE_CHECK_SIZE(GroupRoutesParams, 64);
 

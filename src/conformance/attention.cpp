@@ -346,6 +346,29 @@ void not_finite_in_v(CaseContext& c, const KernelKey& cell, Shape shape) {
     }
 }
 
+/// V of rows that some queries of a tile see and others do not: later tokens of the batch, rows before the
+/// window, and tokens outside the context, which see nothing.
+void poison_in_rows_that_others_see(CaseContext& c, const KernelKey& cell, Shape shape) {
+    shape.n_tokens = 9;
+    shape.n_context = 90;
+    shape.n_kv_heads = 2;
+    // Beyond float16, which makes an infinity of it.
+    for (const float special : {kNan, kInfinity, 1e30f}) {
+        for (const uint32_t n_splits : {1u, 4u}) {
+            shape.n_splits = n_splits;
+            shape.window = random_bool(c.random()) ? 20 : 0;
+            shape.outputs = random_bool(c.random()) ? Outputs::kFloats : Outputs::kBoth;
+            shape.positions = last_positions(shape.n_tokens, shape.n_context);
+            shape.positions[random_below(c.random(), 4)] = -1;
+            check_attention(c, cell, shape, [&](Inputs& inputs) {
+                // Two of the batch's rows, and one that leaves the window within the batch.
+                for (const uint32_t row : {84u, 87u, 64u})
+                    inputs.v[row * shape.head_dim + random_below(c.random(), shape.head_dim)] = special;
+            });
+        }
+    }
+}
+
 /// A pipeline of its own, most times.
 void random_shape(CaseContext& c, const KernelKey& cell) {
     std::mt19937& random = c.random();
@@ -413,6 +436,8 @@ std::vector<Case> attention_cases(const KernelKey& cell, Depth depth) {
         {"a NaN in a query stays in its token", small(nan_in_a_query)},
         {"NaN and infinities in K", small(not_finite_in_k)},
         {"NaN and infinities in V", decode(not_finite_in_v)},
+        {"poison in rows of V that others see", small(poison_in_rows_that_others_see)},
+        {"poison in rows of V that others see, heads in a tile", decode(poison_in_rows_that_others_see)},
     };
     if (depth == Depth::kQuick) return cases;
     for (uint32_t head_dim = 32; head_dim <= 256; head_dim += 32) {

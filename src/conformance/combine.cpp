@@ -19,6 +19,7 @@ struct Sum {
     Shared shared = Shared::kNone;
     bool weighted = true;
     Numbers numbers = Numbers::kPlain;
+    bool has_gaps = false;  // slots of no expert, whose rows nobody wrote
 };
 
 void add(Expected& sum, double term, double error = 0) {
@@ -34,8 +35,19 @@ void check_sum(CaseContext& c, const KernelKey& cell, const Sum& sum) {
         return random_numbers(c.random(), sum.numbers, static_cast<uint32_t>(n_rows),
                               static_cast<uint32_t>(n_columns));
     };
-    const std::vector<float> experts = rows(size_t{sum.n_tokens} * sum.n_slots, n);
-    const std::vector<float> weights = random_row_values(c.random(), size_t{sum.n_tokens} * sum.n_slots);
+    constexpr uint32_t kExperts = 60;
+    const size_t n_pairs = size_t{sum.n_tokens} * sum.n_slots;
+    std::vector<float> experts = rows(n_pairs, n);
+    std::vector<float> weights = random_row_values(c.random(), n_pairs);
+    std::vector<uint32_t> ids(n_pairs);
+    for (size_t pair = 0; pair < n_pairs; ++pair) {
+        ids[pair] = random_below(c.random(), kExperts);
+        if (!sum.has_gaps || random_below(c.random(), 3) != 0) continue;
+        ids[pair] = pick(c.random(), std::vector<uint32_t>{kExperts, kExperts + 7, UINT32_MAX});
+        weights[pair] = 0;
+        std::fill_n(experts.begin() + static_cast<std::ptrdiff_t>(pair * n), n,
+                    pick(c.random(), std::vector<float>{kNan, kInfinity, 1e30f}));
+    }
     const std::vector<float> residual = rows(sum.n_tokens, n);
     const std::vector<float> shared = rows(sum.n_tokens, n);
     std::vector<float> gates = random_row_values(c.random(), sum.n_tokens);
@@ -49,6 +61,7 @@ void check_sum(CaseContext& c, const KernelKey& cell, const Sum& sum) {
     args.output = combined.address();
     if (sum.n_slots != 0) args.expert_output = c.upload(experts).address;
     if (sum.weighted && sum.n_slots != 0) args.weights = c.upload(weights).address;
+    if (sum.has_gaps) args.rows = {c.upload(ids).address, kExperts};
     if (sum.shared != Shared::kNone) args.shared_output = c.upload(shared).address;
     if (sum.shared == Shared::kGated) args.shared_gate = c.upload(gates).address;
     args.residual = place_residual(c, sum.residual, residual, combined);
@@ -62,6 +75,7 @@ void check_sum(CaseContext& c, const KernelKey& cell, const Sum& sum) {
             if (sum.residual != Residual::kNone) add(element, residual[t * n + d]);
             for (size_t s = 0; s < sum.n_slots; ++s) {
                 const size_t pair = t * sum.n_slots + s;
+                if (ids[pair] >= kExperts) continue;
                 const double weight = sum.weighted ? weights[pair] : 1;
                 const double expert = experts[pair * n + d];
                 add(element, weight * expert);
@@ -112,6 +126,9 @@ std::vector<Case> combine_cases(const KernelKey& cell, Depth) {
                                          {17, 1, 4, Residual::kApart},
                                          {33, 32, 416, Residual::kInPlace}})},
         {"every operand there and not there", [=](CaseContext& c) { every_operand(c, cell); }},
+        {"slots of no expert add nothing",
+         sums({{33, 8, 100, Residual::kInPlace, Shared::kGated, true, Numbers::kPlain, true},
+               {9, 2, 36, Residual::kNone, Shared::kNone, false, Numbers::kPlain, true}})},
         {"subnormal numbers", special(Numbers::kSubnormal)},
         {"large numbers", special(Numbers::kLarge)},
         {"a NaN stays in its element", special(Numbers::kNan)},

@@ -75,6 +75,10 @@ std::vector<Case> expert_matvec_cases(const KernelKey& cell, Depth depth) {
     };
     add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
+    if (column_unit(cell.type) == 32)
+        cases.push_back({"more rows than a grid is high", [=](CaseContext& c) {
+                             check(c, cell, {5, 65537, 1, 2, 32}, false);
+                         }});
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
     cases.push_back({"records beyond 4 GiB", [=](CaseContext& c) { distant(c, cell); }});
     return cases;

@@ -20,11 +20,19 @@ void add_slot(Expected& sum, double weight, const Expected& product) {
 }
 
 void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape, Residual residual_kind) {
-    const ExpertInputs inputs = random_expert_inputs(c, cell, shape, 1);
+    ExpertInputs inputs = random_expert_inputs(c, cell, shape, 1);
     const StoredExperts& experts = inputs.experts;
     std::vector<float> weights = random_activations(c.random(), shape.n_tokens, shape.n_slots);
     const bool weighted = random_below(c.random(), 4) != 0;
     if (!weighted) weights.assign(weights.size(), 1.0f);
+    // Nobody wrote what a slot of no expert would read.
+    const size_t x_bytes = inputs.x.bytes.size() / inputs.ids.size();
+    for (size_t p = 0; p < inputs.ids.size(); ++p) {
+        if (inputs.ids[p] < experts.table.n_experts) continue;
+        weights[p] = kNan;
+        std::fill_n(inputs.x.bytes.begin() + static_cast<std::ptrdiff_t>(p * x_bytes), x_bytes,
+                    std::byte{0xFF});
+    }
     const std::vector<float> residual = random_activations(c.random(), shape.n_tokens, shape.n_rows);
 
     ExpertMatvecSumArgs args;
@@ -99,6 +107,10 @@ std::vector<Case> expert_matvec_sum_cases(const KernelKey& cell, Depth depth) {
     };
     add_special_number_cases(cases, cell, special);
     if (depth == Depth::kQuick) return cases;
+    if (column_unit(cell.type) == 32)
+        cases.push_back({"more rows than a grid is high", [=](CaseContext& c) {
+                             check(c, cell, {5, 65537, 1, 2, 32}, Residual::kNone);
+                         }});
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
     cases.push_back({"records beyond 4 GiB", [=](CaseContext& c) { distant(c, cell); }});
     return cases;

@@ -142,9 +142,8 @@ GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertS
     args.n_pairs = shape.n_pairs();
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.first_y = args.second_y = expert_tile_rows(c.plan(), path, shape.n_rows);
-    args.first_z = 2;
-    args.second_z = 1;
+    args.second_rows = expert_tile_rows(c.plan(), path, shape.n_rows);
+    args.first_rows = 2 * args.second_rows;
     c.run({group_routes(c.kernels(), args)});
     return args.grouped;
 }

@@ -11,12 +11,14 @@ namespace vkmoe::conformance {
 namespace {
 
 constexpr uint32_t kUntouched = 0xFFFFFFFF;
+constexpr uint32_t kFirstRows = 6;
+constexpr uint32_t kSecondRows = 7;
 
 struct Tile {
     uint32_t expert;
     uint32_t first;
     uint32_t count;
-    uint32_t zero;
+    uint32_t n_tiles;  // in the first tile; 0 in the others
 };
 
 struct Grouped {
@@ -25,31 +27,40 @@ struct Grouped {
     std::vector<uint32_t> arguments;
 };
 
+std::vector<uint32_t> expected_arguments(uint32_t n_tiles, const GridSize& most) {
+    std::vector<uint32_t> arguments;
+    for (const uint32_t rows : {kFirstRows, kSecondRows}) {
+        const GridSize grid = fold_grid(n_tiles, rows, most);
+        arguments.insert(arguments.end(), {grid.x, grid.y, grid.z});
+    }
+    return arguments;
+}
+
 /// As few tiles as can be, and each pair of each expert in one of them: so all are as full as they can be
 /// together.
 void check_tiles(std::string_view what, const std::vector<uint32_t>& ids, uint32_t n_experts,
-                 uint32_t tile_tokens, const Grouped& grouped) {
+                 uint32_t tile_tokens, const GridSize& most, const Grouped& grouped) {
     std::vector<uint32_t> counts(n_experts);
     for (uint32_t id : ids)
         if (id < n_experts) ++counts[id];
     uint32_t n_tiles = 0;
     for (uint32_t count : counts) n_tiles += (count + tile_tokens - 1) / tile_tokens;
-    require_equal<uint32_t>(fmt::format("{}: arguments", what),
-                            std::vector<uint32_t>{n_tiles, 3, 2, n_tiles, 7, 1}, grouped.arguments);
+    require_equal<uint32_t>(fmt::format("{}: arguments", what), expected_arguments(n_tiles, most),
+                            grouped.arguments);
 
     const uint32_t n_pairs = static_cast<uint32_t>(ids.size());
     std::vector<bool> covered(n_pairs, false);
     uint32_t n_covered = 0;
     for (size_t i = 0; i < grouped.tiles.size(); ++i) {
-        const auto [expert, first, count, zero] = grouped.tiles[i];
+        const auto [expert, first, count, told] = grouped.tiles[i];
         const std::string shown = fmt::format("{}: tile {} is {{expert {}, first {}, count {}, {}}}", what, i,
-                                              expert, first, count, zero);
+                                              expert, first, count, told);
         if (i >= n_tiles) {
-            require((expert & first & count & zero) == kUntouched, "{}, but there are {} tiles", shown,
+            require((expert & first & count & told) == kUntouched, "{}, but there are {} tiles", shown,
                     n_tiles);
             continue;
         }
-        require(expert < n_experts && count >= 1 && count <= tile_tokens && zero == 0 &&
+        require(expert < n_experts && count >= 1 && count <= tile_tokens && told == (i == 0 ? n_tiles : 0) &&
                     uint64_t{first} + count <= n_pairs,
                 "{}, with {} experts, {} pairs and {} pairs a tile", shown, n_experts, n_pairs, tile_tokens);
         for (uint32_t entry = first; entry < first + count; ++entry) {
@@ -83,13 +94,12 @@ void check_grouping(CaseContext& c, const std::vector<uint32_t>& ids, uint32_t n
     args.n_pairs = n_pairs;
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.first_y = 3;
-    args.first_z = 2;
-    args.second_y = 7;
-    args.second_z = 1;
+    args.first_rows = kFirstRows;
+    args.second_rows = kSecondRows;
     c.run({group_routes(c.kernels(), args)});
     check_tiles(fmt::format("{} pairs, {} experts, tiles of {}", n_pairs, n_experts, tile_tokens), ids,
-                n_experts, tile_tokens, {pairs.read(), tiles.read(), arguments.read()});
+                n_experts, tile_tokens, c.kernels().most_groups(),
+                {pairs.read(), tiles.read(), arguments.read()});
 }
 
 enum class Ids {

@@ -104,6 +104,13 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
     }
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"a matrix beyond 4 GiB", [=](CaseContext& c) { beyond_4_gib(c, cell); }});
+    // As many rows as Gemma has tokens. Types of large blocks would keep the reference busy for a minute.
+    if (column_unit(cell.type) == 32) {
+        cases.push_back({"more rows than a grid is wide", [=](CaseContext& c) {
+                             for (const uint32_t n_tokens : {1u, 3u})
+                                 check_product(c, matvec, cell, {262144, 32, n_tokens, Residual::kNone});
+                         }});
+    }
     for (uint32_t n_tokens = 1; n_tokens <= kMaxMatvecTokens; ++n_tokens) {
         cases.push_back(
             {fmt::format("{} tokens", n_tokens), [=](CaseContext& c) { every_shape(c, cell, n_tokens); }});

@@ -14,7 +14,7 @@ namespace vkmoe::conformance {
 namespace {
 
 constexpr uint32_t kCopyGroups = 5;
-constexpr uint32_t kMissGroups = 7;
+constexpr std::array<uint32_t, 3> kMissGroups{7, 6, 2};
 
 /// A step of one layer.
 struct Step {
@@ -93,9 +93,9 @@ class Reference {
         outcome_.arguments = {kCopyGroups,
                               n_misses,
                               1,
-                              n_misses != 0 ? kMissGroups : 0,
-                              static_cast<uint32_t>(step_.ids.size()),
-                              1,
+                              n_misses != 0 ? kMissGroups[0] : 0,
+                              n_misses != 0 ? kMissGroups[1] : 0,
+                              n_misses != 0 ? kMissGroups[2] : 0,
                               kCopyGroups,
                               n_ahead,
                               1};

@@ -58,7 +58,7 @@ class DevicePager {
         uint64_t predicted = 0;  ///< 0: no prefetching
         uint64_t probabilities = 0;
         uint32_t n_predicted = 0;
-        uint32_t miss_groups = 0;  ///< in x, of the dispatches over miss_ids
+        std::array<uint32_t, 3> miss_groups{};  ///< of the dispatches over miss_ids
     };
     Resolve resolve(const PageScratch& scratch, const Wishes& wishes) const;
 

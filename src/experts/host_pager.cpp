@@ -23,9 +23,9 @@ std::span<const float> floats(const Allocation& memory, uint32_t n) {
     return {reinterpret_cast<const float*>(memory.mapped), n};
 }
 
-void write_words(const Allocation& to, const std::vector<uint32_t>& values) {
-    assert(values.size() * sizeof(uint32_t) <= to.size);
-    std::memcpy(to.mapped, values.data(), values.size() * sizeof(uint32_t));
+void write_words(const Allocation& to, std::span<const uint32_t> values) {
+    assert(values.size_bytes() <= to.size);
+    std::memcpy(to.mapped, values.data(), values.size_bytes());
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
     try {
         write_words(step.hit_ids, found.hit_ids);
         write_words(step.miss_ids, found.miss_ids);
-        write_words(step.miss_arguments, {found.misses.empty() ? 0 : step.miss_groups, step.n_pairs, 1});
+        write_words(step.miss_arguments, found.misses.empty() ? std::array<uint32_t, 3>{} : step.miss_groups);
         for (const RecordCopy& copy : found.misses) write_record(copy);
         for (const RecordCopy& copy : found.prefetches) write_record(copy);
 

@@ -28,11 +28,11 @@ struct HostStep {
     Allocation predicted;      ///< uint32 [n_predicted], of the next layer
     Allocation probabilities;  ///< float32 [n_predicted]
     // Written by the host, read by the device: uint32 [n_pairs]
-    Allocation hit_ids;                  ///< kResolve: ids of experts that are there
-    Allocation miss_ids;                 ///< and of those that come
-    Allocation miss_arguments;           ///< indirect: of the dispatches over miss_ids
-    uint32_t miss_groups = 0;            ///< theirs in x, where anything is missed
-    std::array<Allocation, 2> wave_ids;  ///< kBatch: those of a wave, by the parity of its number
+    Allocation hit_ids;                     ///< kResolve: ids of experts that are there
+    Allocation miss_ids;                    ///< and of those that come
+    Allocation miss_arguments;              ///< indirect: of the dispatches over miss_ids
+    std::array<uint32_t, 3> miss_groups{};  ///< theirs, where anything is missed
+    std::array<Allocation, 2> wave_ids;     ///< kBatch: those of a wave, by the parity of its number
 };
 
 /// A step and what the device does in it, as C is told or recorded: gate and up of experts that are there

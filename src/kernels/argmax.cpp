@@ -27,7 +27,7 @@ Dispatch argmax(KernelContext& context, const ArgmaxArgs& args) {
     dispatch.pipeline = context.pipeline(kernel, {layout.workgroup_size, vector_loads ? 1u : 0u});
     dispatch.label = "argmax";
     dispatch.set_push(ArgmaxParams{args.input, args.output, args.n_rows, args.n_columns});
-    dispatch.groups = linear_grid(args.n_rows);
+    dispatch.groups = folded_grid(context, op, args.n_rows);
     dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
     dispatch.write(args.output, uint64_t{args.n_rows} * sizeof(uint32_t));
     return dispatch;

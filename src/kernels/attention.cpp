@@ -134,6 +134,7 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args) {
     params.n_splits = args.n_splits;
     params.part_offset = parts ? part_offset(args) : 0;
     params.scale = args.scale * std::numbers::log2e_v<float>;
+    params.n_kv_heads = args.n_kv_heads;
 
     Dispatch dispatch;
     const AttentionTuning& tuning = layout.tuning;
@@ -141,11 +142,9 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args) {
                                                   tuning.rows, tuning.cluster, tuning.words_at_once});
     dispatch.label = "attention";
     dispatch.set_push(params);
-    dispatch.groups = {divide_up(args.n_tokens * params.heads_per_kv, tuning.queries), args.n_kv_heads,
-                       args.n_splits};
-    if (dispatch.groups[0] > 65535 || dispatch.groups[1] > 65535)
-        fail(ErrorCode::kUnsupported, "attention: {} tokens of {} heads are more than one dispatch can take",
-             args.n_tokens, args.n_heads);
+    dispatch.groups =
+        folded_grid(context, kOp, divide_up(args.n_tokens * params.heads_per_kv, tuning.queries),
+                    uint64_t{args.n_kv_heads} * args.n_splits);
     const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
     dispatch.read(args.q, strided_bytes(args.n_tokens, row_floats, params.q_stride));
     dispatch.read(args.k_cache, cache_bytes);
@@ -211,7 +210,7 @@ Dispatch attention_reduce(KernelContext& context, const AttentionArgs& args) {
     dispatch.label = "attention_reduce";
     dispatch.set_push(params);
     const uint64_t invocations = uint64_t{params.n_rows} * (args.head_dim / 32) * lanes_per_block;
-    dispatch.groups = linear_grid((invocations + plan.workgroup_size - 1) / plan.workgroup_size);
+    dispatch.groups = item_grid(context, Op::kAttentionReduce, invocations, plan.workgroup_size);
     dispatch.read(args.scratch, scratch_bytes(args));
     dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
     dispatch.write(args.q8_out, args.n_tokens * q8_row_bytes(row_floats));

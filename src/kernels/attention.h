@@ -30,8 +30,8 @@ struct AttentionTuning {
 /// Causal attention of n_tokens new tokens over the KV cache of one layer. Token t sees rows max(0, p -
 /// window + 1) .. p where p = positions[t]; the cache holds all of them by now, also those of this batch.
 /// Query head h reads KV head h / (n_heads / n_kv_heads). A token whose position lies outside [0, n_context)
-/// gets zeros. What is not finite in Q or K makes the outputs of the tokens that see it not finite; in V it
-/// may do so to all tokens of the batch.
+/// gets zeros. What is not finite in Q, K or V makes the outputs of the tokens that see it not finite, and
+/// those of no others.
 struct AttentionArgs {
     uint64_t q = 0;         ///< float32 [n_tokens, n_heads * head_dim]
     uint32_t q_stride = 0;  ///< floats from one token's row to the next; 0: n_heads * head_dim

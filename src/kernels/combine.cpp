@@ -14,6 +14,7 @@ Dispatch combine(KernelContext& context, const CombineArgs& args) {
     require_optional_address(op, "shared_gate", args.shared_gate, 4);
     require_optional_address(op, "residual", args.residual, 16);
     require_address(op, "output", args.output, 16);
+    require_optional_address(op, "ids", args.rows.ids, 4);
     require_multiple(op, "n_columns", args.n_columns, 4);
     require_multiple(op, "n_tokens", args.n_tokens, 1);
     if ((args.n_slots == 0) != (args.expert_output == 0) || (args.n_slots == 0 && args.shared_output == 0))
@@ -29,13 +30,14 @@ Dispatch combine(KernelContext& context, const CombineArgs& args) {
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size});
     dispatch.label = "combine";
     dispatch.set_push(CombineParams{args.expert_output, args.weights, args.shared_output, args.shared_gate,
-                                    args.residual, args.output, args.n_tokens, args.n_slots, args.n_columns,
-                                    0});
-    dispatch.groups = item_grid(op, uint64_t{args.n_tokens} * (args.n_columns / 4), workgroup_size);
+                                    args.residual, args.output, args.rows.ids, args.n_tokens, args.n_slots,
+                                    args.n_columns, args.rows.n_experts});
+    dispatch.groups = item_grid(context, op, uint64_t{args.n_tokens} * (args.n_columns / 4), workgroup_size);
     const uint64_t n_weights = uint64_t{args.n_tokens} * args.n_slots;
     const uint64_t output_bytes = strided_bytes(args.n_tokens, args.n_columns, args.n_columns);
     dispatch.read(args.expert_output, output_bytes * args.n_slots);
     dispatch.read(args.weights, n_weights * sizeof(float));
+    dispatch.read(args.rows.ids, n_weights * sizeof(uint32_t));
     dispatch.read(args.shared_output, output_bytes);
     dispatch.read(args.shared_gate, uint64_t{args.n_tokens} * sizeof(float));
     dispatch.read(args.residual, output_bytes);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/dispatch.h"
-#include "kernels/kernel_table.h"
+#include "kernels/elementwise.h"
 
 #include <cstdint>
 #include <optional>
@@ -24,6 +24,7 @@ struct CombineArgs {
     uint32_t n_tokens = 0;
     uint32_t n_slots = 0;      ///< 0: only with a shared expert
     uint32_t n_columns = 0;    ///< a multiple of 4
+    RowChoice rows;            ///< of expert_output: slots whose expert is not there add nothing
     std::optional<Path> path;  ///< the very cell, for tests; else by the plan
 };
 

@@ -45,23 +45,6 @@ uint64_t strided_bytes(uint32_t n_rows, uint32_t n_columns, uint32_t stride) {
     return n_rows == 0 ? 0 : (uint64_t{n_rows - 1} * stride + n_columns) * sizeof(float);
 }
 
-std::array<uint32_t, 3> linear_grid(uint64_t n) {
-    constexpr uint64_t kMaxGroups = 65535;  // in each direction, the least that Vulkan promises
-    const uint64_t y = (n + kMaxGroups - 1) / kMaxGroups;
-    if (y > kMaxGroups) fail(ErrorCode::kInvalidArgument, "a dispatch of {} workgroups is too large", n);
-    if (y <= 1) return {static_cast<uint32_t>(n), 1, 1};
-    return {static_cast<uint32_t>((n + y - 1) / y), static_cast<uint32_t>(y), 1};
-}
-
-std::array<uint32_t, 3> item_grid(Op op, uint64_t n_items, uint32_t workgroup_size) {
-    // The padding of a grid of two dimensions must not wrap around either.
-    if (n_items > (1ull << 32) - (1ull << 27))
-        fail(ErrorCode::kInvalidArgument,
-             "{}: {} pieces of work are more than a dispatch can count: use fewer rows", op_name(op),
-             n_items);
-    return linear_grid((n_items + workgroup_size - 1) / workgroup_size);
-}
-
 const KernelBinary& find_kernel(KernelContext& context, Op op, std::optional<Path> path, TensorType type) {
     return path ? context.kernel({op, type, *path}) : context.kernel(op, type);
 }

@@ -1,13 +1,12 @@
 #pragma once
 
-#include "kernels/kernel_table.h"
+#include "kernels/grid.h"
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
-/// What the kernels over rows share on the host: argument checks and launch geometry.
+/// What the kernels over rows share on the host: argument checks and layouts.
 
 namespace vkmoe {
 
@@ -36,14 +35,6 @@ void require_multiple(Op op, const char* argument, uint32_t value, uint32_t unit
 /// both can do so: output and output_q8, of which one may be 0, and rows in whole vectors, packed ones in
 /// whole blocks.
 void require_row_outputs(Op op, uint64_t output, uint64_t output_q8, uint32_t n_columns);
-
-/// n groups as a grid: in x, and beyond 65535 in y too. Shaders get the index back with group_index() of
-/// common/grid.glsl and must drop what lies at n and beyond.
-std::array<uint32_t, 3> linear_grid(uint64_t n);
-
-/// The grid for kernels where an invocation does one of n_items pieces of work. Error(kInvalidArgument) where
-/// their index would not fit 32 bits.
-std::array<uint32_t, 3> item_grid(Op op, uint64_t n_items, uint32_t workgroup_size);
 
 /// From here on a subgroup is taken for a real GPU's: neighbouring lanes then share a block, so that they
 /// read and write neighbouring words, and one row gets many subgroups. The narrow ones of CPU devices gain

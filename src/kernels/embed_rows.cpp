@@ -27,7 +27,7 @@ Dispatch embed_rows(KernelContext& context, const EmbedRowsArgs& args) {
                                       args.n_vocabulary, args.scale, context.codebook(args.type)});
     // An invocation decodes one or two runs of 32, as the type has it; with two, half of these have nothing
     // to do.
-    dispatch.groups = item_grid(op, uint64_t{args.n_tokens} * (args.n_columns / 32), workgroup_size);
+    dispatch.groups = item_grid(context, op, uint64_t{args.n_tokens} * (args.n_columns / 32), workgroup_size);
     dispatch.read(args.table, args.n_vocabulary * row_bytes(args.type, args.n_columns));
     dispatch.read(args.tokens, uint64_t{args.n_tokens} * sizeof(int32_t));
     dispatch.write(args.output, strided_bytes(args.n_tokens, args.n_columns, args.n_columns));

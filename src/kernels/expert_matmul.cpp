@@ -15,37 +15,31 @@ std::vector<Dispatch> scalar_expert_matmul(KernelContext& context, const KernelB
                                            const ExpertMatmulArgs& args) {
     TeamShape shape = team_shape(context.plan(), Path::kScalar);
     uint64_t x_stride = activation_row_bytes(Path::kScalar, args.n_columns);
-    constexpr uint32_t kMaxGroups = 65535;  // in y: pairs are taken in spans of whole tokens below it
-    uint32_t span = kMaxGroups / args.x_divisor * args.x_divisor;
     std::vector<Dispatch> dispatches;
     for (bool second : {false, true}) {
         uint64_t y = second ? args.second_y : args.first_y;
         if (y == 0) continue;
-        for (uint32_t begin = 0; begin < args.n_pairs; begin += span) {
-            uint32_t count = std::min(span, args.n_pairs - begin);
-            uint64_t y_begin = y + uint64_t{begin} * args.n_rows * sizeof(float);
-            uint64_t x_begin = args.x + begin / args.x_divisor * x_stride;
-            Dispatch dispatch;
-            dispatch.label = args.label;
-            dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, 0});
-            dispatch.groups = {row_groups(shape, args.n_rows, 1), count, 1};
-            dispatch.set_push(ExpertMatvecParams{
-                .experts = args.experts.records,
-                .ids = args.ids + uint64_t{begin} * sizeof(uint32_t),
-                .x = x_begin,
-                .y = y_begin,
-                .first_offset = checked_record_offset(second ? args.second_offset : args.first_offset),
-                .second_offset = 0,
-                .n_rows = args.n_rows,
-                .n_columns = args.n_columns,
-                .n_pairs = count,
-                .n_experts = args.experts.n_experts,
-                .x_divisor = args.x_divisor,
-                .x_stride = static_cast<uint32_t>(x_stride),
-                .codebook = context.codebook(args.type)});
-            dispatch.write(y_begin, uint64_t{count} * args.n_rows * sizeof(float));
-            dispatches.push_back(std::move(dispatch));
-        }
+        Dispatch dispatch;
+        dispatch.label = args.label;
+        dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, 0});
+        dispatch.groups =
+            folded_grid(context, Op::kExpertMatmul, row_groups(shape, args.n_rows, 1), args.n_pairs);
+        dispatch.set_push(ExpertMatvecParams{
+            .experts = args.experts.records,
+            .ids = args.ids,
+            .x = args.x,
+            .y = y,
+            .first_offset = checked_record_offset(second ? args.second_offset : args.first_offset),
+            .second_offset = 0,
+            .n_rows = args.n_rows,
+            .n_columns = args.n_columns,
+            .n_pairs = args.n_pairs,
+            .n_experts = args.experts.n_experts,
+            .x_divisor = args.x_divisor,
+            .x_stride = static_cast<uint32_t>(x_stride),
+            .codebook = context.codebook(args.type)});
+        dispatch.write(y, uint64_t{args.n_pairs} * args.n_rows * sizeof(float));
+        dispatches.push_back(std::move(dispatch));
     }
     return dispatches;
 }
@@ -84,6 +78,11 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
         dispatch.label = args.label;
         dispatch.pipeline =
             context.pipeline(kernel, matmul_tile(context.plan(), path, TileUse::kExperts).constants);
+        const uint32_t own_tiles = expert_tile_rows(context.plan(), path, args.n_rows);
+        const uint32_t matrix_tiles = args.matrix_tiles != 0 ? args.matrix_tiles : own_tiles;
+        if (matrix_tiles < own_tiles)
+            fail(ErrorCode::kInvalidArgument, "expert_matmul: a grid of {} tiles of rows for a matrix of {}",
+                 matrix_tiles, own_tiles);
         constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
         dispatch.indirect =
             args.grouped.arguments.slice(args.second_dispatch ? kArgumentBytes : 0, kArgumentBytes);
@@ -99,7 +98,9 @@ std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulAr
                                              .n_columns = args.n_columns,
                                              .x_divisor = args.x_divisor,
                                              .x_stride = static_cast<uint32_t>(x_stride),
-                                             .codebook = context.codebook(args.type)});
+                                             .codebook = context.codebook(args.type),
+                                             .matrix_tiles = matrix_tiles,
+                                             .padding = 0});
         dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
         dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);
         uint64_t y_bytes = uint64_t{args.n_pairs} * args.n_rows * sizeof(float);

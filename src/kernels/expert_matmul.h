@@ -25,6 +25,8 @@ struct ExpertMatmulArgs {
     uint32_t n_columns = 0;
     uint32_t n_pairs = 0;
     uint32_t x_divisor = 1;  ///< slots a token, or 1
+    /// Rows of the grid for one matrix, as group_routes was told; 0: expert_tile_rows of this one.
+    uint32_t matrix_tiles = 0;
     std::string_view label = "expert_matmul";
     std::optional<Path> path;  ///< this very cell, for tests; else the plan's best
 };
@@ -33,7 +35,7 @@ struct ExpertMatmulArgs {
 std::vector<Dispatch> expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 
 /// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping, by their paths
-/// (linear_path), and the y size of a grid over n_rows weight rows on one of these.
+/// (linear_path), and the rows of a grid over a matrix of n_rows weight rows on one of these.
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths);
 uint32_t expert_tile_rows(const DevicePlan& plan, Path path, uint32_t n_rows);
 

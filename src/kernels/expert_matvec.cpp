@@ -16,10 +16,8 @@ uint32_t checked_record_offset(uint64_t offset) {
 
 Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
     check_linear_shape("expert_matvec", args.type, args.n_rows, args.n_columns);
-    if (args.n_pairs == 0 || args.n_pairs > 65535 || args.x_divisor == 0 ||
-        args.n_pairs % args.x_divisor != 0) {
-        fail(ErrorCode::kInvalidArgument,
-             "expert_matvec: {} pairs, {} for each token; 1 to 65535 are possible", args.n_pairs,
+    if (args.n_pairs == 0 || args.x_divisor == 0 || args.n_pairs % args.x_divisor != 0) {
+        fail(ErrorCode::kInvalidArgument, "expert_matvec: {} pairs, {} for each token", args.n_pairs,
              args.x_divisor);
     }
     const KernelBinary& kernel = find_kernel(context, Op::kExpertMatvec, args.path, args.type);
@@ -30,7 +28,8 @@ Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
     Dispatch dispatch;
     dispatch.label = args.label;
     dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.gated ? 1u : 0u});
-    dispatch.groups = {row_groups(shape, args.n_rows, rows), args.n_pairs, 1};
+    dispatch.groups =
+        folded_grid(context, Op::kExpertMatvec, row_groups(shape, args.n_rows, rows), args.n_pairs);
     uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
     dispatch.set_push(ExpertMatvecParams{.experts = args.experts.records,
                                          .ids = args.ids,

@@ -10,7 +10,7 @@ namespace vkmoe {
 
 Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& args) {
     check_linear_shape("expert_matvec_sum", args.type, args.n_rows, args.n_columns);
-    if (args.n_tokens == 0 || args.n_tokens > 65535 || args.n_slots == 0) {
+    if (args.n_tokens == 0 || args.n_slots == 0) {
         fail(ErrorCode::kInvalidArgument, "expert_matvec_sum: {} tokens of {} slots", args.n_tokens,
              args.n_slots);
     }
@@ -21,7 +21,8 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
     Dispatch dispatch;
     dispatch.label = args.label;
     dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows});
-    dispatch.groups = {row_groups(shape, args.n_rows, rows), args.n_tokens, 1};
+    dispatch.groups =
+        folded_grid(context, Op::kExpertMatvecSum, row_groups(shape, args.n_rows, rows), args.n_tokens);
     uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
     dispatch.set_push(ExpertMatvecSumParams{.experts = args.experts.records,
                                             .ids = args.ids,

@@ -1,6 +1,7 @@
 #include "kernels/group_routes.h"
 
 #include "base/error.h"
+#include "kernels/grid.h"
 
 #include <algorithm>
 
@@ -22,8 +23,12 @@ Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
              "group_routes: {} pairs over {} experts in tiles of {}; at most {} experts", args.n_pairs,
              args.n_experts, args.tile_tokens, kMaxExperts);
     }
+    const uint32_t most_tiles = max_route_tiles(args.n_pairs, args.n_experts, args.tile_tokens);
+    // The device folds; the largest grid that it may come to must fit.
+    for (const uint32_t rows : {args.first_rows, args.second_rows})
+        static_cast<void>(folded_grid(context, Op::kExpertMatmul, most_tiles, rows));
     uint64_t pairs_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
-    uint64_t tiles_bytes = uint64_t{max_route_tiles(args.n_pairs, args.n_experts, args.tile_tokens)} * 16;
+    uint64_t tiles_bytes = uint64_t{most_tiles} * 16;
     uint64_t arguments_bytes = 6 * sizeof(uint32_t);
     if (args.grouped.pairs.size < pairs_bytes || args.grouped.tiles.size < tiles_bytes ||
         args.grouped.arguments.size < arguments_bytes) {
@@ -41,11 +46,9 @@ Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
                                         .n_pairs = args.n_pairs,
                                         .n_experts = args.n_experts,
                                         .tile_tokens = args.tile_tokens,
-                                        .first_y = args.first_y,
-                                        .first_z = args.first_z,
-                                        .second_y = args.second_y,
-                                        .second_z = args.second_z,
-                                        .padding = 0});
+                                        .first_rows = args.first_rows,
+                                        .second_rows = args.second_rows,
+                                        .most_groups = context.most_groups()});
     dispatch.read(args.ids, pairs_bytes);
     dispatch.write(args.grouped.pairs.address, pairs_bytes);
     dispatch.write(args.grouped.tiles.address, tiles_bytes);

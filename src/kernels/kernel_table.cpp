@@ -60,7 +60,10 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
 }
 
 KernelContext::KernelContext(std::shared_ptr<Device> device)
-    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()), codebooks_(device_) {}
+    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()), codebooks_(device_) {
+    const std::array<uint32_t, 3>& most = device_->caps().max_workgroup_count;
+    most_groups_ = {most[0], most[1], most[2]};
+}
 
 const KernelBinary& KernelContext::kernel(Op op, TensorType type) const {
     const Selection selection = select_kernel(plan(), op, type);

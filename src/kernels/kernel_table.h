@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/fold_grid.h"
 #include "formats/tensor_type.h"
 #include "gpu/path.h"
 #include "gpu/pipeline.h"
@@ -75,6 +76,10 @@ class KernelContext {
     /// From now on this kernel stands in place of the cell of its key: to see whether tests notice a wrong
     /// one. Its SPIR-V must outlive the context. Before any use of the context.
     void replace(const KernelBinary& kernel) { replaced_.push_back(kernel); }
+    /// The most workgroups that a dispatch may have in x, y and z.
+    GridSize most_groups() const { return most_groups_; }
+    /// As if the device launched no more than that, to see that kernels fold. Before any use of the context.
+    void limit_groups(GridSize most) { most_groups_ = most; }
     /// The device address of the grid that numbers of a type are looked up in; 0 for types without one.
     uint64_t codebook(TensorType type) { return codebooks_.address(type); }
 
@@ -85,6 +90,7 @@ class KernelContext {
     PipelineStore pipelines_;
     Codebooks codebooks_;
     std::vector<KernelBinary> replaced_;
+    GridSize most_groups_;
 };
 
 }  // namespace vkmoe

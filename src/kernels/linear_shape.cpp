@@ -33,10 +33,7 @@ TeamShape team_shape(const DevicePlan& plan, Path path) {
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
     uint32_t rows_per_group = shape.teams * rows_per_team;
-    uint32_t groups = n_rows / rows_per_group + (n_rows % rows_per_group != 0);
-    if (groups > 65535)
-        fail(ErrorCode::kUnsupported, "a matrix of {} rows has too many for one dispatch", n_rows);
-    return groups;
+    return n_rows / rows_per_group + (n_rows % rows_per_group != 0);
 }
 
 MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {

@@ -25,7 +25,7 @@ struct TeamShape {
 };
 TeamShape team_shape(const DevicePlan& plan, Path path);
 
-/// Groups in x that cover n_rows, by teams of rows_per_team; Error(kUnsupported) beyond 65535.
+/// Workgroups that cover n_rows, by teams of rows_per_team.
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team);
 
 /// A tile of a matmul kernel: of matmul/tile.glsl, or of matmul/coopmat_tile.glsl on paths with cooperative

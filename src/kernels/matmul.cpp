@@ -14,23 +14,21 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     const KernelBinary& kernel = find_kernel(context, Op::kMatmul, args.path, args.type);
     Dispatch dispatch;
     dispatch.label = args.label;
+    uint32_t columns = 0;  // of the grid
     uint32_t tile_tokens = 0;
     if (kernel.key.path == Path::kScalar) {
         TeamShape shape = team_shape(context.plan(), kernel.key.path);
         tile_tokens = std::min(args.n_tokens, kMaxMatvecTokens);
         dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, tile_tokens});
-        dispatch.groups[0] = row_groups(shape, args.n_rows, 1);
+        columns = row_groups(shape, args.n_rows, 1);
     } else {
         const MatmulTile tile = matmul_tile(context.plan(), kernel.key.path, TileUse::kDense);
         tile_tokens = tile.tokens;
         dispatch.pipeline = context.pipeline(kernel, tile.constants);
-        dispatch.groups[0] = args.n_rows / tile.rows + (args.n_rows % tile.rows != 0);
+        columns = args.n_rows / tile.rows + (args.n_rows % tile.rows != 0);
     }
-    dispatch.groups[1] = args.n_tokens / tile_tokens + (args.n_tokens % tile_tokens != 0);
-    if (dispatch.groups[0] > 65535 || dispatch.groups[1] > 65535) {
-        fail(ErrorCode::kUnsupported, "matmul: {} rows by {} tokens are too many for one dispatch",
-             args.n_rows, args.n_tokens);
-    }
+    dispatch.groups = folded_grid(context, Op::kMatmul, columns,
+                                  args.n_tokens / tile_tokens + (args.n_tokens % tile_tokens != 0));
     bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }

@@ -29,7 +29,7 @@ Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
     dispatch.label = "pack_float16";
     dispatch.set_push(PackFloat16Params{args.input, args.output, args.rows.ids, args.n_rows, args.n_columns,
                                         stride, args.rows.n_experts});
-    dispatch.groups = linear_grid(args.n_rows);
+    dispatch.groups = folded_grid(context, op, args.n_rows);
     dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
     dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));
     dispatch.write(args.output, args.n_rows * float16_row_bytes(args.n_columns));

@@ -10,7 +10,6 @@ namespace {
 
 constexpr uint32_t kUnitBytes = 16;
 constexpr uint32_t kMaxInFlight = 16;  // units, of 4 registers each
-constexpr uint32_t kMaxGroups = 65535;
 constexpr uint32_t kIndirectBytes = 12;
 
 // With 256 invocations of 4 units a workgroup has 16 KiB under way. A link of 64 GB/s and 2 us needs 128 KB:
@@ -81,9 +80,11 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
     require_address(op, "copies", args.copies, kUnitBytes);
     require_range("from", args.from);
     require_range("to", args.to);
-    if (args.max_copies == 0 || args.max_copies > kMaxGroups)
+    // Never folded: a layer has fewer experts than any device launches workgroups in y.
+    const GridSize most = context.most_groups();
+    if (args.max_copies == 0 || args.max_copies > most.y)
         fail(ErrorCode::kInvalidArgument, "page_fetch: {} copies, it must be 1 to {}", args.max_copies,
-             kMaxGroups);
+             most.y);
 
     Dispatch dispatch;
     if (args.indirect) {
@@ -94,9 +95,9 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
                  args.indirect.size, args.indirect.offset, kIndirectBytes);
         dispatch.indirect = args.indirect;
     } else {
-        if (args.groups == 0 || args.groups > kMaxGroups)
+        if (args.groups == 0 || args.groups > most.x)
             fail(ErrorCode::kInvalidArgument, "page_fetch: {} workgroups a record, it must be 1 to {}",
-                 args.groups, kMaxGroups);
+                 args.groups, most.x);
         dispatch.groups = {args.groups, args.max_copies, 1};
     }
     const PageFetchTuning tuning = tuning_for(context, args.tuning);

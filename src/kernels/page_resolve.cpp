@@ -47,20 +47,21 @@ Dispatch page_resolve(KernelContext& context, const PageResolveArgs& args) {
     Dispatch dispatch;
     dispatch.label = "resolve experts";
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size, one_subgroup ? 1u : 0u, batch});
-    dispatch.set_push(PageResolveParams{.tables = args.tables.tables,
-                                        .ids = args.ids,
-                                        .predicted = args.predicted,
-                                        .probabilities = args.probabilities,
-                                        .hit_ids = args.hit_ids,
-                                        .miss_ids = args.miss_ids,
-                                        .copies = args.copies,
-                                        .arguments = args.arguments,
-                                        .layer = args.layer,
-                                        .n_pairs = args.n_pairs,
-                                        .n_predicted = args.n_predicted,
-                                        .copy_groups = args.copy_groups,
-                                        .miss_groups = args.miss_groups,
-                                        .padding = 0});
+    dispatch.set_push(
+        PageResolveParams{.tables = args.tables.tables,
+                          .ids = args.ids,
+                          .predicted = args.predicted,
+                          .probabilities = args.probabilities,
+                          .hit_ids = args.hit_ids,
+                          .miss_ids = args.miss_ids,
+                          .copies = args.copies,
+                          .arguments = args.arguments,
+                          .layer = args.layer,
+                          .n_pairs = args.n_pairs,
+                          .n_predicted = args.n_predicted,
+                          .copy_groups = args.copy_groups,
+                          .miss_groups = {args.miss_groups[0], args.miss_groups[1], args.miss_groups[2]},
+                          .padding = 0});
     const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
     const uint64_t predicted_bytes = uint64_t{args.n_predicted} * sizeof(uint32_t);
     use_page_tables(dispatch, args.tables);

@@ -4,6 +4,7 @@
 #include "kernels/page_tables.h"
 #include "pager/params.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -23,11 +24,11 @@ struct PageResolveArgs {
     uint64_t copies = 0;     ///< out: PageCopy [n_pairs + n_predicted]: misses, from n_pairs on prefetches
     uint64_t arguments = 0;  ///< out: uint32 [3, 3]: indirect arguments of PageResolveParams
     uint32_t layer = 0;
-    uint32_t n_pairs = 0;         ///< at most kMaxResolvedPairs
-    uint32_t n_predicted = 0;     ///< at most kMaxPredictedExperts
-    uint32_t copy_groups = 0;     ///< workgroups that copy a record together
-    uint32_t miss_groups = 0;     ///< groups in x of the dispatch over miss_ids
-    std::optional<Path> path;     ///< the very cell, for tests; else by the plan
+    uint32_t n_pairs = 0;                   ///< at most kMaxResolvedPairs
+    uint32_t n_predicted = 0;               ///< at most kMaxPredictedExperts
+    uint32_t copy_groups = 0;               ///< workgroups that copy a record together
+    std::array<uint32_t, 3> miss_groups{};  ///< of the dispatch over miss_ids, if anything is missed
+    std::optional<Path> path;               ///< the very cell, for tests; else by the plan
     uint32_t workgroup_size = 0;  ///< 0: by the device; else a power of two, whole subgroups (tests)
 };
 

@@ -35,7 +35,8 @@ Dispatch page_wave(KernelContext& context, const PageWaveArgs& args) {
                           .groups = {}};
     for (uint32_t i = 0; i < 3 * n_dispatches; ++i) params.groups[i] = args.groups[i / 3][i % 3];
     dispatch.set_push(params);
-    dispatch.groups = item_grid(op, (uint64_t{args.n_pairs} + pairs_each - 1) / pairs_each, workgroup_size);
+    dispatch.groups =
+        item_grid(context, op, (uint64_t{args.n_pairs} + pairs_each - 1) / pairs_each, workgroup_size);
     const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
     dispatch.read(args.ids, ids_bytes);
     dispatch.read(args.waves, uint64_t{args.n_experts} * sizeof(uint32_t));

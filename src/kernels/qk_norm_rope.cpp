@@ -31,11 +31,6 @@ void check(const QkNormRopeArgs& args) {
              "qk_norm_rope: rope_dims is {}: it must be even and at most head_dim, {}", args.rope_dims,
              args.head_dim);
     if (args.rope_dims != 0) require_address(kOp, "rope_table", args.rope_table, 4);
-    if (args.n_tokens > 65535 || uint64_t{args.n_heads} + 2ull * args.n_kv_heads > 65535)
-        fail(ErrorCode::kUnsupported,
-             "qk_norm_rope: {} tokens of {} heads and {} KV heads are more than one dispatch can take (65535 "
-             "each)",
-             args.n_tokens, args.n_heads, args.n_kv_heads);
 }
 
 uint32_t stride_or(uint32_t stride, uint32_t row_floats, const char* name) {
@@ -102,6 +97,7 @@ Dispatch qk_norm_rope(KernelContext& context, const QkNormRopeArgs& args) {
     params.rope_dims = args.rope_dims;
     params.norm_epsilon = args.norm_epsilon;
     params.attention_factor = args.attention_factor;
+    params.n_tokens = args.n_tokens;
 
     const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
     const KernelBinary& kernel = find_kernel(context, kOp, args.path, args.kv_type);
@@ -111,7 +107,8 @@ Dispatch qk_norm_rope(KernelContext& context, const QkNormRopeArgs& args) {
         kernel, {lanes, lanes, args.head_dim, args.rope_style == RopeStyle::kInterleaved ? 1u : 0u});
     dispatch.label = "qk_norm_rope";
     dispatch.set_push(params);
-    dispatch.groups = {args.n_heads + 2 * args.n_kv_heads, args.n_tokens, 1};
+    dispatch.groups =
+        folded_grid(context, kOp, uint64_t{args.n_heads} + 2ull * args.n_kv_heads, args.n_tokens);
     dispatch.read(args.q, strided_bytes(args.n_tokens, q_floats, params.q_stride));
     dispatch.read(args.k, strided_bytes(args.n_tokens, kv_floats, params.k_stride));
     dispatch.read(args.v, strided_bytes(args.n_tokens, kv_floats, params.v_stride));

@@ -24,7 +24,7 @@ Dispatch rms_norm(KernelContext& context, const RmsNormArgs& args) {
     dispatch.label = "rms_norm";
     dispatch.set_push(RmsNormParams{args.input, args.weight, args.output, args.output_q8, args.n_rows,
                                     args.n_columns, stride, args.epsilon});
-    dispatch.groups = linear_grid(args.n_rows);
+    dispatch.groups = folded_grid(context, op, args.n_rows);
     dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
     dispatch.read(args.weight, uint64_t{args.n_columns} * sizeof(float));
     dispatch.write(args.output, strided_bytes(args.n_rows, args.n_columns, args.n_columns));

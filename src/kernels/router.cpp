@@ -96,7 +96,8 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
                                    .scale = args.scale,
                                    .two_jitter = 2 * args.jitter,
                                    .padding = 0});
-    dispatch.groups = linear_grid((uint64_t{args.n_tokens} + tokens_per_group - 1) / tokens_per_group);
+    dispatch.groups =
+        folded_grid(context, op, (uint64_t{args.n_tokens} + tokens_per_group - 1) / tokens_per_group);
     const uint64_t n_routes = uint64_t{args.n_tokens} * args.n_slots;
     const uint64_t expert_bytes = uint64_t{args.n_experts} * sizeof(float);
     dispatch.read(args.logits, strided_bytes(args.n_tokens, args.n_experts, args.n_experts));

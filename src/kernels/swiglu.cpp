@@ -24,7 +24,8 @@ Dispatch swiglu(KernelContext& context, const SwigluArgs& args) {
     dispatch.set_push(SwigluParams{args.gate, args.up, args.output, args.output_q8, args.rows.ids,
                                    args.n_rows, args.n_columns, gate_stride, up_stride, args.rows.n_experts,
                                    0});
-    dispatch.groups = item_grid(op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
+    dispatch.groups =
+        item_grid(context, op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
     dispatch.read(args.gate, strided_bytes(args.n_rows, args.n_columns, gate_stride));
     dispatch.read(args.up, strided_bytes(args.n_rows, args.n_columns, up_stride));
     dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));

@@ -21,7 +21,7 @@ Dispatch weigh_rows(KernelContext& context, const WeighRowsArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "weigh rows";
-    dispatch.groups = item_grid(op, n_rows * layout.items(args.n_columns), layout.workgroup_size);
+    dispatch.groups = item_grid(context, op, n_rows * layout.items(args.n_columns), layout.workgroup_size);
     dispatch.set_push(WeighRowsParams{args.input, args.weights, args.output, args.output_q8,
                                       static_cast<uint32_t>(n_rows), args.n_slots, args.n_columns, stride});
     dispatch.read(args.input, strided_bytes(args.n_tokens, args.n_columns, stride));

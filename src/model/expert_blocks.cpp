@@ -154,10 +154,8 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                                .n_pairs = n_pairs,
                                .n_experts = hyper.n_experts,
                                .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
-                               .first_y = inner_groups,
-                               .first_z = one_type ? 2u : 1u,
-                               .second_y = expert_tile_rows(plan, down_path, hyper.n_embedding),
-                               .second_z = 1}));
+                               .first_rows = (one_type ? 2 : 1) * inner_groups,
+                               .second_rows = expert_tile_rows(plan, down_path, hyper.n_embedding)}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = table,
                           .ids = ids,
@@ -169,6 +167,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                           .n_columns = hyper.n_embedding,
                           .n_pairs = n_pairs,
                           .x_divisor = hyper.n_experts_used,
+                          .matrix_tiles = inner_groups,
                           .label = "experts gate+up"};
     if (one_type) {
         args.second_y = workspace.up.address;
@@ -200,7 +199,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     return parts;
 }
 
-Dispatch combine_experts(const BatchBuilder& batch) {
+Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows) {
     const Workspace& workspace = batch.workspace();
     return combine(batch.kernels(), {.expert_output = workspace.expert_output.address,
                                      .weights = workspace.expert_weights.address,
@@ -208,7 +207,8 @@ Dispatch combine_experts(const BatchBuilder& batch) {
                                      .output = workspace.stream.address,
                                      .n_tokens = batch.n_tokens(),
                                      .n_slots = batch.hyper().n_experts_used,
-                                     .n_columns = batch.hyper().n_embedding});
+                                     .n_columns = batch.hyper().n_embedding,
+                                     .rows = {rows.ids, batch.hyper().n_experts}});
 }
 
 void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
@@ -221,7 +221,7 @@ void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
     ExpertsOfMany parts = experts_of_many(batch, rows, rows.ids, memory);
     for (std::vector<Dispatch>* part : {&parts.group, &parts.gate_up, &parts.inner, &parts.down})
         batch.add(std::move(*part));
-    batch.add(combine_experts(batch));
+    batch.add(combine_experts(batch, rows));
 }
 
 }  // namespace vkmoe

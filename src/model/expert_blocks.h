@@ -38,7 +38,7 @@ struct ExpertsOfMany {
 };
 ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, AddressRange memory);
 /// stream += the weighted sum of expert_output.
-Dispatch combine_experts(const BatchBuilder& batch);
+Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows);
 /// All of that in one go, for the whole batch and experts that are all there.
 void add_experts(BatchBuilder& batch, const ExpertRows& rows);
 

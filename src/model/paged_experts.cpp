@@ -55,7 +55,7 @@ void add_few_on_device(BatchBuilder& batch, uint32_t layer, const ExpertRows& ro
                                 .predicted = prediction.experts.address,
                                 .probabilities = prediction.probabilities.address,
                                 .n_predicted = prediction.n(),
-                                .miss_groups = misses.front().groups[0]});
+                                .miss_groups = misses.front().groups});
     batch.add(std::move(resolve.decide));
     batch.add(std::move(resolve.fetch));
     batch.add(std::move(hits));
@@ -86,7 +86,7 @@ void add_few_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows
                  .hit_ids = paging.scratch.hit_ids.slice(0, bytes),
                  .miss_ids = paging.scratch.miss_ids.slice(0, bytes),
                  .miss_arguments = arguments,
-                 .miss_groups = misses.front().groups[0]};
+                 .miss_groups = misses.front().groups};
     batch.copy(ids, step.step.ids);
     if (prediction.n() > 0) {
         batch.copy(prediction.experts, step.step.predicted);
@@ -134,7 +134,7 @@ void add_many_on_device(BatchBuilder& batch, uint32_t layer, const ExpertRows& r
         batch.add(std::move(parts.down));
         if (has_next && !overlaps) batch.add(on_device.fetch_wave(scratch, wave + 1));
     }
-    batch.add(combine_experts(batch));
+    batch.add(combine_experts(batch, rows));
 }
 
 void add_many_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows) {
@@ -156,7 +156,7 @@ void add_many_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& row
             std::ranges::move(*part, std::back_inserter(step.waves[parity]));
     }
     batch.add_host_step(std::move(step));
-    batch.add(combine_experts(batch));
+    batch.add(combine_experts(batch, rows));
 }
 
 }  // namespace

@@ -55,9 +55,10 @@ TEST_F(PageFetchTest, RefusesWhatDoesNotFit) {
     refused([](PageFetchArgs& args) { args.copies = 0; });
     refused([](PageFetchArgs& args) { args.copies += 8; });
     refused([](PageFetchArgs& args) { args.max_copies = 0; });
-    refused([](PageFetchArgs& args) { args.max_copies = 65536; });
+    const GridSize most = context().most_groups();
+    refused([=](PageFetchArgs& args) { args.max_copies = most.y + 1; });
     refused([](PageFetchArgs& args) { args.groups = 0; });
-    refused([](PageFetchArgs& args) { args.groups = 65536; });
+    refused([=](PageFetchArgs& args) { args.groups = most.x + 1; });
     refused([](PageFetchArgs& args) { args.from.begin += 4; });
     refused([](PageFetchArgs& args) { args.to.end = args.to.begin - 16; });
     refused([](PageFetchArgs& args) { args.tuning.in_flight = 17; });

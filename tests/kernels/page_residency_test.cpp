@@ -31,7 +31,7 @@ constexpr uint32_t kPredicted = 6;
 constexpr uint32_t kBatchPairs = 40;
 constexpr uint32_t kWaveSlots = 2;
 constexpr uint32_t kCopyGroups = 3;
-constexpr uint32_t kMissGroups = 5;
+constexpr std::array<uint32_t, 3> kMissGroups{5, 4, 2};
 constexpr uint32_t kTokens = 2000;
 
 /// Which slots the layers may use: all of them, or, with two sizes of records, every other layer's share.
@@ -113,9 +113,9 @@ class SideBySide {
         const std::vector<uint32_t> arguments = {kCopyGroups,
                                                  n_misses,
                                                  1,
-                                                 n_misses != 0 ? kMissGroups : 0,
-                                                 kUsed,
-                                                 1,
+                                                 n_misses != 0 ? kMissGroups[0] : 0,
+                                                 n_misses != 0 ? kMissGroups[1] : 0,
+                                                 n_misses != 0 ? kMissGroups[2] : 0,
                                                  kCopyGroups,
                                                  static_cast<uint32_t>(expected.prefetches.size()),
                                                  1};

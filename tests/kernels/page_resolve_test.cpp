@@ -27,7 +27,7 @@ PageResolveArgs good_args() {
     args.n_pairs = 4;
     args.n_predicted = 6;
     args.copy_groups = 3;
-    args.miss_groups = 5;
+    args.miss_groups = {5, 1, 1};
     return args;
 }
 
