@@ -46,7 +46,7 @@ typedef enum vkmoe_status {
     VKMOE_OUT_OF_MEMORY = 5,  /* host or device memory ran out */
     VKMOE_NO_DEVICE = 6,      /* no Vulkan loader, no driver, or no device that fits */
     VKMOE_DEVICE_LOST = 7,    /* the device stopped working; free everything and load again */
-    VKMOE_INTERNAL = 8,       /* a mistake of vkmoe's own */
+    VKMOE_INTERNAL = 8,       /* a mistake of vkmoe's own, or logits that are NaN or infinite */
     VKMOE_CANCELLED = 9,      /* a callback asked to stop */
     VKMOE_RESOURCE_LIMIT = 10 /* the system refuses a thread; the next call may succeed */
 } vkmoe_status;
@@ -162,6 +162,8 @@ typedef struct vkmoe_session_params {
     bool profile;           /* measure GPU time by region: vkmoe_session_profile */
     bool router_statistics; /* keep figures of load balance: vkmoe_session_router_statistics. Costs some time
                              */
+    uint32_t allow_nonfinite; /* other than 0: vkmoe_session_feed hands out logits that are NaN or infinite,
+                                 in place of failing. vkmoe_session_generate fails all the same */
 } vkmoe_session_params;
 
 VKMOE_API void vkmoe_session_default_params(vkmoe_session_params* params, size_t struct_size);
@@ -171,15 +173,16 @@ VKMOE_API void vkmoe_session_free(vkmoe_session* session);
 
 /* Computes n_tokens more tokens. logits: NULL, or room for n_tokens * n_vocabulary floats, the logits after
  * each of them. A token outside the vocabulary or more tokens than the context has room for:
- * VKMOE_INVALID_ARGUMENT, and nothing is computed. Whatever else fails, the session then holds, and has
- * counted, what it did before. */
+ * VKMOE_INVALID_ARGUMENT, and nothing is computed. Logits that are NaN or infinite, of those that are handed
+ * out: VKMOE_INTERNAL. Whatever fails, the session then holds, and has counted, what it did before. */
 VKMOE_API vkmoe_status vkmoe_session_feed(vkmoe_session* session, const int32_t* tokens, size_t n_tokens,
                                           float* logits);
 /* The logits after the last token fed, [n_vocabulary]; valid until the session's next call. */
 VKMOE_API vkmoe_status vkmoe_session_logits(vkmoe_session* session, const float** logits);
 /* How many tokens the session holds. */
 VKMOE_API uint32_t vkmoe_session_position(const vkmoe_session* session);
-/* Forgets all tokens from n_tokens on, so that others can follow the first n_tokens. */
+/* Forgets all tokens from n_tokens on, so that others can follow the first n_tokens. Where there are none,
+ * the logits stay. */
 VKMOE_API vkmoe_status vkmoe_session_truncate(vkmoe_session* session, uint32_t n_tokens);
 
 typedef struct vkmoe_sampling {

@@ -1,4 +1,5 @@
-// The index of the largest float of each row of n_columns, the lowest of those that are equal; NaN counts as the least.
+// The index of the largest float of each row of n_columns, the lowest of those that are equal. Of a row with a NaN or an
+// infinity: kArgmaxBroken and the index of the first of these.
 // One workgroup a row. Invocations go through the row in steps, kBatch loads in flight.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -18,11 +19,18 @@ layout(constant_id = 1) const uint kVectorLoads = 0;  // 1: rows begin on 16 byt
 layout(push_constant) uniform Push { ArgmaxParams params; };
 
 const uint kBatch = 4;
+const uint kBrokenKey = 0xFFFFFFFFu;
 
 struct Best {
     uint key;
     uint index;
 };
+
+/// As order_key(), but above all numbers and alike for what is not finite.
+uint argmax_key(float value) {
+    bool finite = (floatBitsToUint(value) & 0x7FFFFFFFu) < 0x7F800000u;
+    return finite ? order_key(value) : kBrokenKey;
+}
 
 shared uint partial_keys[gl_WorkGroupSize.x];
 shared uint partial_indices[gl_WorkGroupSize.x];
@@ -75,7 +83,7 @@ void main() {
                 values[b] = Floats4(source).at[at[b]];
             }
             [[unroll]] for (uint b = 0; b < kBatch; ++b) {
-                [[unroll]] for (uint i = 0; i < 4; ++i) consider(best, order_key(values[b][i]), at[b] * 4u + i);
+                [[unroll]] for (uint i = 0; i < 4; ++i) consider(best, argmax_key(values[b][i]), at[b] * 4u + i);
             }
         }
     } else {
@@ -87,9 +95,10 @@ void main() {
                 at[b] = min(first + b * gl_WorkGroupSize.x, last);
                 values[b] = Floats(source).at[at[b]];
             }
-            [[unroll]] for (uint b = 0; b < kBatch; ++b) consider(best, order_key(values[b]), at[b]);
+            [[unroll]] for (uint b = 0; b < kBatch; ++b) consider(best, argmax_key(values[b]), at[b]);
         }
     }
     best = workgroup_best(best);
+    if (best.key == kBrokenKey) best.index |= kArgmaxBroken;
     if (invocation() == 0u) WordsOut(params.destination).at[row] = best.index;
 }

@@ -1,6 +1,6 @@
 // Adds up over tokens how much of its probability each gives each expert: sums[e] += score(logits[t, e]) / sum over
 // experts of score(logits[t, :]), tokens in order, so that the same batches give the same sums. Sums keep what rounding
-// takes from them in a second float.
+// takes from them in a second float. A token with a NaN or an infinite score adds nothing: one would spoil the sums for good.
 //
 // One workgroup, kTileTokens tokens at a time: first gl_WorkGroupSize / kTileTokens invocations a token find its total,
 // then each invocation adds up its experts, invocation + i * gl_WorkGroupSize.
@@ -23,9 +23,14 @@ layout(buffer_reference, std430, buffer_reference_align = 8) buffer Sums { vec2 
 shared uint partial_keys[gl_WorkGroupSize.x];
 shared float partials[gl_WorkGroupSize.x];
 shared float largest[kTileTokens];  // logit of the token
-shared float totals[kTileTokens];   // of its experts' scores
+shared float totals[kTileTokens];   // of its experts' scores; 0: it does not count
 
 const uint kLanes = gl_WorkGroupSize.x / kTileTokens;
+
+const uint kInfinityKey = 0xFF800000u;
+const uint kNoCount = 0xFFFFFFFFu;  // above the keys of all numbers
+
+bool is_finite(float x) { return (floatBitsToUint(x) & 0x7FFFFFFFu) < 0x7F800000u; }
 
 Floats row_of(uint token) { return Floats(advance(params.logits, token, params.n_experts * 4u)); }
 
@@ -54,7 +59,10 @@ void weigh_tokens(uint first) {
 
     uint key = 0u;
     if (has_token) {
-        for (uint e = lane; e < params.n_experts; e += kLanes) key = max(key, order_key(logits.at[e]));
+        for (uint e = lane; e < params.n_experts; e += kLanes) {
+            uint logit_key = order_key(logits.at[e]);
+            key = max(key, logit_key == kNanKey || logit_key == kInfinityKey ? kNoCount : logit_key);
+        }
     }
     partial_keys[gl_LocalInvocationIndex] = key;
     barrier();
@@ -69,7 +77,7 @@ void weigh_tokens(uint first) {
     if (lane == 0u) {
         for (uint i = 1; i < kLanes; ++i) total += partials[slot * kLanes + i];
         largest[slot] = most;
-        totals[slot] = total;
+        totals[slot] = key != kNoCount && is_finite(total) ? total : 0.0;
     }
     barrier();
 }
@@ -87,7 +95,7 @@ void main() {
             Floats logits = row_of(first + t);
             for (uint i = 0; i < kExpertsPerInvocation; ++i) {
                 uint expert = i * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
-                if (expert < params.n_experts) {
+                if (expert < params.n_experts && totals[t] > 0.0) {
                     add_exactly(sums[i], raw_score(logits.at[expert], largest[t]) / totals[t]);
                 }
             }

@@ -3,6 +3,7 @@
 #include "capi/sized_struct.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <memory>
 #include <span>
@@ -15,7 +16,7 @@ using vkmoe::capi::require;
 
 namespace {
 
-constexpr size_t kParamsFirstVersion = sizeof(vkmoe_session_params);
+constexpr size_t kParamsFirstVersion = offsetof(vkmoe_session_params, allow_nonfinite);
 constexpr size_t kStatsFirstVersion = sizeof(vkmoe_session_stats);
 constexpr size_t kPagerStatsFirstVersion = sizeof(vkmoe_pager_stats);
 constexpr size_t kRouterStatisticsFirstVersion = sizeof(vkmoe_router_statistics);
@@ -56,6 +57,7 @@ vkmoe::SessionParams vkmoe::capi::read_session_params(const vkmoe_session_params
     session.kv_type = tensor_type_of(given.kv_type);
     session.profile = given.profile;
     session.router_statistics = given.router_statistics;
+    session.allow_nonfinite = given.allow_nonfinite != 0;
     return session;
 }
 

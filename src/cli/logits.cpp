@@ -30,6 +30,7 @@ struct Options {
     SessionOptions session;
     std::string device;
     MemoryOptions memory;
+    bool allow_nonfinite = false;
 };
 
 void write_logits(const Options& options) {
@@ -40,7 +41,8 @@ void write_logits(const Options& options) {
     // An array has a comma less than elements; whether they are tokens only the model tells.
     const size_t n_context =
         options.n_context != 0 ? options.n_context : static_cast<size_t>(std::ranges::count(json, ',')) + 1;
-    const vkmoe_session_params params = options.session.params(static_cast<uint32_t>(n_context));
+    vkmoe_session_params params = options.session.params(static_cast<uint32_t>(n_context));
+    params.allow_nonfinite = options.allow_nonfinite ? 1 : 0;
     const ModelHandle model = load_model(options.model, options.device, options.memory, params);
     const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
     const std::vector<int32_t> tokens = parse_tokens(json, options.tokens, n_vocabulary);
@@ -88,6 +90,8 @@ void add_logits_command(CLI::App& app) {
     command->add_option("--split", options->split, "Feed so many tokens at once and the others one at a time")
         ->check(whole_number(0, 1U << 30))
         ->type_name("N");
+    command->add_flag("--allow-nonfinite", options->allow_nonfinite,
+                      "Write logits that are NaN or infinite instead of failing");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
     add_memory_options(*command, options->memory);

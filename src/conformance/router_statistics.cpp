@@ -13,8 +13,8 @@ namespace {
 
 /// Adds batches of n_tokens each to sums that were begun at `begin`.
 void check_batches(CaseContext& c, const KernelKey& cell, RouterScore score, uint32_t n_tokens,
-                   uint32_t n_experts, uint32_t n_batches, Numbers numbers = Numbers::kPlain,
-                   float begin = 0) {
+                   uint32_t n_experts, uint32_t n_batches, Numbers numbers = Numbers::kPlain, float begin = 0,
+                   const std::vector<uint32_t>& broken = {}) {
     std::vector<Expected> expected(n_experts, Expected{begin, begin});
     auto sums = c.output<float>(size_t{n_experts} * 2);
     std::vector<float> first(size_t{n_experts} * 2, 0.0f);
@@ -24,6 +24,12 @@ void check_batches(CaseContext& c, const KernelKey& cell, RouterScore score, uin
     for (uint32_t batch = 0; batch < n_batches; ++batch) {
         std::vector<float> logits = random_numbers(c.random(), numbers, n_tokens, n_experts);
         for (float& logit : logits) logit = std::clamp(logit, -80.0f, 80.0f);
+        // Tokens that must add nothing: no logit, or no total, to go by.
+        for (const uint32_t token : broken) {
+            const auto row = logits.begin() + static_cast<std::ptrdiff_t>(token) * n_experts;
+            if (token % 4 == 0) std::fill_n(row, n_experts, -kInfinity);
+            row[random_below(c.random(), n_experts)] = token % 3 == 0 ? kInfinity : kNan;
+        }
         RouterStatisticsArgs args;
         args.logits = c.upload(logits).address;
         args.sums = sums.address();
@@ -33,6 +39,7 @@ void check_batches(CaseContext& c, const KernelKey& cell, RouterScore score, uin
         args.path = cell.path;
         dispatches.push_back(router_statistics(c.kernels(), args));
         for (size_t t = 0; t < n_tokens; ++t) {
+            if (std::ranges::find(broken, t) != broken.end()) continue;
             double total = 0;
             for (size_t e = 0; e < n_experts; ++e) total += plain_score(score, logits[t * n_experts + e]);
             for (size_t e = 0; e < n_experts; ++e) {
@@ -86,6 +93,13 @@ std::vector<Case> router_statistics_cases(const KernelKey& cell, Depth depth) {
         {"ragged and tiny shapes", [=](CaseContext& c) { every_shape(c, cell); }},
         {"large logits", plain(20, 40, Numbers::kLarge)},
         {"subnormal logits", plain(20, 40, Numbers::kSubnormal)},
+        {"tokens with a NaN or an infinity add nothing",
+         [=](CaseContext& c) {
+             for (RouterScore score :
+                  {RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSqrtSoftplus})
+                 check_batches(c, cell, score, 30, 40, 3, Numbers::kPlain, 0, {0, 6, 7, 9, 29});
+             check_batches(c, cell, RouterScore::kSoftmax, 1, 128, 2, Numbers::kPlain, 3, {0});
+         }},
         // Sums to which a float's next probability would add nothing.
         {"long sums lose nothing",
          [=](CaseContext& c) {

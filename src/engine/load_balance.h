@@ -11,7 +11,8 @@ namespace vkmoe {
 struct LoadBalance {
     uint64_t n_tokens = 0;
     std::vector<uint64_t> counts;          ///< tokens that each expert got, [n_experts]
-    std::vector<double> mean_probability;  ///< P_e: of each expert over tokens, [n_experts]
+    std::vector<double> mean_probability;  ///< P_e: of each expert over tokens whose probabilities were
+                                           ///< numbers, [n_experts]
     double auxiliary_loss = 0;             ///< n_experts * sum of f_e P_e (Switch Transformer), f_e being the
                                            ///< share of all routes, so that 1 is even whatever k is
     double coefficient_of_variation = 0;   ///< standard deviation of the counts over their mean

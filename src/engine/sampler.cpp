@@ -74,7 +74,11 @@ void Sampler::penalize(std::span<const int32_t> history) {
     for (const int32_t token : window_) {
         if (token < 0 || static_cast<size_t>(token) >= candidates_.size()) continue;
         float& logit = candidates_[token].logit;
-        logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+        if (!std::isfinite(logit)) continue;  // masked
+        const float penalized =
+            logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+        constexpr float kLargest = std::numeric_limits<float>::max();
+        logit = std::clamp(penalized, -kLargest, kLargest);
     }
 }
 

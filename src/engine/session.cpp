@@ -2,9 +2,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "engine/finite_logits.h"
 #include "experts/device_pager.h"
 #include "experts/pager.h"
 #include "experts/program.h"
+#include "kernels/argmax.h"
 #include "model/batch_builder.h"
 #include "model/blocks.h"
 #include "sched/scheduler.h"
@@ -45,7 +47,8 @@ struct Session::State {
           cache(device, model->hyper(), shape.kv_type, shape.n_context),
           workspace(*model, shape),
           scheduler(device, profiler.get()),
-          has_router_statistics(shape.router_statistics) {
+          has_router_statistics(shape.router_statistics),
+          allow_nonfinite(params.allow_nonfinite) {
         stats.kv_bytes = cache.bytes();
         if (workspace.route_totals.size == 0) return;
         keep_totals = recorded_copy(device, workspace.route_totals, workspace.kept_route_totals);
@@ -64,6 +67,8 @@ struct Session::State {
     void compute(std::span<const int32_t> tokens, std::span<float> all_logits);
     void set_input(std::span<const int32_t> tokens);
     void check_input(std::span<const int32_t> tokens) const;
+    void check_logits(std::span<const float> rows, uint32_t first_position) const;
+    [[noreturn]] void fail_broken_choice(uint32_t token);
     void read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n_tokens, std::span<float> to);
 
     std::shared_ptr<Model> model;
@@ -81,7 +86,9 @@ struct Session::State {
     uint32_t last_batch = 0;  // tokens of the micro-batch that was computed last
     bool has_logits = false;
     bool has_router_statistics;
+    bool allow_nonfinite;
     std::vector<float> last_logits;
+    std::vector<float> new_logits;  // of tokens that are being fed
     SessionStats stats;
     /// Recorded once, replayed from then on. Decode is one of them; a long prompt's full micro-batches are
     /// another.
@@ -170,6 +177,22 @@ void Session::State::read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n
     std::memcpy(to.data(), workspace.logits_readback.mapped, to.size_bytes());
 }
 
+void Session::State::check_logits(std::span<const float> rows, uint32_t first_position) const {
+    if (allow_nonfinite) return;
+    const uint64_t n_vocabulary = model->hyper().n_vocabulary;
+    for (; !rows.empty(); rows = rows.subspan(n_vocabulary))
+        require_finite_logits(rows.first(n_vocabulary), first_position++);
+}
+
+/// token: the one that argmax found a broken logit at. Fetches it, for the message.
+void Session::State::fail_broken_choice(uint32_t token) {
+    BatchBuilder batch(*model, workspace, cache, 1);
+    run(record(batch, Output::kLastLogits, 1));
+    float logit = 0;
+    std::memcpy(&logit, workspace.logits_readback.mapped + uint64_t{token} * sizeof(float), sizeof(logit));
+    fail_broken_logit(token, logit, position);
+}
+
 /// Computes tokens and moves on behind them, micro-batch by micro-batch.
 void Session::State::compute(std::span<const int32_t> tokens, std::span<float> all_logits) {
     const uint64_t n_vocabulary = model->hyper().n_vocabulary;
@@ -179,8 +202,7 @@ void Session::State::compute(std::span<const int32_t> tokens, std::span<float> a
         set_input(tokens.subspan(begin, n));
         run(batch_program(n, last ? Output::kLastLogits : Output::kNothing));
         if (last) {
-            has_logits = false;  // until nothing more can fail
-            std::memcpy(last_logits.data(), workspace.logits_readback.mapped, n_vocabulary * sizeof(float));
+            std::memcpy(new_logits.data(), workspace.logits_readback.mapped, n_vocabulary * sizeof(float));
         }
         if (!all_logits.empty()) {
             std::span<float> rows = all_logits.subspan(begin * n_vocabulary, n * n_vocabulary);
@@ -188,7 +210,9 @@ void Session::State::compute(std::span<const int32_t> tokens, std::span<float> a
                 uint32_t count = std::min(workspace.max_logit_rows, n - row);
                 read_logits(row, count, n, rows.subspan(row * n_vocabulary, count * n_vocabulary));
             }
+            check_logits(rows, position);
         }
+        if (last) check_logits(new_logits, position + n - 1);
         position += n;
         last_batch = n;
     }
@@ -251,8 +275,9 @@ double Session::State::feed(std::span<const int32_t> tokens, std::span<float> al
     if (tokens.empty()) return 0;
     const Pager::Use use(model->pager());
     const auto start = std::chrono::steady_clock::now();
-    last_logits.resize(n_vocabulary);
+    new_logits.resize(n_vocabulary);
     transact([&] { compute(tokens, all_logits); });
+    std::swap(last_logits, new_logits);
     has_logits = true;
     return seconds_since(start);
 }
@@ -283,6 +308,7 @@ int32_t Session::feed_greedy(int32_t token) {
         state.set_input(tokens);
         state.run(state.batch_program(1, Output::kNextToken));
         std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
+        if ((next & kArgmaxBroken) != 0) state.fail_broken_choice(next & ~kArgmaxBroken);
         ++state.position;
         state.last_batch = 1;
     });
@@ -296,6 +322,7 @@ void Session::truncate(uint32_t n_tokens) {
     if (n_tokens > state_->position) {
         fail(ErrorCode::kInvalidArgument, "cannot keep {} tokens of {}", n_tokens, state_->position);
     }
+    if (n_tokens == state_->position) return;
     state_->position = n_tokens;
     state_->has_logits = false;
 }

@@ -22,6 +22,8 @@ struct SessionParams {
     bool router_statistics = false;  ///< add up router probabilities, a dispatch a layer
     /// Name in each layer the experts that the next will probably use: see routes().
     bool look_ahead = false;
+    /// Let feed() hand out logits that are NaN or infinite. No token is ever chosen by them.
+    bool allow_nonfinite = false;
 };
 /// Of a session that such parameters make on the model; measure_session tells what it takes.
 SessionShape session_shape(const Model& model, const SessionParams& params);
@@ -49,17 +51,18 @@ class Session {
 
     /// Computes tokens of a prompt at the end of the sequence. all_logits: empty, or [tokens.size(),
     /// n_vocabulary]. Throws Error(kInvalidArgument), with nothing computed, for a token outside the
-    /// vocabulary or a context that is too short. Whatever else fails, the session then holds, and has
-    /// counted, what it did before.
+    /// vocabulary or a context that is too short, and Error(kInternal) for logits that are NaN or infinite,
+    /// of those that it hands out, unless params.allow_nonfinite. Whatever fails, the session then holds, and
+    /// has counted, what it did before.
     void feed(std::span<const int32_t> tokens, std::span<float> all_logits = {});
     /// Logits after the last token fed, [n_vocabulary]; Error(kInvalidArgument) when nothing was fed.
     std::span<const float> logits() const;
     /// Computes a token that was generated. Only the statistics differ from those of feed().
     void feed_written(int32_t token);
     /// The same, and returns the most likely next token, chosen on the device: logits do not come back to the
-    /// host.
+    /// host. Throws as feed() does, for logits that are not finite always.
     int32_t feed_greedy(int32_t token);
-    /// Forgets all tokens from n_tokens on.
+    /// Forgets all tokens from n_tokens on, and the logits if there are any.
     void truncate(uint32_t n_tokens);
 
     SessionStats stats() const;

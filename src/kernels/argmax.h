@@ -1,5 +1,6 @@
 #pragma once
 
+#include "elementwise/params.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_table.h"
 
@@ -8,8 +9,8 @@
 
 namespace vkmoe {
 
-/// output[r] = index of the largest of row r, the lowest of those that are equal. A NaN is never chosen; a
-/// row of nothing else gives 0.
+/// output[r] = index of the largest of row r, the lowest of those that are equal. Of a row with a NaN or an
+/// infinity: kArgmaxBroken plus the index of the first of these, which is outside every vocabulary.
 struct ArgmaxArgs {
     uint64_t input =
         0;  ///< float32 [n_rows, n_columns]; read four at a time where 16-byte aligned rows allow

@@ -139,6 +139,13 @@ class Usage(Case):
             ["run", "-m", MODEL, "-p", "a", "--top-p", "0"],
             ["run", "-m", MODEL, "-p", "a", "--top-p", "1.5"],
             ["run", "-m", MODEL, "-p", "a", "--min-p", "2"],
+            ["run", "-m", MODEL, "-p", "a", "--top-p", "1e-50"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "1e-50"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "1e39"],
+            ["run", "-m", MODEL, "-p", "a", "--temp", "inf"],
+            ["run", "-m", MODEL, "-p", "a", "--min-p", "1e-50"],
+            ["run", "-m", MODEL, "-p", "a", "--repeat-penalty", "1e-50"],
+            ["run", "-m", MODEL, "-p", "a", "--repeat-penalty", "3.5e38"],
             ["run", "-m", MODEL, "-p", "a", "--repeat-penalty", "0"],
             ["run", "-m", MODEL, "-p", "a", "-n", "-5"],
             ["run", "-m", MODEL, "-p", "a", "-c", "-5"],
@@ -662,6 +669,48 @@ class Routes(Case):
         text = self.file("a.txt", "The")
         self.refused(1, ["/no/such"], "routes", "-m", MODEL, "-f", text, "--trace", "/no/such/t")
         self.refused(2, ["--trace"], "routes", "-m", MODEL, "-f", text)
+
+
+class BrokenLogits(Case):
+    """A model whose logit of one token is NaN: an error wherever logits are used."""
+
+    def setUp(self):
+        super().setUp()
+        raw = bytearray(MODEL.read_bytes())
+        # The output norm is the last tensor, the embedding, which is the output too, the first.
+        norm = raw.index(b"output_norm.weight") + len("output_norm.weight")
+        n_columns, kind, offset = struct.unpack_from("<QIQ", raw, norm + 4)
+        self.assertEqual(kind, 0)
+        data = len(raw) - 4 * n_columns - offset
+        row = data + 300 * 2 * n_columns
+        raw[row:row + 2 * n_columns] = n_columns * struct.pack("<H", 0x7E00)
+        self.model = self.file("broken.gguf", bytes(raw))
+
+    def broken(self, position, *arguments):
+        return self.refused(1, ["token 300 is nan", f"position {position}"], *arguments)
+
+    def test_generation(self):
+        self.broken(0, "run", "-m", self.model, "-p", "a", "-n", 3, "--temp", 0)
+        self.broken(0, "run", "-m", self.model, "-p", "a", "-n", 3)
+
+    def test_perplexity(self):
+        text = (ROOT / "samples/models/held-out/english.txt").read_text()[:2500]
+        result = self.broken(63, "perplexity", "-m", self.model, "-f", self.file("text", text), "-c", 128)
+        self.assertEqual(result.stdout, b"")
+
+    def test_bench(self):
+        self.broken(19, "bench", "-m", self.model, "-p", 20, "-n", 6, "-r", 1)
+        self.broken(0, "bench", "-m", self.model, "-p", 0, "-n", 6, "-r", 1)
+
+    def test_logits(self):
+        tokens = self.file("tokens.json", "[1, 2, 3]")
+        output = self.folder / "out.npy"
+        self.broken(0, "logits", "-m", self.model, "--tokens", tokens, "-o", output)
+        self.assertFalse(output.exists())
+        result = vkmoe("logits", "-m", self.model, "--tokens", tokens, "-o", output, "--allow-nonfinite")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        numbers = read_npy(output)[1]
+        self.assertEqual([i for i, x in enumerate(numbers) if x != x], [300, 4096 + 300, 2 * 4096 + 300])
 
 
 class Bench(Case):

@@ -138,7 +138,9 @@ TEST_F(SessionTest, TruncatedAndFedAgainGivesTheSameBits) {
 
     expect_error(ErrorCode::kInvalidArgument, {"41", "40"}, [&] { fed->truncate(41); });
     EXPECT_EQ(fed->position(), kPrompt);
+    // Nothing to forget: the logits stay.
     fed->truncate(kPrompt);
+    EXPECT_EQ(copy(fed->logits()), last);
 }
 
 TEST_F(SessionTest, GreedyTakesTheLikeliestToken) {
@@ -401,6 +403,129 @@ TEST_F(SessionTest, ProfilesByRegion) {
         EXPECT_NE(table.find(region), std::string::npos) << region << " is not in\n" << table;
     }
     EXPECT_EQ(session()->profile(), "");
+}
+
+/// Models of which token 7 spoils what comes of it, and that only.
+class BrokenLogitsTest : public testing::Test {
+  protected:
+    static constexpr int32_t kBroken = 7;
+    static constexpr size_t kVocabulary = 300;
+    static constexpr uint32_t kWidth = 128;
+
+    static std::span<float> floats(TinyFile& file, const std::string& name) {
+        std::vector<std::byte>& bytes = file.tensors.at(name).bytes;
+        return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
+    }
+    std::shared_ptr<Model> write(const TinyFile& file) const {
+        const std::string path = folder_ / "broken.gguf";
+        file.write(path);
+        return Model::load(path);
+    }
+    /// The embedding of token 7 is NaN.
+    std::shared_ptr<Model> nan_token() const {
+        TinyFile file = make_tiny_file({.seed = 34});
+        std::ranges::fill(floats(file, "token_embd.weight").subspan(kBroken * kWidth, kWidth), NAN);
+        return write(file);
+    }
+    /// The output row of token 5 is so large that its logit overflows.
+    std::shared_ptr<Model> infinite_logit() const {
+        TinyFile file = make_tiny_file({.seed = 34});
+        std::ranges::fill(floats(file, "output.weight").subspan(5 * kWidth, kWidth), 3e38F);
+        return write(file);
+    }
+    /// V of token 7 is beyond float16: its embedding is all in one dimension, which V's matrix magnifies.
+    std::shared_ptr<Model> large_v() const {
+        TinyFile file = make_tiny_file({.seed = 34});
+        const std::span<float> row = floats(file, "token_embd.weight").subspan(kBroken * kWidth, kWidth);
+        std::ranges::fill(row, 0.0F);
+        row[3] = 1;
+        const std::span<float> v = floats(file, "blk.0.attn_v.weight");
+        for (size_t at = 3; at < v.size(); at += kWidth) v[at] = 15000;
+        return write(file);
+    }
+    static Session session(const std::shared_ptr<Model>& model, SessionParams params = {}) {
+        params.n_context = 64;
+        return Session(model, params);
+    }
+
+    TempFolder folder_;
+};
+
+TEST_F(BrokenLogitsTest, AreAnErrorThatLeavesTheSessionAsItWas) {
+    const std::shared_ptr<Model> model = nan_token();
+    for (const uint32_t micro_batch : {512U, 2U}) {
+        Session fed = session(model, {.n_micro_batch = micro_batch, .router_statistics = true});
+        fed.feed(std::vector<int32_t>{1, 2, 3});
+        const std::vector<float> before = copy(fed.logits());
+        const std::vector<uint64_t> counts = fed.expert_counts();
+        const std::vector<double> probabilities = fed.router_statistics().at(1).mean_probability;
+        expect_error(ErrorCode::kInternal, {"token 0 is", "nan", "position 3"},
+                     [&] { fed.feed(std::vector<int32_t>{kBroken}); });
+        expect_error(ErrorCode::kInternal, {"token 0 is", "nan", "position 7"}, [&] {
+            fed.feed(std::vector<int32_t>{1, 2, kBroken, 4, 5});
+        });
+        expect_error(ErrorCode::kInternal, {"token 0 is", "nan", "position 3"},
+                     [&] { fed.feed_greedy(kBroken); });
+        std::vector<float> all(5 * kVocabulary);
+        expect_error(ErrorCode::kInternal, {"token 0 is", "nan", "position 5"}, [&] {
+            fed.feed(std::vector<int32_t>{1, 2, kBroken, 4, 5}, all);
+        });
+        EXPECT_EQ(fed.position(), 3U);
+        EXPECT_EQ(copy(fed.logits()), before);
+        EXPECT_EQ(fed.expert_counts(), counts);
+        EXPECT_EQ(fed.router_statistics().at(1).mean_probability, probabilities);
+
+        const int32_t next = fed.feed_greedy(4);
+        Session other = session(model, {.n_micro_batch = micro_batch});
+        other.feed(std::vector<int32_t>{1, 2, 3});
+        EXPECT_EQ(other.feed_greedy(4), next);
+    }
+}
+
+TEST_F(BrokenLogitsTest, OneInfiniteLogitIsEnough) {
+    Session fed = session(infinite_logit());
+    expect_error(ErrorCode::kInternal, {"token 5 is", "inf", "position 0"}, [&] { fed.feed_greedy(1); });
+    expect_error(ErrorCode::kInternal, {"token 5 is", "inf", "position 0"},
+                 [&] { fed.feed(std::vector<int32_t>{1}); });
+    EXPECT_EQ(fed.position(), 0U);
+}
+
+TEST_F(BrokenLogitsTest, AreHandedOutWhereAllowedButChooseNoToken) {
+    Session fed = session(nan_token(), {.router_statistics = true, .allow_nonfinite = true});
+    fed.feed(std::vector<int32_t>{1, kBroken, 2, 3});
+    EXPECT_TRUE(std::ranges::all_of(fed.logits(), [](float logit) { return std::isnan(logit); }));
+    expect_error(ErrorCode::kInternal, {"token 0 is", "position 4"}, [&] { fed.feed_greedy(4); });
+    EXPECT_EQ(fed.position(), 4U);
+    // The tokens that were numbers are still judged: two of the first layer's were.
+    for (const LoadBalance& balance : fed.router_statistics()) {
+        double sum = 0;
+        for (const double probability : balance.mean_probability) sum += probability;
+        EXPECT_NEAR(sum, 1, 1e-6);
+    }
+}
+
+TEST_F(BrokenLogitsTest, ATokenDoesNotReachThoseBeforeIt) {
+    for (const auto& model : {nan_token(), large_v()}) {
+        for (const TensorType type : {TensorType::kF16, TensorType::kF32, TensorType::kQ8_0}) {
+            std::vector<int32_t> tokens{1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13};
+            const auto logits = [&] {
+                Session fed = session(model, {.kv_type = type, .allow_nonfinite = true});
+                std::vector<float> all(tokens.size() * kVocabulary);
+                fed.feed(tokens, all);
+                return all;
+            };
+            const std::vector<float> healthy = logits();
+            for (const size_t at : {size_t{5}, size_t{9}, size_t{11}}) {
+                tokens = {1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13};
+                tokens[at] = kBroken;
+                const std::vector<float> all = logits();
+                EXPECT_TRUE(std::equal(all.begin(),
+                                       all.begin() + static_cast<std::ptrdiff_t>(at * kVocabulary),
+                                       healthy.begin()))
+                    << "token " << at << ", cache of " << tensor_type_info(type).name;
+            }
+        }
+    }
 }
 
 /// The model that comes with the source, really trained.

@@ -21,6 +21,14 @@ TEST(LoadBalance, EvenLoadIsOneByAnyCountOfRoutes) {
     }
 }
 
+TEST(LoadBalance, TokensWithoutProbabilitiesDoNotLowerTheMean) {
+    // 5 tokens were routed; two of them had logits that were not numbers.
+    const LoadBalance balance = load_balance(std::vector<uint64_t>{3, 2}, std::vector<double>{1.2, 1.8}, 1);
+    EXPECT_EQ(balance.n_tokens, 5U);
+    EXPECT_NEAR(balance.mean_probability[0], 0.4, 1e-12);
+    EXPECT_NEAR(balance.mean_probability[1], 0.6, 1e-12);
+}
+
 TEST(LoadBalance, OneExpertForAllIsTheWorst) {
     const LoadBalance balance =
         load_balance(std::vector<uint64_t>{0, 10, 0, 0}, std::vector<double>{0, 10, 0, 0}, 1);
