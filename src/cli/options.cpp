@@ -218,8 +218,11 @@ CLI::Validator number_in_range(double low, bool low_open, double high, bool high
                                const std::string& description) {
     const auto check = [=](std::string& text) -> std::string {
         char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        const bool is_number = end != text.c_str() && *end == '\0';
+        // As float, which the option becomes: a number so near a bound that it rounds to it lies there.
+        const double exact = std::strtod(text.c_str(), &end);
+        const auto value = static_cast<double>(static_cast<float>(exact));
+        const bool vanishes = value == 0 && exact != 0;
+        const bool is_number = end != text.c_str() && *end == '\0' && !vanishes;
         // NaN fails each comparison.
         const bool above = low_open ? value > low : value >= low;
         const bool below = high_open ? value < high : value <= high;

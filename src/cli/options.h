@@ -77,7 +77,8 @@ constexpr const char* kInputMark = "input";
 /// Checks that an option is a whole number from `low` to `high`. (CLI11 itself may take -1 for 2^32 - 1.)
 CLI::Validator whole_number(uint64_t low, uint64_t high = std::numeric_limits<uint64_t>::max());
 
-/// Checks that an option is a number from `low` to `high`; the bounds themselves are out where said.
+/// Checks that an option is a number from `low` to `high` as a float; the bounds themselves are out where
+/// said. A number other than 0 that rounds to 0 is refused too.
 CLI::Validator number_in_range(double low, bool low_open, double high, bool high_open,
                                const std::string& description);
 

@@ -151,6 +151,16 @@ TEST(Sampler, LargeNucleusAgreesWithAFullSort) {
     EXPECT_GT(seen.size(), 300U) << "seed " << seed;
 }
 
+TEST(Sampler, PenaltiesDoNotOverflow) {
+    SamplingParams params;
+    params.repetition_penalty = 1e-38F;
+    const std::vector<float> logits{5, -5, -std::numeric_limits<float>::infinity()};
+    Sampler sampler(params);
+    EXPECT_EQ(sampler.sample(logits, std::vector<int32_t>{0, 2}), 0);
+    params.repetition_penalty = 1e38F;
+    EXPECT_EQ(Sampler(params).sample(std::vector<float>{-5, -50}, std::vector<int32_t>{0, 1}), 0);
+}
+
 TEST(Sampler, PenaltyWorksOnTheWindowOnceAToken) {
     SamplingParams params = plain(0);
     params.repetition_penalty = 2;
