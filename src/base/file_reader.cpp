@@ -35,7 +35,7 @@ std::unique_ptr<ReadWorkers> try_uring(ReadQueue& queue, const FileReaderOptions
     std::unique_ptr<ReadWorkers> workers = make_uring_workers(queue, options, reason);
     if (workers != nullptr) return workers;
     if (options.backend)
-        fail(ErrorCode::kUnsupported, "files cannot be read by io_uring: {}; let threads read them", reason);
+        fail(ErrorCode::kUnsupported, "io_uring is not available: {}; use the thread back end", reason);
     log_debug("files are read by {} threads; io_uring cannot be had: {}", options.n_in_flight, reason);
     return nullptr;
 }

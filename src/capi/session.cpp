@@ -31,7 +31,7 @@ TensorType tensor_type_of(vkmoe_kv_type type) {
         case VKMOE_KV_Q8_0:
             return TensorType::kQ8_0;
         default:
-            fail(ErrorCode::kInvalidArgument, "kv_type is {}, which is no vkmoe_kv_type",
+            fail(ErrorCode::kInvalidArgument, "kv_type is {}, which is not a vkmoe_kv_type",
                  static_cast<int>(type));
     }
 }

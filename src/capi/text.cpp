@@ -25,7 +25,7 @@ vkmoe_status vkmoe_tokenize(const vkmoe_model* model, const char* text, size_t n
         if (capacity != 0) require(tokens, "tokens");
         constexpr unsigned kAllFlags = VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL;
         if ((flags & ~kAllFlags) != 0)
-            fail(ErrorCode::kInvalidArgument, "flags is {:#x}, which has bits that mean nothing", flags);
+            fail(ErrorCode::kInvalidArgument, "flags is {:#x}, which has unknown bits", flags);
         const std::vector<int32_t> ids = model->loaded->tokenizer().encode(
             std::string_view(text, n_bytes), (flags & VKMOE_TOKENIZE_ADD_SPECIAL) != 0,
             (flags & VKMOE_TOKENIZE_PARSE_SPECIAL) != 0);

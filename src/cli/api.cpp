@@ -14,8 +14,8 @@ namespace {
 /// After the name of a device that is a processor.
 std::string_view processor_note(const std::string& wish) {
     const bool chosen = !wish.empty() || std::getenv("VKMOE_DEVICE") != nullptr;
-    return chosen ? " (a software driver on the CPU: this will be slow)"
-                  : " (a software driver on the CPU: no GPU found, this will be slow)";
+    return chosen ? " (software driver on the CPU: expect low speed)"
+                  : " (software driver on the CPU: no GPU found, expect low speed)";
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ ModelHandle load_model(const std::string& path, const std::string& device, const
     const vkmoe_model_info info = model_info(model);
     print_standard_error("device: {}{}\n", info.device, info.device_is_cpu ? processor_note(device) : "");
     if (params.ram_budget != 0) {
-        print_standard_error("RAM: {} of a budget of {} for the model, {} for the program and the driver\n",
+        print_standard_error("RAM budget: {} of {} for the model, {} for the program and the driver\n",
                              human_bytes(params.ram_budget - params.ram_reserve),
                              human_bytes(params.ram_budget), human_bytes(params.ram_reserve));
     }

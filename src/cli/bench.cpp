@@ -50,8 +50,9 @@ std::vector<int32_t> prompt_tokens(const Options& options, const vkmoe_model* mo
     if (!options.file.empty()) {
         std::vector<int32_t> tokens = tokenize(model, read_text(options.file), VKMOE_TOKENIZE_ADD_SPECIAL);
         if (tokens.size() < n) {
-            fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, not {}: give more text or a smaller -p",
-                 options.file, tokens.size(), n);
+            fail(ErrorCode::kInvalidArgument,
+                 "'{}' has {} tokens, fewer than {}; give more text or a smaller -p", options.file,
+                 tokens.size(), n);
         }
         tokens.resize(n);
         return tokens;
@@ -170,7 +171,7 @@ std::string to_json(const Options& options, const vkmoe_model_info& info, const 
 
 void run_bench(const Options& options) {
     if (options.n_prompt == 0 && options.n_decode == 0)
-        fail(ErrorCode::kInvalidArgument, "nothing to measure: give -p or -n");
+        fail(ErrorCode::kInvalidArgument, "nothing to measure; give -p or -n");
     catch_interrupts();
     const ModelHandle model =
         load_model(options.model, options.device, options.memory, options.session_params());
@@ -185,31 +186,33 @@ void run_bench(const Options& options) {
 void add_bench_command(CLI::App& app) {
     constexpr uint32_t kMaxTokens = 1U << 20;
     CLI::App* command = app.add_subcommand(
-        "bench",
-        "Measures how many tokens a second a model reads and writes: a prompt, then greedy decoding after "
-        "it, after one run that only warms up");
+        "bench", "Measure prefill and greedy decode speed in tokens per second, after a warm-up run");
     const auto options = std::make_shared<Options>();
     add_model_option(*command, options->model);
-    command->add_option("-p,--prompt-tokens", options->n_prompt, "Tokens of the prompt; 0: only decode")
+    command
+        ->add_option("-p,--prompt-tokens", options->n_prompt,
+                     "Number of prompt tokens; 0 measures decode only")
         ->check(whole_number(0, kMaxTokens))
         ->type_name("N");
-    command->add_option("-n,--tokens", options->n_decode, "Tokens to write; 0: only read the prompt")
+    command
+        ->add_option("-n,--tokens", options->n_decode, "Number of tokens to decode; 0 measures prefill only")
         ->check(whole_number(0, kMaxTokens))
         ->type_name("N");
-    command->add_option("-r,--repeats", options->n_repeats, "How often to measure")
+    command->add_option("-r,--repeats", options->n_repeats, "Number of measured repeats")
         ->check(whole_number(1, 1000))
         ->type_name("N");
     command
-        ->add_option(
-            "-f,--file", options->file,
-            "A text for the prompt. Without one its tokens are random, which few experts are used to: "
-            "to see what paging costs, give a text")
+        ->add_option("-f,--file", options->file,
+                     "Text file for the prompt. The default is random tokens, which route unlike real text; "
+                     "give a text "
+                     "to measure the cost of paging")
         ->check(existing_text())
         ->type_name("FILE");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
     add_memory_options(*command, options->memory);
-    command->add_flag("--json", options->json, "Print JSON: speeds in tokens a second, sizes in bytes");
+    command->add_flag("--json", options->json,
+                      "Print JSON, with speeds in tokens per second and sizes in bytes");
     command->callback([options] { run_bench(*options); });
 }
 

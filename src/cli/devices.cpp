@@ -134,11 +134,10 @@ void list_devices(Form form) {
 }  // namespace
 
 void add_devices_command(CLI::App& app) {
-    CLI::App* command =
-        app.add_subcommand("devices", "Lists the Vulkan devices and how vkmoe would use them");
+    CLI::App* command = app.add_subcommand("devices", "List the Vulkan devices and how vkmoe would use them");
     const auto as_json = std::make_shared<bool>(false);
     const auto as_report = std::make_shared<bool>(false);
-    CLI::Option* json = command->add_flag("--json", *as_json, "Print everything as JSON, for programs");
+    CLI::Option* json = command->add_flag("--json", *as_json, "Print everything as JSON");
     command
         ->add_flag(
             "--report", *as_report,

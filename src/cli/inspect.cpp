@@ -66,8 +66,8 @@ std::string parameters(const GgufFile& file, const ArchitectureKeys& keys) {
     const auto n_experts = keys.number("expert_count");
     const auto n_used = keys.number("expert_used_count");
     if (n_experts.value_or(0) != 0 && n_used) {
-        text += fmt::format(", of which {} work on a token",
-                            human_count(parameters_at_work(file, *n_experts, *n_used)));
+        text +=
+            fmt::format(", {} active per token", human_count(parameters_at_work(file, *n_experts, *n_used)));
     }
     return text;
 }
@@ -75,8 +75,7 @@ std::string parameters(const GgufFile& file, const ArchitectureKeys& keys) {
 std::string heads(const ArchitectureKeys& keys) {
     const uint64_t n_heads = keys.number("attention.head_count").value_or(0);
     std::string text = std::to_string(n_heads);
-    if (const auto n_kv = keys.number("attention.head_count_kv"))
-        text += fmt::format(", {} for keys and values", *n_kv);
+    if (const auto n_kv = keys.number("attention.head_count_kv")) text += fmt::format(", {} KV heads", *n_kv);
     auto dimensions = keys.number("attention.key_length");
     if (!dimensions && n_heads != 0) dimensions = keys.number("embedding_length").value_or(0) / n_heads;
     return dimensions ? text + fmt::format(", of {} dimensions", *dimensions) : text;
@@ -212,13 +211,13 @@ void add_inspect_command(CLI::App& app) {
         std::string path;
         bool json = false;
     };
-    CLI::App* command = app.add_subcommand("inspect", "Says what is in a model file; needs no device");
+    CLI::App* command = app.add_subcommand("inspect", "Show the contents of a model file; needs no device");
     const auto options = std::make_shared<Options>();
-    command->add_option("MODEL", options->path, "A GGUF file (of a split model any part)")
+    command->add_option("MODEL", options->path, "GGUF model file; any part of a split model")
         ->required()
         ->check(existing_file())
         ->type_name("FILE");
-    command->add_flag("--json", options->json, "All metadata and every tensor, for programs");
+    command->add_flag("--json", options->json, "Print all metadata and every tensor as JSON");
     command->callback([options] {
         const GgufFile file(options->path);
         StandardOutput().write(options->json ? json_text(gguf_to_json(file), 1) : describe_file(file));

@@ -47,7 +47,7 @@ void write_logits(const Options& options) {
     const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
     const std::vector<int32_t> tokens = parse_tokens(json, options.tokens, n_vocabulary);
     if (tokens.size() > n_context) {
-        fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, more than the context of {}: give a larger -c",
+        fail(ErrorCode::kInvalidArgument, "'{}' has {} tokens, more than the context of {}; use a larger -c",
              options.tokens, tokens.size(), n_context);
     }
     const SessionHandle session = create_session(model.get(), params);
@@ -73,21 +73,26 @@ void write_logits(const Options& options) {
 
 void add_logits_command(CLI::App& app) {
     CLI::App* command =
-        app.add_subcommand("logits", "Writes a model's logits after each token as a NumPy file");
+        app.add_subcommand("logits", "Write a model's logits after each token to a NumPy file");
     const auto options = std::make_shared<Options>();
     options->session.kv_type = "f32";
     add_model_option(*command, options->model);
-    command->add_option("--tokens", options->tokens, "The tokens: a JSON array of ids")
+    command->add_option("--tokens", options->tokens, "File with a JSON array of token ids")
         ->required()
         ->check(existing_text())
         ->type_name("FILE");
-    command->add_option("-o,--output", options->output, "Where to write float32 [tokens, vocabulary]")
+    command
+        ->add_option("-o,--output", options->output, "Write the logits to FILE, float32 [tokens, vocabulary]")
         ->required()
         ->check(output_file())
         ->type_name("FILE");
-    command->add_option("-c,--context", options->n_context, "Room in tokens; 0: as many as there are")
+    command
+        ->add_option("-c,--context", options->n_context,
+                     "Context size in tokens; 0 means the number of tokens in the file")
         ->check(whole_number(0, 1U << 30));
-    command->add_option("--split", options->split, "Feed so many tokens at once and the others one at a time")
+    command
+        ->add_option("--split", options->split,
+                     "Feed the first N tokens as one batch and the rest one at a time")
         ->check(whole_number(0, 1U << 30))
         ->type_name("N");
     command->add_flag("--allow-nonfinite", options->allow_nonfinite,

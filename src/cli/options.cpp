@@ -50,7 +50,7 @@ CLI::Validator existing_text() {
 }
 
 void add_model_option(CLI::App& command, std::string& path) {
-    command.add_option("-m,--model", path, "The model, a GGUF file (of a split one any part)")
+    command.add_option("-m,--model", path, "GGUF model file; any part of a split model")
         ->required()
         ->check(existing_file())
         ->type_name("FILE");
@@ -73,7 +73,7 @@ void add_text_option(CLI::App& command, TextOption& option, const std::string& w
             "The text. Backslashes are taken as they are: for a line break write $'one\\ntwo' in bash, "
             "or use -f")
         ->type_name("TEXT");
-    group->add_option("-f,--file", option.file, "A file with the text; - reads the standard input")
+    group->add_option("-f,--file", option.file, "File with the text; - reads standard input")
         ->check(existing_text())
         ->type_name("FILE");
     group->require_option(1);
@@ -88,11 +88,10 @@ std::string read_text(const std::string& path) {
 }
 
 void add_session_options(CLI::App& command, SessionOptions& options) {
-    command
-        .add_option("--micro-batch", options.n_micro_batch, "Tokens of the prompt that are computed at once")
+    command.add_option("--micro-batch", options.n_micro_batch, "Number of prompt tokens computed at once")
         ->check(whole_number(1, kMaxMicroBatch))
         ->type_name("N");
-    command.add_option("--kv", options.kv_type, "Type of the cache of keys and values")
+    command.add_option("--kv", options.kv_type, "Data type of the KV cache")
         ->check(CLI::IsMember({"f16", "f32", "q8_0"}, CLI::ignore_case).description(""))
         ->type_name("f16|f32|q8_0");
 }
@@ -121,38 +120,43 @@ SessionShape SessionOptions::shape(uint32_t n_context) const {
 void add_memory_options(CLI::App& command, MemoryOptions& options) {
     const auto check = [](std::string& text) -> std::string {
         if (parse_memory_size(text)) return {};
-        return fmt::format("'{}' is no amount of memory: give one as 12G, 800MiB, bytes or 50%", text);
+        return fmt::format(
+            "'{}' is not an amount of memory; use a form such as 12G, 800MiB, 50% or a number of bytes",
+            text);
     };
     const CLI::Validator is_size(check, "");
     command
-        .add_option(
-            "--vram-budget", options.vram_budget,
-            "The most device memory to take, as 12G, 800MiB, bytes or 50%; experts beyond it come from "
-            "host memory when they are wanted; default: what is free, less some headroom")
+        .add_option("--vram-budget", options.vram_budget,
+                    "Maximum device memory, such as 12G, 800MiB, 50% or a number of bytes; experts that do "
+                    "not fit are "
+                    "offloaded to host memory; default: the free device memory less some headroom")
+        ->check(is_size)
+        ->type_name("SIZE");
+    command
+        .add_option("--ram-budget", options.ram_budget,
+                    "Maximum RAM of the process, including program, driver and, on devices without memory of "
+                    "their own, "
+                    "device memory; experts that do not fit stay in the file; default: the free RAM less "
+                    "some headroom")
         ->check(is_size)
         ->type_name("SIZE");
     command
         .add_option(
-            "--ram-budget", options.ram_budget,
-            "The most RAM that the process may take: the program, the driver, what of the model lies "
-            "there, and all of the device's memory where that is RAM too; experts beyond it come from "
-            "the file; default: what is free, less some headroom")
-        ->check(is_size)
-        ->type_name("SIZE");
-    command
-        .add_option("--pager", options.pager,
-                    "Who decides which experts are in device memory: the device, the host, or what is faster")
+            "--pager", options.pager,
+            "Manage the expert cache on the device or on the host; auto measures both and selects the "
+            "faster one")
         ->check(CLI::IsMember({"auto", "device", "host"}).description(""))
         ->type_name("auto|device|host");
     command
-        .add_option("--prefetch", options.prefetch,
-                    "Whether experts are fetched that the next layer will probably want; auto: where that "
-                    "does not hold up the computing")
+        .add_option(
+            "--prefetch", options.prefetch,
+            "Prefetch the experts that the next layer will probably use; auto enables it if transfers "
+            "do not slow computation down")
         ->check(CLI::IsMember({"auto", "on", "off"}).description(""))
         ->type_name("auto|on|off");
     command
         .add_option("--ignore-key", options.ignored_keys,
-                    "Load the model as if its file lacked this metadata key; may be given several times")
+                    "Load the model as if its file lacked this metadata key; repeatable")
         ->take_all()
         ->allow_extra_args(false)
         ->type_name("KEY");
@@ -209,7 +213,7 @@ CLI::Validator whole_number(uint64_t low, uint64_t high) {
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high)
             return {};
-        return fmt::format("'{}' is no whole number from {} to {}", text, low, high);
+        return fmt::format("'{}' is not a whole number from {} to {}", text, low, high);
     };
     return CLI::Validator(check, "");
 }
@@ -227,7 +231,7 @@ CLI::Validator number_in_range(double low, bool low_open, double high, bool high
         const bool above = low_open ? value > low : value >= low;
         const bool below = high_open ? value < high : value <= high;
         if (is_number && above && below) return {};
-        return fmt::format("'{}' is no number {}", text, description);
+        return fmt::format("'{}' is not a number {}", text, description);
     };
     return CLI::Validator(check, "");
 }

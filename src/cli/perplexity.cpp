@@ -78,7 +78,7 @@ void measure(const Options& options) {
     const size_t n_chunks = tokens.size() / n_context;
     if (n_chunks == 0) {
         fail(ErrorCode::kInvalidArgument,
-             "'{}' has {} tokens, fewer than one context of {}: give more text or a smaller -c", options.file,
+             "'{}' has {} tokens, fewer than one context of {}; give more text or a smaller -c", options.file,
              tokens.size(), n_context);
     }
     const std::optional<int32_t> begin = begin_token(model.get());
@@ -107,17 +107,17 @@ void measure(const Options& options) {
 }  // namespace
 
 void add_perplexity_command(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
-        "perplexity",
-        "Measures how well a model predicts a text, in the way of llama-perplexity: the text is cut into "
-        "contexts, of each of which the second half is scored");
+    CLI::App* command = app.add_subcommand("perplexity",
+                                           "Compute the perplexity of a text the way llama-perplexity does: "
+                                           "the text is split into contexts, and "
+                                           "the second half of each context is scored");
     const auto options = std::make_shared<Options>();
     add_model_option(*command, options->model);
-    command->add_option("-f,--file", options->file, "The text")
+    command->add_option("-f,--file", options->file, "Text file; - reads standard input")
         ->required()
         ->check(existing_text())
         ->type_name("FILE");
-    command->add_option("-c,--context", options->n_context, "Tokens of a context")
+    command->add_option("-c,--context", options->n_context, "Context size in tokens")
         ->check(whole_number(8, 1U << 20));
     add_session_options(*command, options->session);
     add_router_report_option(*command, options->router_report);

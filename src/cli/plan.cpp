@@ -20,15 +20,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormula =
-    R"(Without loading anything: what of a model goes where, and how fast decoding can be.
+    R"(Predict memory placement and decode speed of a model without loading it.
 
-The speed is a bound. A token takes the longer of two times:
-  device  bytes that it reads of device memory (all but experts, its experts, half of the KV cache) / the rate at
-          which a matrix kernel reads device memory, measured
-  link    bytes of the experts that are not there / the rate of the link, measured; where the host decides, and a
-          round trip to it for each layer
-How many experts are there is estimated from the share that has slots: see the hit rate. Reads from the file, where
-host memory does not hold all experts, are not counted.)";
+The speed is an upper bound. A token takes the longer of two times:
+  device  the bytes read from device memory (dense weights, active experts, half of the KV cache), divided by the
+          measured rate at which a matrix kernel reads device memory
+  link    the bytes of missing experts, divided by the measured rate of the link; in host mode also one round trip
+          to the host per layer
+The hit rate is estimated from the share of the experts that fit in slots. Reads from the file, which happen if host
+memory does not hold all experts, are not included.)";
 
 struct Options {
     std::string model;
@@ -85,10 +85,10 @@ void describe_device_memory(const MemoryPlan& plan, Table& table) {
                                slots.n_slots(), plan.n_records, percent(slots.n_slots(), plan.n_records)));
         if (slots.ring_first >= slots.n_slots() && slots.ring_slots != 0) {
             table.line("ring",
-                       fmt::format("{}: {} places, for prompts",
+                       fmt::format("{}: {} places for prefill",
                                    human_bytes(slots.total_bytes() - slot_bytes(slots)), slots.ring_slots));
         } else if (slots.ring_slots != 0) {
-            table.line("ring", fmt::format("{} of the slots lend their places to prompts", slots.ring_slots));
+            table.line("ring", fmt::format("{} of the slots double as places for prefill", slots.ring_slots));
         }
     }
     table.line("at least",
@@ -100,24 +100,22 @@ void describe_host_memory(const MemoryPlan& plan, Table& table) {
     table.heading(fmt::format("host memory: {} for experts", human_bytes(host.budget)));
     table.line("experts", host.holds_all
                               ? fmt::format("{}: all {}", human_bytes(host.taken), plan.n_records)
-                              : fmt::format("{}; the others stay in the file until they are wanted",
+                              : fmt::format("{}; the others stay in the file until they are needed",
                                             human_bytes(host.taken)));
-    if (!host.pinned)
-        table.line("pageable", "the device's memory has no room for experts that it could read by itself");
+    if (!host.pinned) table.line("pageable", "the device's heap is too small to pin experts as well");
     table.line("at least", human_bytes(host.least));
 }
 
 void describe_speed(const SpeedPlan& speed, const LocalityCurve& locality, Table& table) {
-    table.heading("expected, at most");
-    table.line("decoding", fmt::format("{:.1f} tokens/s", speed.tokens_per_second()));
-    table.line("device", fmt::format("{:.2f} ms a token, at {:.1f} GB/s", 1e3 * speed.device_seconds,
+    table.heading("expected speed, upper bound");
+    table.line("decode", fmt::format("{:.1f} tokens/s", speed.tokens_per_second()));
+    table.line("device", fmt::format("{:.2f} ms per token at {:.1f} GB/s", 1e3 * speed.device_seconds,
                                      speed.measured.device_bytes_per_second / 1e9));
     if (speed.mode == PagerMode::kAuto) return;
     table.line("misses",
-               fmt::format("{:.2f} ms a token; {}", 1e3 * speed.link_seconds, describe(speed.measured)));
-    table.line("hit rate",
-               fmt::format("{:.0f}% of the experts that a token wants, by {}; paged by the {}",
-                           100 * speed.hit_rate, printable(locality.source), mode_name(speed.mode)));
+               fmt::format("{:.2f} ms per token; {}", 1e3 * speed.link_seconds, describe(speed.measured)));
+    table.line("hit rate", fmt::format("{:.0f}%, estimated from {}; {}-managed cache", 100 * speed.hit_rate,
+                                       printable(locality.source), mode_name(speed.mode)));
 }
 
 std::string describe(const MemoryPlan& plan, const Model& model, const LocalityCurve& locality) {
@@ -128,9 +126,10 @@ std::string describe(const MemoryPlan& plan, const Model& model, const LocalityC
     if (plan.speed) {
         describe_speed(*plan.speed, locality, table);
     } else if (plan.is_paged || plan.n_records == 0) {
-        table.heading("does not fit: raise the budget, or take a smaller context or --micro-batch");
+        table.heading("does not fit; raise the budget, or use a smaller context or --micro-batch");
     } else {
-        table.heading("does not fit with this context: --pager device or host leaves experts in host memory");
+        table.heading(
+            "does not fit with this context; --pager device or host offloads experts to host memory");
     }
     return table.text();
 }
@@ -185,11 +184,12 @@ LocalityCurve locality_of(const Options& options, const Model& model) {
     const auto n_layers = static_cast<uint32_t>(model.needs().records.size());
     const HyperParameters& hyper = model.hyper();
     if (trace.shape.n_layers != n_layers || trace.shape.n_experts != hyper.n_experts) {
-        fail(ErrorCode::kInvalidArgument,
-             "'{}' is a trace of {} layers of {} experts, not of the {} of {} that '{}' has: record one with "
-             "vkmoe routes",
-             options.trace, trace.shape.n_layers, trace.shape.n_experts, n_layers, hyper.n_experts,
-             options.model);
+        fail(
+            ErrorCode::kInvalidArgument,
+            "'{}' is a trace of {} layers of {} experts, but '{}' has {} of {}; record a trace of this model "
+            "with `vkmoe routes`",
+            options.trace, trace.shape.n_layers, trace.shape.n_experts, options.model, n_layers,
+            hyper.n_experts);
     }
     return measured_locality(trace);
 }
@@ -209,25 +209,27 @@ void print_plan(const Options& options) {
 
 void add_plan_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
-        "plan", "Says what of a model would go where, and how fast it can be; loads nothing");
+        "plan",
+        "Predict memory placement, the smallest working budget and decode speed without loading the model");
     command->footer(std::string(kFormula));
     const auto options = std::make_shared<Options>();
     add_model_option(*command, options->model);
     command
-        ->add_option("-c,--context", options->n_context,
-                     "Room for text in tokens; 0: 4096, or what the model was trained for if that is less")
+        ->add_option(
+            "-c,--context", options->n_context,
+            "Context size in tokens; 0 means 4096, or the model's trained context if that is shorter")
         ->check(whole_number(0, 1U << 30));
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
     add_memory_options(*command, options->memory);
     command
-        ->add_option(
-            "--trace", options->trace,
-            "Routes of this model, recorded by vkmoe routes, to estimate the hit rate from; default: "
-            "what is known of another model")
+        ->add_option("--trace", options->trace,
+                     "Routing trace of this model, recorded by `vkmoe routes`, to estimate the hit rate; the "
+                     "default is "
+                     "the published curve of another model")
         ->check(existing_file())
         ->type_name("FILE");
-    command->add_flag("--json", options->json, "For programs; sizes in bytes");
+    command->add_flag("--json", options->json, "Print JSON, with sizes in bytes");
     command->callback([options] { print_plan(*options); });
 }
 

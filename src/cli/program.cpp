@@ -53,7 +53,7 @@ std::string refuse_subcommand(const CLI::App& app, std::string_view first) {
         words.push_back(sub->get_name());
     if (first.empty() || first.starts_with('-') || std::ranges::find(words, first) != words.end()) return {};
     const std::string meant = suggest(first, words);
-    return fmt::format("there is no subcommand '{}'{} (vkmoe --help lists them)", first,
+    return fmt::format("unknown subcommand '{}'{} (see vkmoe --help)", first,
                        meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
 }
 
@@ -67,7 +67,7 @@ int end_of_parsing(const CLI::App& app, const CLI::ParseError& error) {
     }
     std::string command = "vkmoe";
     for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-    fail_with(fmt::format("{} ({} --help tells the usage)", error.what(), command));
+    fail_with(fmt::format("{} (see {} --help)", error.what(), command));
     return kUsage;
 }
 

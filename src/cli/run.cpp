@@ -100,12 +100,12 @@ void run(const Options& options) {
     const vkmoe_model_info info = model_info(model.get());
     const std::vector<int32_t> tokens =
         tokenize(model.get(), prompt, VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL);
-    if (tokens.empty()) throw std::runtime_error("the prompt has no tokens: give a text by -p or -f");
+    if (tokens.empty()) throw std::runtime_error("the prompt has no tokens; give a text with -p or -f");
     const uint32_t n_context =
         options.n_context != 0 ? options.n_context : std::min(kDefaultContext, info.n_context_train);
     if (tokens.size() > n_context) {
         throw std::runtime_error(fmt::format(
-            "the prompt has {} tokens, more than the context of {}: shorten it or give a larger -c",
+            "the prompt has {} tokens, more than the context of {}; shorten it or use a larger -c",
             tokens.size(), n_context));
     }
     RouterReport router_report(options.router_report, info);
@@ -129,54 +129,58 @@ void run(const Options& options) {
 void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
     constexpr double kLargest = std::numeric_limits<float>::max();
     command
-        .add_option("--temp", sampling.temperature, "Temperature; 0 takes the most likely token each time")
+        .add_option("--temp", sampling.temperature,
+                    "Sampling temperature; 0 selects the most likely token (greedy)")
         ->check(number_in_range(0, false, kLargest, false, "from 0 on"));
-    command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens only; 0: from all")
+    command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens; 0 means all tokens")
         ->check(whole_number(0, kMaxCount));
     command
         .add_option("--top-p", sampling.top_p,
-                    "Sample from the fewest tokens that have this probability together")
+                    "Sample from the smallest set of tokens with this total probability (nucleus sampling)")
         ->check(number_in_range(0, true, 1, false, "over 0 and at most 1"));
     command
         .add_option("--min-p", sampling.min_p,
-                    "Leave out tokens less likely than this share of the most likely")
+                    "Exclude tokens whose probability is below this fraction of the most likely token's")
         ->check(number_in_range(0, false, 1, false, "from 0 to 1"));
     command
         .add_option("--repeat-penalty", sampling.repetition_penalty,
-                    "Divides the logits of tokens that were there lately; 1: none")
+                    "Penalty on the logits of recent tokens; 1 disables it")
         ->check(number_in_range(0, true, kLargest, false, "over 0"));
     command
-        .add_option("--repeat-window", sampling.repetition_window, "How many tokens back the penalty looks")
+        .add_option("--repeat-window", sampling.repetition_window,
+                    "Number of recent tokens that the penalty considers")
         ->check(whole_number(0, kMaxCount));
     command
         .add_option("--seed", sampling.seed,
-                    "The same seed, prompt and options give the same text on one device")
+                    "Random seed; the same seed, prompt and options give the same text on one device")
         ->check(whole_number(0));
-    command.add_flag("--ignore-end", sampling.ignore_end, "Go on when the model ends its text");
+    command.add_flag("--ignore-end", sampling.ignore_end, "Continue after an end-of-text token");
 }
 
 }  // namespace
 
 void add_run_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
-        "run", "Continues a text: the text goes to stdout, the device, speed and use of experts to stderr");
+        "run",
+        "Generate text from a prompt; text goes to stdout, device, speed and expert statistics to stderr");
     const auto options = std::make_shared<Options>();
     vkmoe_sampling_default(&options->sampling, sizeof options->sampling);
     add_model_option(*command, options->model);
     add_text_option(*command, options->prompt, "Prompt");
-    command->add_option("-n,--tokens", options->n_tokens, "Write at most so many tokens")
+    command->add_option("-n,--tokens", options->n_tokens, "Generate at most N tokens")
         ->check(whole_number(0));
     command
-        ->add_option(
-            "-c,--context", options->n_context,
-            "Room for prompt and text in tokens; 0: 4096, or what the model was trained for if that is less")
+        ->add_option("-c,--context", options->n_context,
+                     "Context size in tokens, for prompt and generated text; 0 means 4096, or the model's "
+                     "trained context "
+                     "if that is shorter")
         ->check(whole_number(0, 1U << 30));
     add_sampling_options(*command, options->sampling);
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
     add_memory_options(*command, options->memory);
     add_router_report_option(*command, options->router_report);
-    command->add_flag("--profile", options->profile, "Print the device's time by region");
+    command->add_flag("--profile", options->profile, "Print GPU time by region");
     command->add_flag("--no-prompt", options->no_prompt, "Do not print the prompt before the text");
     command->callback([options] { run(*options); });
 }

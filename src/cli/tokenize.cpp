@@ -20,14 +20,14 @@ void add_tokenize_command(CLI::App& app) {
         bool no_special = false;
         bool json = false;
     };
-    CLI::App* command =
-        app.add_subcommand("tokenize", "Shows the tokens that a model takes a text for; needs no device");
+    CLI::App* command = app.add_subcommand("tokenize", "Show the tokens of a text; needs no device");
     const auto options = std::make_shared<Options>();
     add_model_option(*command, options->model);
     add_text_option(*command, options->text, "Text");
     command->add_flag("--no-special", options->no_special,
-                      "Neither begin nor end tokens, and names of special tokens are plain text");
-    command->add_flag("--json", options->json, "An array of ids, as `vkmoe logits --tokens` takes it");
+                      "Add no begin or end tokens, and treat the names of special tokens as plain text");
+    command->add_flag("--json", options->json,
+                      "Print a JSON array of ids, the input of `vkmoe logits --tokens`");
     command->callback([options] {
         const GgufFile file(options->model);
         const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);

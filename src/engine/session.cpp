@@ -156,9 +156,9 @@ void Session::State::check_input(std::span<const int32_t> tokens) const {
     }
     if (tokens.size() > cache.n_context() - position) {
         fail(ErrorCode::kInvalidArgument,
-             "{} tokens do not fit: the context holds {} and {} are taken; ask for a longer context or "
+             "{} tokens do not fit: {} of the context's {} tokens are in use; request a longer context or "
              "shorten the text",
-             tokens.size(), cache.n_context(), position);
+             tokens.size(), position, cache.n_context());
     }
 }
 
@@ -228,7 +228,7 @@ SessionShape session_shape(const Model& model, const SessionParams& params) {
 
 Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     if (params.n_context > (1u << 30)) {
-        fail(ErrorCode::kInvalidArgument, "a context of {} tokens; at most {} are possible", params.n_context,
+        fail(ErrorCode::kInvalidArgument, "a context of {} tokens exceeds the maximum of {}", params.n_context,
              1u << 30);
     }
     const SessionShape shape = session_shape(*model, params);
@@ -358,7 +358,7 @@ Routes Session::routes() const {
 std::vector<LoadBalance> Session::router_statistics() const {
     if (!state_->has_router_statistics)
         fail(ErrorCode::kInvalidArgument,
-             "the session keeps no router statistics: create it with router_statistics");
+             "the session does not collect router statistics; create it with router_statistics");
     const HyperParameters& hyper = state_->model->hyper();
     const size_t n_experts = hyper.n_experts;
     if (n_experts == 0) return {};

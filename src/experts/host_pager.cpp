@@ -1,6 +1,7 @@
 #include "experts/host_pager.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 

@@ -174,13 +174,13 @@ double SimulationResult::prefetched_used_share() const {
 SimulationResult simulate(const RoutingTrace& trace, const SimulationOptions& options) {
     if (options.n_slots < trace.shape.n_used) {
         fail(ErrorCode::kInvalidArgument,
-             "{} slots are too few: a token of '{}' uses {} experts of a layer at once", options.n_slots,
+             "{} slots are too few: a token of '{}' uses {} experts per layer", options.n_slots,
              trace.shape.model, trace.shape.n_used);
     }
     if (options.policy != CachePolicy::kOurs) return simulate_ranked(trace, options);
     if (options.link_records > 0 && trace.shape.n_predicted == 0) {
         fail(ErrorCode::kInvalidArgument,
-             "the trace of '{}' has no look-ahead to fetch by: leave the link out", trace.shape.model);
+             "the trace of '{}' has no look-ahead, which prefetching needs; omit --link", trace.shape.model);
     }
     return simulate_ours(trace, options);
 }

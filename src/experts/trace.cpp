@@ -51,7 +51,7 @@ class Reader {
     std::span<const std::byte> take(size_t n, std::string_view what) {
         if (n > bytes_.size() - at_) {
             fail(ErrorCode::kBadFile,
-                 "'{}' ends at byte {}, within {}: the trace is cut short, record it again", path_,
+                 "'{}' ends at byte {}, within {}; the trace is truncated, record it again", path_,
                  bytes_.size(), what);
         }
         at_ += n;
@@ -79,12 +79,12 @@ TraceShape read_shape(Reader& reader, const std::string& path) {
     if (reader.left() < kMagic.size() ||
         std::memcmp(reader.take(kMagic.size(), kHeader).data(), kMagic.data(), kMagic.size()) != 0) {
         fail(ErrorCode::kBadFile,
-             "'{}' is no routing trace: it does not begin with {}; `vkmoe routes` records one", path,
+             "'{}' is not a routing trace (it does not begin with {}); record one with `vkmoe routes`", path,
              std::string_view(kMagic.data(), kMagic.size()));
     }
     const uint64_t version = reader.number(4, kHeader);
     if (version != kVersion) {
-        fail(ErrorCode::kUnsupported, "'{}' is a routing trace of version {}; only version {} can be read",
+        fail(ErrorCode::kUnsupported, "'{}' is a routing trace of version {}; only version {} is supported",
              path, version, kVersion);
     }
     TraceShape shape;

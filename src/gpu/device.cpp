@@ -107,12 +107,11 @@ void check_vk(VkResult result, const char* doing) {
                  doing, result == VK_ERROR_OUT_OF_HOST_MEMORY ? "host" : "device");
         case VK_ERROR_DEVICE_LOST:
             fail(ErrorCode::kDeviceLost,
-                 "could not {}: the device was lost (a driver reset or crash); see the system's log, then "
-                 "start again",
+                 "could not {}: the device was lost (driver reset or crash); check the system log and restart",
                  doing);
         default:
             fail(ErrorCode::kInternal,
-                 "could not {}: the Vulkan driver answered {} ({}); updating the driver may help", doing,
+                 "could not {}: the Vulkan driver returned {} ({}); a driver update may help", doing,
                  result_name(result), static_cast<int>(result));
     }
 }

@@ -26,7 +26,7 @@ void load_vulkan() {
     const uint32_t version = volkGetInstanceVersion();
     if (version < VK_API_VERSION_1_3)
         fail(ErrorCode::kNoDevice,
-             "the Vulkan loader is of version {}.{}, vkmoe needs 1.3: update libvulkan1",
+             "the Vulkan loader has version {}.{}, but vkmoe needs 1.3; update libvulkan1",
              VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
 }
 

@@ -137,7 +137,8 @@ std::vector<Path> order_paths(const DeviceCaps& caps, const DevicePlan& plan,
     if (!forced_path) return order;
     if (!missing_for(plan, *forced_path).empty())
         fail(ErrorCode::kUnsupported,
-             "device '{}' cannot take the path '{}', it lacks {}: unset VKMOE_PATH or set it to another",
+             "device '{}' does not support path '{}' because it lacks {}; unset VKMOE_PATH or choose another "
+             "path",
              caps.name, path_name(*forced_path), missing_for(plan, *forced_path));
     if (*forced_path == Path::kScalar) return {Path::kScalar};
     if (!uses_matrices(*forced_path)) return {*forced_path, Path::kScalar};
@@ -160,8 +161,8 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     const std::vector<std::string> missing = missing_needs(caps);
     if (!missing.empty())
         fail(ErrorCode::kUnsupported,
-             "device '{}' cannot run vkmoe, it lacks: {}; update its driver or choose another "
-             "device with --device",
+             "device '{}' cannot run vkmoe because it lacks {}; update its driver or choose another device "
+             "with --device",
              caps.name, fmt::join(missing, ", "));
 
     DevicePlan plan;

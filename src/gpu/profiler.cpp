@@ -10,7 +10,7 @@ namespace vkmoe {
 
 Profiler::Profiler(std::shared_ptr<Device> device) : device_(std::move(device)) {
     if (!device_->plan().timestamps)
-        fail(ErrorCode::kUnsupported, "device '{}' writes no timestamps, so its work cannot be profiled",
+        fail(ErrorCode::kUnsupported, "device '{}' does not support timestamps, which profiling needs",
              device_->caps().name);
 }
 
@@ -92,7 +92,7 @@ void Profiler::Queries::reset(VkCommandBuffer commands) {
 void Profiler::Queries::begin(VkCommandBuffer commands, std::string_view label) {
     if (labels_.size() == max_regions_) {
         if (dropped_++ == 0)
-            log_warn("a command buffer has more than {} regions; the profile leaves out the rest",
+            log_warn("a command buffer has more than {} regions; the profile omits the rest",
                      max_regions_);
         return;
     }

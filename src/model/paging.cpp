@@ -23,8 +23,8 @@ PagerMode choose_mode(PagerMode wished, const LinkSpeed& link, const PagerShape&
                       const HostTier& host_tier) {
     if (wished == PagerMode::kDevice && !host_tier.all_pinned()) {
         fail(ErrorCode::kUnsupported,
-             "--pager device: the device does not see all experts in host memory, because {}; use --pager "
-             "host",
+             "--pager device is not possible: the device cannot access all experts in host memory because {}; "
+             "use --pager host",
              host_tier.all_resident() ? "the driver refused to pin some of them"
                                       : "--ram-budget does not hold them all");
     }
@@ -156,7 +156,7 @@ LinkSpeed probe_link(KernelContext& kernels) {
         return measure_link(kernels);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::kOutOfMemory) throw;
-        log_warn("the link was not measured: {}", error.what());
+        log_warn("the link could not be measured: {}", error.what());
         return {};
     }
 }

@@ -20,7 +20,7 @@ uint64_t align_up(uint64_t value, uint64_t unit) {
 void check_matrix_type(const GgufFile& file, const GgufTensor& tensor) {
     if (tensor.ne[0] % 32 != 0) {
         fail(ErrorCode::kUnsupported,
-             "{}: tensor '{}' has rows of {} numbers; this version computes multiples of 32", file.path(),
+             "{}: tensor '{}' has rows of {} elements; this version supports multiples of 32", file.path(),
              tensor.name, tensor.ne[0]);
     }
 }
@@ -176,8 +176,7 @@ void WeightLoader::finish() {
     for (const GgufTensor& tensor : file_.tensors()) {
         if (!used_.contains(std::string(tensor.name))) {
             fail(ErrorCode::kUnsupported,
-                 "{}: tensor '{}' has no place in architecture '{}' as this version computes it; its results "
-                 "would be wrong",
+                 "{}: tensor '{}' is unknown to architecture '{}' in this version, so results would be wrong",
                  file_.path(), tensor.name, file_.get<std::string>("general.architecture"));
         }
     }
