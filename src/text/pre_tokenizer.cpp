@@ -16,7 +16,7 @@ const PreTokenizerSpec& find_spec(std::string_view name) {
     for (const PreTokenizerSpec& spec : pre_tokenizer_specs()) {
         if (std::ranges::find(spec.names, name) != spec.names.end()) return spec;
         std::ranges::copy_if(spec.names, std::back_inserter(known),
-                             [](auto known) { return !known.empty(); });
+                             [](std::string_view each) { return !each.empty(); });
     }
     std::ranges::sort(known);
     fail(ErrorCode::kUnsupported,
