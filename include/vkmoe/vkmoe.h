@@ -249,7 +249,7 @@ typedef struct vkmoe_pager_stats {
     uint64_t peak_device_bytes;   /* the most device memory that was ever taken */
 } vkmoe_pager_stats;
 
-/* Set stats->struct_size first. Waits for the device. */
+/* Set stats->struct_size first. */
 VKMOE_API vkmoe_status vkmoe_session_pager_stats(const vkmoe_session* session, vkmoe_pager_stats* stats);
 /* How often each expert was chosen so far: counts, [n_layers, n_experts], rows of dense layers zero.
  * capacity: of counts. */

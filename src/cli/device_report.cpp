@@ -1,6 +1,8 @@
 #include "cli/device_report.h"
 
+#include "base/error.h"
 #include "base/host_memory.h"
+#include "base/input_file.h"
 #include "base/units.h"
 #include "cli/build_info.h"
 
@@ -11,7 +13,7 @@
 
 #include <array>
 #include <cstdlib>
-#include <fstream>
+#include <sstream>
 #include <string_view>
 #include <thread>
 
@@ -34,9 +36,18 @@ class Lines {
 };
 
 /// Of the system's own description of itself.
+/// Empty where the system has no such file.
+std::string os_release() {
+    try {
+        return read_stream("/etc/os-release");
+    } catch (const Error&) {
+        return {};
+    }
+}
+
 std::string system_name() {
     std::string name = "unknown";
-    std::ifstream file("/etc/os-release");
+    std::istringstream file(os_release());
     constexpr std::string_view kKey = "PRETTY_NAME=";
     for (std::string line; std::getline(file, line);) {
         if (!line.starts_with(kKey)) continue;

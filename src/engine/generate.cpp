@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "engine/finite_logits.h"
 #include "text/utf8_stream.h"
 
 namespace vkmoe {
@@ -11,7 +12,12 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
     Sampler sampler(params.sampling);
     Utf8Stream stream;
     auto end = GenerateEnd::kAllTokens;
-    int32_t token = params.n_tokens == 0 ? -1 : sampler.sample(session.logits(), history);
+    const auto sample = [&] {
+        const std::span<const float> logits = session.logits();
+        require_finite_logits(logits, session.position() - 1);
+        return sampler.sample(logits, history);
+    };
+    int32_t token = params.n_tokens == 0 ? -1 : sample();
     for (size_t made = 0; made < params.n_tokens; ++made) {
         if (session.position() == session.n_context()) {
             end = GenerateEnd::kContextFull;
@@ -39,7 +45,7 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
             session.feed_written(token);  // after the last one too the host may ask for the logits
         }
         history.push_back(token);  // not before it is part of the sequence
-        if (another && !on_device) next = sampler.sample(session.logits(), history);
+        if (another && !on_device) next = sample();
         token = next;
         if (end != GenerateEnd::kAllTokens) break;
     }

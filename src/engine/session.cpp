@@ -81,7 +81,7 @@ struct Session::State {
     std::unique_ptr<CommandBuffer> keep_totals;
     std::unique_ptr<CommandBuffer> restore_totals;
     bool totals_are_spoilt = false;  // by tokens that failed
-    Scheduler scheduler;             // goes first: it waits for what is in flight and uses these
+    Scheduler scheduler;             // destroyed before the totals' commands: it waits for those in flight
     uint32_t position = 0;
     uint32_t last_batch = 0;  // tokens of the micro-batch that was computed last
     bool has_logits = false;
@@ -228,8 +228,8 @@ SessionShape session_shape(const Model& model, const SessionParams& params) {
 
 Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     if (params.n_context > (1u << 30)) {
-        fail(ErrorCode::kInvalidArgument, "a context of {} tokens exceeds the maximum of {}", params.n_context,
-             1u << 30);
+        fail(ErrorCode::kInvalidArgument, "a context of {} tokens exceeds the maximum of {}",
+             params.n_context, 1u << 30);
     }
     const SessionShape shape = session_shape(*model, params);
     Device& device = model->kernels().device();

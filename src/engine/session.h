@@ -66,7 +66,7 @@ class Session {
     void truncate(uint32_t n_tokens);
 
     SessionStats stats() const;
-    /// Of the model's pager and device memory, for all of the model's sessions. Waits for the device.
+    /// Of the model's pager and device memory, for all of the model's sessions.
     PagerStats pager_stats() const;
     /// How often each expert was chosen so far, [n_layers, n_experts]; rows of dense layers zero.
     std::vector<uint64_t> expert_counts() const;

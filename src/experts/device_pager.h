@@ -22,7 +22,7 @@ struct PageScratch {
 /// The pager whose decisions fall on the device: dispatches in the command buffer that wants the experts.
 class DevicePager {
   public:
-    /// The records that slots are filled with come later, by place().
+    /// Pager::copy_records fills the slots later.
     DevicePager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan, const SlotPool& pool,
                 const HostTier& host_tier);
 

@@ -39,6 +39,9 @@ uint64_t HostCopier::submit(std::span<const RecordMove> moves, std::span<const T
     wait_for(*device_, waits);
     wait(submitted_);
     const std::lock_guard lock(mutex_);
+    size_t n_pieces = 0;
+    for (const RecordMove& move : moves) n_pieces += (move.to.size + kPieceBytes - 1) / kPieceBytes;
+    pieces_.reserve(n_pieces);  // or nothing is queued
     for (const RecordMove& move : moves) {
         assert(move.to.mapped != nullptr);
         for (uint64_t at = 0; at < move.to.size; at += kPieceBytes) {

@@ -40,6 +40,8 @@ HostPager::HostPager(KernelContext& kernels, const PagerShape& shape, const Slot
       residency_(residency_shape(shape, plan)),
       copier_(make_record_copier(copy_by, kernels.shared_device(), std::ranges::max(shape.record_bytes))),
       arena_(kernels.shared_device(), MemoryKind::kUpload, "pager tables") {
+    // Staging memory and slots share a heap: take staging while the number of slots can still shrink.
+    if (kernels.plan().heaps.upload_is_device && !host_tier.all_pinned()) copier_->prepare();
     records_ = arena_.allocate(uint64_t{shape.n_layers()} * shape.n_experts * sizeof(uint64_t));
     // Half of the host tier's places may be held by copies under way, so that reads can go on into the rest.
     most_held_ = host_tier.all_resident() ? SIZE_MAX : std::max<size_t>(host_tier.fewest_places() / 2, 1);

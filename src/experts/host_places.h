@@ -30,8 +30,6 @@ class HostPlaces {
 
     uint64_t committed_bytes() const { return committed_; }
     uint64_t pinned_bytes() const { return pinned_; }
-    /// Pinned memory was wanted and refused.
-    bool refused() const { return refused_; }
 
   private:
     struct Block {

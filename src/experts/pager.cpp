@@ -129,7 +129,7 @@ void Pager::take_and_fill_slots() {
     if (free < least) {
         fail(ErrorCode::kOutOfMemory,
              "{} of device memory are left for experts, and one token's {} of a layer need {}; the "
-             "least --vram-budget that works here is {} MiB",
+             "smallest --vram-budget that works is {} MiB",
              human_bytes(free), shape_.n_used, human_bytes(least),
              mib_rounded_up(device.device_memory_taken() + least));
     }
@@ -154,6 +154,7 @@ void Pager::take_and_fill_slots() {
 }
 
 bool Pager::take_slots(uint64_t free, uint64_t& given) {
+    given = 0;
     plan_ = plan_for(kernels_.device(), mode_, shape_, free);
     // The cores that copy are those that compute, and waves of twice as many experts cost half: a prompt of
     // 128 tokens by a model of 4 layers, 16 experts a layer, took 1.035 to 1.05 of resident, 1.06 to 1.09 by
@@ -162,7 +163,6 @@ bool Pager::take_slots(uint64_t free, uint64_t& given) {
     if (on_cpu && mode_ == PagerMode::kHost && copy_by_ == CopyBy::kHost) plan_.use_whole_ring();
     try {
         pool_ = std::make_unique<SlotPool>(kernels_.shared_device(), plan_);
-        given = 0;
         for (const Allocation& place : pool_->places()) given += place.size;
         const bool has_all = pool_->places().size() == plan_.n_places();
         if (has_all && mode_ == PagerMode::kDevice) {
@@ -231,7 +231,7 @@ void Pager::drop_slots() {
     if (pool_ == nullptr) return;
     kernels_.device().wait_idle();
     PagerCounters done = past_;
-    if (on_device_) done.add(on_device_->read_header());
+    if (on_device_) done.add(on_device_->last_header());
     if (on_host_) done.add(on_host_->residency().header());
     past_ = done;
     free_slots();

@@ -36,12 +36,15 @@ void QueueCopier::submit_batch(std::span<const TimelinePoint> waits) {
     }
 }
 
+void QueueCopier::prepare() {
+    if (!stages_.empty()) return;
+    std::vector<Stage> stages(kStages);
+    for (Stage& stage : stages) stage.memory = arena_.allocate(slot_bytes_of(largest_record_));
+    stages_ = std::move(stages);  // all or none: a later record tries anew
+}
+
 Allocation QueueCopier::stage(const RecordMove& move, std::span<const TimelinePoint> waits) {
-    if (stages_.empty()) {
-        std::vector<Stage> stages(kStages);
-        for (Stage& stage : stages) stage.memory = arena_.allocate(slot_bytes_of(largest_record_));
-        stages_ = std::move(stages);  // all or none: a later record tries anew
-    }
+    prepare();
     Stage& stage = stages_[next_stage_];
     if (stage.free_at == kNotSubmitted) submit_batch(waits);
     queue_.wait(stage.free_at);

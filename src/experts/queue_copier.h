@@ -12,6 +12,7 @@ class QueueCopier : public RecordCopier {
   public:
     QueueCopier(const std::shared_ptr<Device>& device, uint64_t largest_record);
 
+    void prepare() override;
     uint64_t submit(std::span<const RecordMove> moves, std::span<const TimelinePoint> waits) override;
     std::vector<TimelinePoint> arrival(uint64_t value) override { return {queue_.point(value)}; }
     void wait(uint64_t value) override { queue_.wait(value); }

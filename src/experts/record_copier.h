@@ -23,6 +23,9 @@ class RecordCopier {
   public:
     virtual ~RecordCopier() = default;
 
+    /// Takes the staging memory now that submit() would otherwise take when it first needs some.
+    virtual void prepare() {}
+
     /// Copies when all of `waits` (at most kMaxTimelineWaits) are reached, and returns a value, higher than
     /// those before, that tells that it is done.
     virtual uint64_t submit(std::span<const RecordMove> moves, std::span<const TimelinePoint> waits) = 0;

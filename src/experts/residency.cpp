@@ -36,6 +36,11 @@ Residency::Residency(ResidencyShape shape) : shape_(std::move(shape)) {
     for (size_t i = 0; i < n_all; ++i) layer_of_[i] = static_cast<uint32_t>(i / shape_.n_experts);
     used_.resize(shape_.n_experts);
     live_.assign(shape_.n_slots, 0);
+    // resolve() must not run out of memory half way: a slot would count as filled that nobody fills.
+    step_.misses.reserve(shape_.n_experts);
+    step_.prefetches.reserve(kMaxPredictedExperts);
+    marked_.reserve(2 * (size_t{shape_.n_experts} + kMaxPredictedExperts));
+    victims_.reserve(size_t{shape_.n_experts} + 1);
 }
 
 void Residency::mark_used(std::span<const uint32_t> ids) {

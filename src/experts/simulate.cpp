@@ -173,9 +173,8 @@ double SimulationResult::prefetched_used_share() const {
 
 SimulationResult simulate(const RoutingTrace& trace, const SimulationOptions& options) {
     if (options.n_slots < trace.shape.n_used) {
-        fail(ErrorCode::kInvalidArgument,
-             "{} slots are too few: a token of '{}' uses {} experts per layer", options.n_slots,
-             trace.shape.model, trace.shape.n_used);
+        fail(ErrorCode::kInvalidArgument, "{} slots are too few: a token of '{}' uses {} experts per layer",
+             options.n_slots, trace.shape.model, trace.shape.n_used);
     }
     if (options.policy != CachePolicy::kOurs) return simulate_ranked(trace, options);
     if (options.link_records > 0 && trace.shape.n_predicted == 0) {

@@ -226,9 +226,11 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     vk.vkGetBufferMemoryRequirements(device_->handle(), chunk.buffer, &needs);
 
     std::vector<uint32_t> types = memory_types_for(kind_, device_->caps(), plan.heaps, needs.memoryTypeBits);
-    if (types.empty())
+    if (types.empty()) {
+        vk.vkDestroyBuffer(device_->handle(), std::exchange(chunk.buffer, VK_NULL_HANDLE), nullptr);
         fail(ErrorCode::kUnsupported, "device '{}' has no {} memory for storage buffers; update its driver",
              device_->caps().name, kind_name(kind_));
+    }
     // Only device memory goes on to another heap: uploads must not fill the memory of cards.
     if (kind_ != MemoryKind::kDevice) types.resize(1);
     for (const uint32_t type : types) {

@@ -107,9 +107,10 @@ void check_vk(VkResult result, const char* doing) {
                  "could not {}: out of {} memory; close other programs, or use a smaller model or context",
                  doing, result == VK_ERROR_OUT_OF_HOST_MEMORY ? "host" : "device");
         case VK_ERROR_DEVICE_LOST:
-            fail(ErrorCode::kDeviceLost,
-                 "could not {}: the device was lost (driver reset or crash); check the system log and restart",
-                 doing);
+            fail(
+                ErrorCode::kDeviceLost,
+                "could not {}: the device was lost (driver reset or crash); check the system log and restart",
+                doing);
         default:
             fail(ErrorCode::kInternal,
                  "could not {}: the Vulkan driver returned {} ({}); a driver update may help", doing,

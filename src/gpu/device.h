@@ -99,7 +99,6 @@ class Device : public std::enable_shared_from_this<Device> {
     uint64_t available_device_memory(MemoryShare share = MemoryShare::kGeneral) const;
     /// Keeps so many bytes for arenas of MemoryShare::kReserved, which may take more than that.
     void set_memory_reserve(uint64_t bytes);
-    uint64_t memory_reserve() const;
     /// Held while arenas that belong together are filled: of two sessions, of which only one fits, that one
     /// then gets all its memory, instead of both a part.
     std::mutex& allocation_mutex() { return allocation_mutex_; }

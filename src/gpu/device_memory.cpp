@@ -58,11 +58,6 @@ void Device::set_memory_reserve(uint64_t bytes) {
     memory_reserve_ = bytes;
 }
 
-uint64_t Device::memory_reserve() const {
-    const std::lock_guard lock(memory_mutex_);
-    return memory_reserve_;
-}
-
 void Device::set_memory_budget(uint64_t bytes) {
     const std::lock_guard lock(memory_mutex_);
     memory_budget_ = bytes;

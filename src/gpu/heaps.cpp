@@ -3,6 +3,7 @@
 #include "gpu/caps.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace vkmoe {
 namespace {

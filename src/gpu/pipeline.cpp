@@ -154,8 +154,9 @@ VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderMod
     const uint32_t local_size = source.constants.empty() ? 1 : source.constants.front();
     if (local_size == 0 || local_size > plan.max_workgroup_invocations ||
         local_size > device->caps().max_workgroup_size[0])
-        fail(ErrorCode::kUnsupported, "a workgroup of {} invocations was requested; the device supports 1 to {}",
-             local_size, std::min(plan.max_workgroup_invocations, device->caps().max_workgroup_size[0]));
+        fail(ErrorCode::kUnsupported,
+             "a workgroup of {} invocations was requested; the device supports 1 to {}", local_size,
+             std::min(plan.max_workgroup_invocations, device->caps().max_workgroup_size[0]));
 
     std::vector<VkSpecializationMapEntry> entries;
     for (uint32_t i = 0; i < source.constants.size(); ++i)

@@ -92,8 +92,7 @@ void Profiler::Queries::reset(VkCommandBuffer commands) {
 void Profiler::Queries::begin(VkCommandBuffer commands, std::string_view label) {
     if (labels_.size() == max_regions_) {
         if (dropped_++ == 0)
-            log_warn("a command buffer has more than {} regions; the profile omits the rest",
-                     max_regions_);
+            log_warn("a command buffer has more than {} regions; the profile omits the rest", max_regions_);
         return;
     }
     labels_.emplace_back(label);

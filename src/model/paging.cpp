@@ -22,11 +22,12 @@ constexpr double kExpectedMissShare = 0.25;
 PagerMode choose_mode(PagerMode wished, const LinkSpeed& link, const PagerShape& shape,
                       const HostTier& host_tier) {
     if (wished == PagerMode::kDevice && !host_tier.all_pinned()) {
-        fail(ErrorCode::kUnsupported,
-             "--pager device is not possible: the device cannot access all experts in host memory because {}; "
-             "use --pager host",
-             host_tier.all_resident() ? "the driver refused to pin some of them"
-                                      : "--ram-budget does not hold them all");
+        fail(
+            ErrorCode::kUnsupported,
+            "--pager device is not possible: the device cannot access all experts in host memory because {}; "
+            "use --pager host",
+            host_tier.all_resident() ? "the driver refused to pin some of them"
+                                     : "--ram-budget does not hold them all");
     }
     if (wished != PagerMode::kAuto) return wished;
     double record_bytes = 0;
@@ -128,7 +129,7 @@ void require_budget(const Model& model, const ModelParams& params) {
     if (question.unified && params.vram_budget == 0) {
         fail(ErrorCode::kOutOfMemory,
              "{}: {} of RAM are there for the model, which the device shares, and with no more than one "
-             "token's experts of a layer on the device it takes {}; the least --ram-budget that works "
+             "token's experts of a layer on the device it takes {}; the smallest --ram-budget that works "
              "with a context of {} tokens is {} MiB",
              model.file().path(), human_bytes(ram_for_weights(question)),
              human_bytes(question.least_vram + question.least_tier), needs.session.n_context,
@@ -137,13 +138,14 @@ void require_budget(const Model& model, const ModelParams& params) {
     if (least > available) {
         fail(ErrorCode::kOutOfMemory,
              "{}: {} of device memory are available, and the weights take {} even with no more than "
-             "one token's experts of a layer; the least --vram-budget that works with a context of {} tokens "
+             "one token's experts of a layer; the smallest --vram-budget that works with a context of {} "
+             "tokens "
              "is {} MiB",
              model.file().path(), human_bytes(available), human_bytes(question.least_vram - session),
              needs.session.n_context, mib_rounded_up(question.least_vram));
     }
     fail(ErrorCode::kOutOfMemory,
-         "{}: {} of RAM are left for experts{}, which need {} there; the least --ram-budget that "
+         "{}: {} of RAM are left for experts{}, which need {} there; the smallest --ram-budget that "
          "works is {} MiB",
          model.file().path(), human_bytes(needs.budgets.tier),
          question.unified ? " beside the device's memory, which is RAM too" : "",

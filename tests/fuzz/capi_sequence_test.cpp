@@ -317,10 +317,10 @@ class Player {
         const uint32_t n = 1 + below(6);
         Heard heard{.tokens = {}, .most = 1 + below(8)};
         const auto hear = [](int32_t token, const char* text, size_t n_bytes, void* user) {
-            auto& heard = *static_cast<Heard*>(user);
+            auto& so_far = *static_cast<Heard*>(user);
             EXPECT_TRUE(n_bytes == 0 || text != nullptr);
-            if (token >= 0) heard.tokens.push_back(token);
-            return heard.tokens.size() < heard.most;
+            if (token >= 0) so_far.tokens.push_back(token);
+            return so_far.tokens.size() < so_far.most;
         };
         const vkmoe_status status = vkmoe_session_generate(session.handle, &sampling, n, hear, &heard);
         if (status == VKMOE_CANCELLED) {

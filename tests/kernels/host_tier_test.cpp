@@ -1,6 +1,7 @@
 #include "experts/host_tier.h"
 
 #include "base/error.h"
+#include "base/units.h"
 #include "unit/error_matching.h"
 #include "unit/scoped_faults.h"
 #include "unit/temp_folder.h"
@@ -202,8 +203,7 @@ TEST_F(HostTierTest, TheLeastBudgetWorksAndLessIsRefusedWithIt) {
             for (uint32_t expert = 0; expert < kExperts; ++expert)
                 for (uint32_t layer = 0; layer < layers_.size(); ++layer) use(tier, layer, expert);
         }
-        const std::string figure =
-            fmt::format("{:.1f} MiB", static_cast<double>(options.budget_bytes) / static_cast<double>(kMiB));
+        const std::string figure = fmt::format("{} MiB", mib_rounded_up(options.budget_bytes));
         --options.budget_bytes;
         expect_error(ErrorCode::kOutOfMemory, {"host tier", "at least " + figure},
                      [&] { HostTier(device_, layers_, kExperts, options); });

@@ -119,8 +119,8 @@ class Usage(Case):
         for typed, meant in (("rnu", "'run'"), ("device", "'devices'"), ("perplexty", "'perplexity'"),
                              ("help", "'--help'")):
             with self.subTest(typed):
-                self.refused(2, [f"no subcommand '{typed}'", f"did you mean {meant}"], typed, "-m", MODEL)
-        result = self.refused(2, ["no subcommand 'nonsense'", "vkmoe --help"], "nonsense")
+                self.refused(2, [f"unknown subcommand '{typed}'", f"did you mean {meant}"], typed, "-m", MODEL)
+        result = self.refused(2, ["unknown subcommand 'nonsense'", "vkmoe --help"], "nonsense")
         self.assertNotIn(b"did you mean", result.stderr)
 
     def test_wrong_command_lines(self):
@@ -448,9 +448,9 @@ class Plan(Case):
             paged = vkmoe(*arguments, "--vram-budget", budget)
             self.assertEqual(paged.returncode, 0, paged.stderr)
             self.assertEqual(paged.stdout, text.stdout)
-            self.refused(1, ["least --vram-budget"], *arguments, "--vram-budget", budget - 8192)
+            self.refused(1, ["smallest --vram-budget"], *arguments, "--vram-budget", budget - 8192)
             for too_small in ("1M", "4M", budget // 2):
-                self.refused(1, ["least --vram-budget"], *arguments, "--vram-budget", too_small)
+                self.refused(1, ["smallest --vram-budget"], *arguments, "--vram-budget", too_small)
 
     def test_a_budget_that_is_too_small(self):
         plan = self.plan("--vram-budget", "1M")
@@ -646,8 +646,8 @@ class Routes(Case):
         result = vkmoe("routes", "-m", MODEL, "-f", texts[0], "-f", texts[1], "-n", 5, "-c", 3, "--trace", trace)
         self.assertEqual(result.returncode, 0, result.stderr)
         out = result.stdout.decode()
-        self.assertIn("10 tokens, 2 of 16 experts in each of 4 layers", out)
-        self.assertRegex(out, r"look-ahead: \d+\.\d% .* the 2 that it names first, \d+\.\d% among all 4\n$")
+        self.assertIn("10 tokens, 2 of 16 experts active in each of 4 layers", out)
+        self.assertRegex(out, r"look-ahead: \d+\.\d% .* among its top 2 predictions, \d+\.\d% among all 4\n$")
         raw = trace.read_bytes()
         version, n_layers, n_experts, n_used, n_predicted, n_name = struct.unpack("<6I", raw[8:32])
         self.assertEqual((version, n_layers, n_experts, n_used, n_predicted), (1, 4, 16, 2, 4))

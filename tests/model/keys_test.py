@@ -46,7 +46,7 @@ class Keys(unittest.TestCase):
         model, out = self.path, self.folder / "out"
         return (["run", "-m", model, "-p", "def", "-n", 1], ["logits", "-m", model, "--tokens", self.tokens, "-o", out],
                 ["perplexity", "-m", model, "-f", self.text, "-c", 32], ["bench", "-m", model, "-p", 2, "-n", 0, "-r", 1],
-                ["routes", "-m", model, "-p", "def", "-o", out], ["plan", "-m", model])
+                ["routes", "-m", model, "-f", self.text, "--trace", out], ["plan", "-m", model])
 
     def test_refused_keys_and_the_way_round(self):
         self.model(CAUSAL)

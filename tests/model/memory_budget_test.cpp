@@ -89,7 +89,7 @@ TEST_F(MemoryBudgetTest, ALongContextIsPagedFor) {
 TEST_F(MemoryBudgetTest, ASessionThatCannotFitFailsTheLoad) {
     const uint64_t least = question(kLong).least_vram;
     Model::load(path_, {.vram_budget = least, .session = planned(kLong)});
-    expect_error(ErrorCode::kOutOfMemory, {"least --vram-budget", "context of 8192"},
+    expect_error(ErrorCode::kOutOfMemory, {"smallest --vram-budget", "context of 8192"},
                  [&] { Model::load(path_, {.vram_budget = least - kMiB, .session = planned(kLong)}); });
 }
 
@@ -165,7 +165,7 @@ TEST_F(MemoryBudgetTest, ASessionThatLeavesThePagerTooLittleIsRefused) {
                 Session second(model, kShort);
                 EXPECT_TRUE(logits(second) == bits);
             } else {
-                const std::string named = "the least --vram-budget that works here is " +
+                const std::string named = "the smallest --vram-budget that works is " +
                                           std::to_string((least_for_two + kMiB - 1) / kMiB) + " MiB";
                 expect_error(ErrorCode::kOutOfMemory, {"context of 64", named},
                              [&] { const Session second(model, kShort); });
@@ -234,7 +234,8 @@ TEST_F(RamBudgetTest, TheLeastThatIsNamedWorks) {
             EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
             const std::string message = error.what();
             std::smatch figure;
-            ASSERT_TRUE(std::regex_search(message, figure, std::regex("least --ram-budget.* is (\\d+) MiB")))
+            ASSERT_TRUE(
+                std::regex_search(message, figure, std::regex("smallest --ram-budget.* is (\\d+) MiB")))
                 << message;
             least = std::stoull(figure[1]) * kMiB;
         }
@@ -242,7 +243,7 @@ TEST_F(RamBudgetTest, TheLeastThatIsNamedWorks) {
         Session session(Model::load(path_, params), kShort);
         EXPECT_TRUE(logits(session) == expected(kShort));
         params.ram_budget = least - 2 * kMiB;
-        expect_error(ErrorCode::kOutOfMemory, {"least --ram-budget"}, [&] { Model::load(path_, params); });
+        expect_error(ErrorCode::kOutOfMemory, {"smallest --ram-budget"}, [&] { Model::load(path_, params); });
     }
 }
 

@@ -55,8 +55,8 @@ class RamBudget(unittest.TestCase):
                 self.assertEqual(code, 0, errors)
                 self.assertEqual(text, self.text)
                 self.assertIn("experts paged by the host", errors)
-                self.assertRegex(errors, r"(?m)^RAM: [\d.]+ MiB of a budget of [\d.]+ MiB for the model, [\d.]+ MiB for the "
-                                         r"program and the driver$")
+                self.assertRegex(errors, r"(?m)^RAM budget: [\d.]+ MiB of [\d.]+ MiB for the model, [\d.]+ MiB for the program "
+                                         r"and the driver$")
                 self.assertLess(peak, budget)
                 self.assertGreater(peak, budget * 0.7)  # most of it is put to use
 
@@ -73,7 +73,7 @@ class RamBudget(unittest.TestCase):
     def test_the_least_that_it_names_works(self):
         code, _, errors, _ = self.write("--ram-budget", "20M")
         self.assertEqual(code, 1)
-        least = int(re.search(r"least --ram-budget that works .* is (\d+) MiB", errors).group(1))
+        least = int(re.search(r"smallest --ram-budget that works .* is (\d+) MiB", errors).group(1))
         code, text, errors, peak = self.write("--ram-budget", f"{least}M")
         self.assertEqual(code, 0, errors)
         self.assertEqual(text, self.text)

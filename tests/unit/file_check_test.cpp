@@ -110,7 +110,7 @@ TEST_F(FileCheckTest, AbsenceOfATensorIsNotCalledDamage) {
     expect_refused(tiny, {"blk.0.attn_q.weight", "missing", "another layout"});
     tiny = make_tiny_file(kDense);
     tiny.tensors["blk.0.attn_q.bias"] = make_tensor(TensorType::kF32, {128}, std::vector<float>(128));
-    expect_refused(tiny, {"blk.0.attn_q.bias", "no place"});
+    expect_refused(tiny, {"blk.0.attn_q.bias", "unknown to architecture 'llama'"});
 }
 
 TEST_F(FileCheckTest, EmbeddingsOfFourDimensionsRun) {

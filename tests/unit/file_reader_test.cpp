@@ -357,7 +357,7 @@ TEST(FileReader, FilesThatCannotBeOpenedAreNamed) {
     FileReader reader;
     expect_error(ErrorCode::kIo, {folder / "none", "No such file"},
                  [&] { reader.add_file(folder / "none"); });
-    expect_error(ErrorCode::kIo, {folder / "", "not a regular file"}, [&] { reader.add_file(folder / ""); });
+    expect_error(ErrorCode::kIo, {folder / "", "is a folder"}, [&] { reader.add_file(folder / ""); });
 }
 
 TEST(FileReader, ReadsWhereThereIsNoWayPastThePageCache) {

@@ -46,7 +46,8 @@ TEST(PagerSim, TablesHitRates) {
     const TempFolder folder;
     write_trace(folder / "t");
     const std::string text = run({"--trace", folder / "t", "--slots", "2,4,100%"});
-    EXPECT_NE(text.find("2 layers, 1 of 4 experts a token; 100 tokens of 1 trace"), std::string::npos)
+    EXPECT_NE(text.find("2 layers, 1 of 4 experts active per token; 100 tokens in 1 trace"),
+              std::string::npos)
         << text;
     EXPECT_NE(text.find("lru     lfu   vkmoe  belady"), std::string::npos) << text;
     // All but the first use of each of the four is a hit, whatever the policy.

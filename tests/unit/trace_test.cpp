@@ -138,7 +138,7 @@ TEST(Trace, EveryTruncationIsAnError) {
 TEST(Trace, SaysWhatIsWrong) {
     const TempFolder folder;
     expect_error(ErrorCode::kIo, {"nowhere"}, [&] { read_trace(folder / "nowhere"); });
-    expect_error(ErrorCode::kBadFile, {"no routing trace"},
+    expect_error(ErrorCode::kBadFile, {"not a routing trace"},
                  [&] { parse_trace(bytes_of("GGUF1234abcd"), "p"); });
     write_random_trace(folder / "t", {3, 10, 2, 4, "model"}, 3);
     const std::string good = read_file(folder / "t");
