@@ -11,7 +11,8 @@
 
 #define LANE 0u
 #define LANES 1u
-uint team_index(uint column) { return column * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
+// A macro: before the shader has declared its layout, glslang takes gl_WorkGroupSize for 1.
+#define team_index(column) ((column) * gl_WorkGroupSize.x + gl_LocalInvocationID.x)
 float team_sum(float value) { return value; }
 
 #else

@@ -11,6 +11,11 @@ namespace vkmoe {
 Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     check_linear_shape("matmul", args.type, args.n_rows, args.n_columns);
     if (args.n_tokens == 0) fail(ErrorCode::kInvalidArgument, "matmul: no tokens");
+    constexpr uint32_t kMostTokens = 1u << 31;  // shaders round the number up to whole tiles in 32 bits
+    if (args.n_tokens > kMostTokens) {
+        fail(ErrorCode::kInvalidArgument, "matmul: {} tokens; at most {} are possible", args.n_tokens,
+             kMostTokens);
+    }
     const KernelBinary& kernel = find_kernel(context, Op::kMatmul, args.path, args.type);
     Dispatch dispatch;
     dispatch.label = args.label;

@@ -307,10 +307,11 @@ TEST_F(ArenaBudgetTest, ThreadsThatFitTogetherAreNeverRefused) {
     std::thread filler([&] {
         while (!stops) {
             try {
+                // Like the pager, which a reclaimer waits for while it takes slots.
+                const std::lock_guard lock(pool_mutex);
                 auto arena = std::make_unique<Arena>(device(), MemoryKind::kDevice, "pool");
                 arena->set_reclaims(false);
                 arena->allocate(256 << 10);
-                const std::lock_guard lock(pool_mutex);
                 pool.push_back(std::move(arena));
             } catch (const Error&) {
                 std::this_thread::yield();

@@ -45,8 +45,8 @@ std::string refusal(const std::string& json, uint32_t n_vocabulary = 100) {
 
 TEST(ProgressLine, FitsTheTerminal) {
     EXPECT_EQ(progress_line("loading", 0.5, "", 80), "loading [###############---------------]  50%");
-    EXPECT_EQ(progress_line("loading", 0.5, "", 37), "loading [##########----------]  50%");
-    EXPECT_EQ(progress_line("loading", 0.5, "", 26), "loading  50%");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 36), "loading [##########----------]  50%");
+    EXPECT_EQ(progress_line("loading", 0.5, "", 25), "loading  50%");
     EXPECT_EQ(progress_line("loading", 0.5, "", 9), "loadi...");
     EXPECT_EQ(progress_line("loading", 0.5, "", 3), "lo");
     EXPECT_EQ(progress_line("ops", 1, "3 of 9  matvec/F32/scalar", 42),

@@ -248,7 +248,7 @@ TEST(Gguf, RefusesBadHeaders) {
         {"empty", GgufBytes(), {"empty"}},
         {"two bytes", GgufBytes().raw("GG"), {"not a GGUF file", "\"GG\""}},
         {"another format", GgufBytes().raw("PK\x03\x04 and more"), {"not a GGUF file", "zip archive"}},
-        {"noise", GgufBytes().raw("\xde\xad\xbe\xef noise"), {"not a GGUF file", "\"\\xde\\xad\\xbe\\xef\""}},
+        {"noise", GgufBytes().raw("\xfe\xed\xfa\xce noise"), {"not a GGUF file", "\"\\xfe\\xed\\xfa\\xce\""}},
         {"Git LFS",
          GgufBytes().raw("version https://git-lfs.github.com/spec/v1\n"),
          {"Git LFS", "git lfs pull"}},

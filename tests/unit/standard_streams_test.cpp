@@ -86,7 +86,7 @@ TEST(StandardStreams, AProgramOpensThemToNothing) {
     EXPECT_EQ(without_streams([] {
                   if (!open_standard_streams() || !standard_output_was_closed()) return false;
                   write_standard_error("nowhere");
-                  return write_standard_output("nowhere") == 0 && ::open("/dev/null", O_RDONLY) == 3;
+                  return write_standard_output("nowhere") == 0 && ::open("/dev/null", O_RDONLY) > 2;
               }),
               0);
 }
