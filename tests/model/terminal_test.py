@@ -26,32 +26,29 @@ CONTROL_C = b"\x03"
 BAR = re.compile(r"\w+ \[[#-]+\] +\d+%")
 
 
-class Screen:
-    """The lines that a terminal of so many columns shows after some bytes: text, carriage returns, line feeds and the
-    sequences to erase the rest of a line and for colours."""
+# One state of a line that is drawn again: from the line's beginning to the sequence that erases its rest.
+DRAWN = re.compile(rb"\r([^\r\n\x1b]+)\x1b\[K")
+# The text of a generation that is under way, from the prompt "The" on.
+GENERATES = re.compile(rb"\x1b\[KThe.{20}", re.S)
 
-    def __init__(self, columns):
-        self.columns = columns
-        self.lines = [""]
-        self.at = 0
-        self.wrapped = False  # whether text reached the last column
-        self.shown = set()  # every line as it was when something replaced or followed it
 
-    def feed(self, data):
-        for part in re.findall(r"\x1b\[[\d;]*[A-Za-z]|.|\n|\r", data.decode("utf-8", "replace"), re.S):
-            line = self.lines[-1]
-            if part == "\r":
-                self.shown.add(line)
-                self.at = 0
-            elif part == "\n":
-                self.lines.append("")
-                self.at = 0
-            elif part == "\x1b[K":
-                self.lines[-1] = line[:self.at]
-            elif not part.startswith("\x1b"):
-                self.lines[-1] = line[:self.at] + part + line[self.at + 1:]
-                self.at += 1
-                self.wrapped = self.wrapped or self.at >= self.columns
+def lines_shown(output):
+    """The lines that a very wide terminal shows in the end: text, carriage returns, line feeds, and the sequences to
+    erase the rest of a line and for colours."""
+    lines = [""]
+    column = 0
+    for part in re.findall(r"\x1b\[[\d;]*[A-Za-z]|.|\n|\r", output.decode("utf-8", "replace"), re.S):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            lines.append("")
+            column = 0
+        elif part == "\x1b[K":
+            lines[-1] = lines[-1][:column]
+        elif not part.startswith("\x1b"):
+            lines[-1] = lines[-1][:column] + part + lines[-1][column + 1:]
+            column += 1
+    return lines
 
 
 def on_terminal(arguments, columns=80, term="xterm", until=None, send=b"", stdout=None, limit=120):
@@ -104,26 +101,26 @@ class Terminal(unittest.TestCase):
 
 
 class Bar(Terminal):
+    def expect_drawn_within(self, output, columns):
+        """What was drawn, which must leave the last column free: text there would wrap on some terminals."""
+        drawn = [line.decode() for line in DRAWN.findall(output)]
+        self.assertTrue(drawn, output)
+        self.assertLess(max(map(len, drawn)), columns, output)
+        return drawn
+
     def test_it_is_gone_before_the_next_line_and_fits(self):
         for columns in (120, 40, 20, 5):
             with self.subTest(columns=columns):
                 output, code = on_terminal([PROGRAM, *self.prompt()], columns)
                 self.assertEqual(code, 0, output)
-                screen = Screen(columns)
-                for line in output.splitlines(keepends=True):
-                    # Lines of text may be wider than the terminal; what is drawn again may not.
-                    if b"%" in line and b"tok/s" not in line:
-                        screen.feed(line[:line.rfind(b"\r\x1b[K")] if b"\r\x1b[K" in line else line)
-                self.assertTrue(screen.shown, output)
-                self.assertFalse(screen.wrapped, output)
-                whole = Screen(10 ** 6)
-                whole.feed(output)
-                self.assertEqual([line for line in whole.lines if BAR.search(line)], [])
-                device = [line for line in whole.lines if "device:" in line]
+                drawn = self.expect_drawn_within(output, columns)
+                if columns >= 40:
+                    self.assertTrue(any(BAR.search(line) for line in drawn), output)
+                lines = lines_shown(output)
+                self.assertEqual([line for line in lines if BAR.search(line)], [])
+                device = [line for line in lines if "device:" in line]
                 self.assertEqual(len(device), 1)
                 self.assertTrue(device[0].startswith("device:"), device)
-                if columns >= 40:
-                    self.assertTrue(any(BAR.search(line) for line in whole.shown), output)
 
     def test_it_is_plain_on_a_dumb_terminal(self):
         for term in ("dumb", ""):
@@ -136,12 +133,7 @@ class Bar(Terminal):
         output, code = on_terminal([PROGRAM, "conformance", "--quick", "--op", "matvec", "--path", "scalar", "--seed", 1],
                                    60, stdout="/dev/null", until=rb"\] +\d+%", send=CONTROL_C)
         self.assertEqual(code, -signal.SIGINT, output)
-        screen = Screen(60)
-        for part in re.findall(rb"\r[^\r\n]*", output):
-            if b"%" in part:
-                screen.feed(part)
-        self.assertTrue(screen.shown)
-        self.assertFalse(screen.wrapped, output)
+        self.expect_drawn_within(output, 60)
 
 
 class Errors(Terminal):
@@ -150,18 +142,17 @@ class Errors(Terminal):
         output, code = on_terminal(["env", "VKMOE_FAULTS=device_lost:after=60", PROGRAM, "run", "-m", MODEL, "-p", "The",
                                     "-n", 500, "--ignore-end"])
         self.assertEqual(code, 1, output)
-        screen = Screen(10 ** 6)
-        screen.feed(output)
-        errors = [line for line in screen.lines if "vkmoe: " in line]
+        lines = lines_shown(output)
+        errors = [line for line in lines if "vkmoe: " in line]
         self.assertEqual(len(errors), 1, output)
         self.assertTrue(errors[0].startswith("vkmoe: "), errors)
-        self.assertTrue(any(line.startswith("The") for line in screen.lines), output)
+        self.assertTrue(any(line.startswith("The") for line in lines), output)
 
 
 class Interrupts(Terminal):
     def test_generation_ends_by_the_signal_after_its_statistics(self):
         output, code = on_terminal([PROGRAM, "run", "-m", MODEL, "-p", "The", "-n", 4000, "--ignore-end"],
-                                   until=rb"\nThe [^\n]{20}", send=CONTROL_C)
+                                   until=GENERATES, send=CONTROL_C)
         self.assertEqual(code, -signal.SIGINT, output)
         self.assertRegex(output, rb"\nprompt .* tok/s; decode .* tok/s")
         self.assertNotIn(b"vkmoe: ", output)
@@ -170,7 +161,7 @@ class Interrupts(Terminal):
         run = f"{PROGRAM} run -m {MODEL} -p The -n 4000 --ignore-end"
         for shell in ("sh", "bash"):
             output, code = on_terminal([shell, "-c", f"for i in 1 2 3; do echo round; {run}; done"],
-                                       until=rb"\nThe [^\n]{20}", send=CONTROL_C)
+                                       until=GENERATES, send=CONTROL_C)
             self.assertEqual(output.count(b"round\r\n"), 1, output)
             self.assertEqual(code, -signal.SIGINT, output)
         result = subprocess.run(["sh", "-c", f"timeout -s INT 2 {run}; exit $?"], capture_output=True, timeout=60)
@@ -189,9 +180,8 @@ class Interrupts(Terminal):
                 output, code = on_terminal([PROGRAM, *arguments], until=until, send=CONTROL_C)
                 self.assertEqual(code, -signal.SIGINT, output)
                 self.assertEqual([path.name for path in self.folder.iterdir()], [])
-                screen = Screen(10 ** 6)
-                screen.feed(output.replace(b"^C", b""))
-                self.assertEqual([line for line in screen.lines if BAR.search(line)], [])
+                lines = lines_shown(output.replace(b"^C", b""))
+                self.assertEqual([line for line in lines if BAR.search(line)], [])
 
     def test_an_ignored_interrupt_stays_ignored(self):
         result = subprocess.Popen(["sh", "-c", f"trap '' INT; exec {PROGRAM} run -m {MODEL} -p The -n 200 --ignore-end"],
