@@ -2,14 +2,19 @@
 
 #include "base/error.h"
 #include "base/faults.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "gpu/debug_names.h"
 #include "gpu/vk_struct.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
+#include <cerrno>
 #include <utility>
 
 namespace vkmoe {
@@ -62,6 +67,15 @@ uint64_t memory_of_chunk(const Device& device, uint64_t size) {
     VkMemoryRequirements2 needs = vk_struct<VkMemoryRequirements2>(VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2);
     device.vk().vkGetDeviceBufferMemoryRequirements(device.handle(), &question, &needs);
     return needs.memoryRequirements.size;
+}
+
+/// Whether all of a driver's mapping can be touched. lavapipe's memory is a file: within a limit on the address
+/// space it maps null, and within one on the size of files its last pages raise SIGBUS, each with VK_SUCCESS.
+bool is_backed(void* mapped, uint64_t bytes) {
+    if (mapped == nullptr) return false;
+    const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const uint64_t last = (reinterpret_cast<uintptr_t>(mapped) + bytes - 1) / page * page;
+    return ::madvise(reinterpret_cast<void*>(last), page, MADV_POPULATE_WRITE) == 0 || errno != EFAULT;
 }
 
 /// The size of a chunk for `bytes` from an aligned address on: chunks may begin at less.
@@ -245,6 +259,12 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
         void* mapped = nullptr;
         result = vk.vkMapMemory(device_->handle(), chunk.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
         if (result != VK_SUCCESS) return result;
+        if (device_->caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU && !is_backed(mapped, needs.size)) {
+            log_warn("device '{}' gave {} of memory that cannot be used; is the size of files or the address "
+                     "space limited (ulimit -f, -v)?",
+                     device_->caps().name, human_bytes(needs.size));
+            return VK_ERROR_OUT_OF_HOST_MEMORY;
+        }
         chunk.mapped = static_cast<std::byte*>(mapped);
     }
     VkBufferDeviceAddressInfo address =

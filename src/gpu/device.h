@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace vkmoe {
@@ -27,9 +28,12 @@ class Instance {
     /// Devices in the order of preference: discrete, integrated, virtual, CPU; the driver's own order within
     /// a kind. Their index here is what --device INDEX means.
     const std::vector<VkPhysicalDevice>& physical_devices() const { return physical_devices_; }
+    /// Keeps this instance, which `self` owns, until the process ends.
+    void keep(std::shared_ptr<Instance> self) { self_ = std::move(self); }
 
   private:
     Instance() = default;
+    std::shared_ptr<Instance> self_;
     VkInstance instance_ = VK_NULL_HANDLE;
     VkDebugUtilsMessengerEXT messenger_ = VK_NULL_HANDLE;
     std::vector<VkPhysicalDevice> physical_devices_;

@@ -19,7 +19,8 @@ Device::~Device() {
         return;
     }
     // A driver whose threads still run must not be unloaded: its instance stays too.
-    static_cast<void>(new std::shared_ptr<Instance>(std::move(instance_)));
+    Instance& instance = *instance_;
+    instance.keep(std::move(instance_));
 }
 
 void Device::submit(VkQueue queue, const VkSubmitInfo2& info) {

@@ -1,5 +1,6 @@
 #include "gpu/pipeline.h"
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/worker_threads.h"
 #include "gpu/debug_names.h"
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <exception>
 #include <map>
 #include <optional>
 #include <thread>
@@ -56,6 +58,7 @@ struct PipelineStore::Impl {
     void make_cache(uint64_t kernels_hash);
     void work();
     void make(const Job& job);
+    void save();
     VkShaderModule acquire_module(std::span<const uint32_t> spirv);
     void release_module(std::span<const uint32_t> spirv);
     VkPipeline create(const PipelineSource& source, VkShaderModule module) const;
@@ -100,16 +103,12 @@ void PipelineStore::Impl::work() {
 void PipelineStore::Impl::make(const Job& job) {
     Pipeline& pipeline = *job.pipeline;
     VkPipeline made = VK_NULL_HANDLE;
-    ErrorCode code = ErrorCode::kInternal;
-    std::string error;
+    std::exception_ptr failure;
     try {
         made = create(job.source, acquire_module(job.source.spirv));
         name_object(*device, VK_OBJECT_TYPE_PIPELINE, object_id(made), job.source.name);
-    } catch (const Error& failure) {
-        code = failure.code();
-        error = fmt::format("kernel {}: {}", job.source.name, failure.what());
-    } catch (const std::exception& failure) {
-        error = fmt::format("kernel {}: {}", job.source.name, failure.what());
+    } catch (...) {
+        failure = std::current_exception();
     }
     release_module(job.source.spirv);
     {
@@ -120,9 +119,8 @@ void PipelineStore::Impl::make(const Job& job) {
     {
         const std::lock_guard lock(pipeline.mutex_);
         pipeline.pipeline_ = made;
-        pipeline.error_code_ = code;
-        pipeline.error_ = std::move(error);
-        pipeline.state_ = pipeline.error_.empty() ? Pipeline::State::kReady : Pipeline::State::kFailed;
+        pipeline.state_ = failure == nullptr ? Pipeline::State::kReady : Pipeline::State::kFailed;
+        pipeline.failure_ = std::move(failure);
     }
     pipeline.made_.notify_all();
 }
@@ -196,8 +194,12 @@ VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderMod
 VkPipeline Pipeline::handle() const {
     std::unique_lock lock(mutex_);
     made_.wait(lock, [this] { return state_ != State::kPending; });
-    if (state_ == State::kFailed) throw Error(error_code_, error_);
-    return pipeline_;
+    if (state_ == State::kReady) return pipeline_;
+    try {
+        std::rethrow_exception(failure_);
+    } catch (const Error& failure) {
+        fail(failure.code(), "kernel {}: {}", name_, failure.what());
+    }
 }
 
 PipelineStore::PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash)
@@ -240,32 +242,48 @@ void PipelineStore::Impl::tell_to_stop() {
 const Pipeline* PipelineStore::get(const PipelineSource& source) {
     const std::lock_guard lock(impl_->mutex);
     Key key{source.spirv.data(), source.constants, source.uses_subgroups};
-    std::unique_ptr<Pipeline>& pipeline = impl_->pipelines[std::move(key)];
-    if (pipeline == nullptr) {
-        pipeline = std::make_unique<Pipeline>();
-        pipeline->layout_ = impl_->layout;
-        pipeline->name_ = source.name;
-        ++impl_->modules[source.spirv.data()].users;
-        impl_->jobs.push_back({source, pipeline.get()});
+    const auto found = impl_->pipelines.find(key);
+    if (found != impl_->pipelines.end()) return found->second.get();
+
+    auto pipeline = std::make_unique<Pipeline>();
+    pipeline->layout_ = impl_->layout;
+    pipeline->name_ = source.name;
+    Impl::Module& module = impl_->modules[source.spirv.data()];
+    // Neither a pipeline without a job, for which its users would wait for ever, nor the reverse.
+    impl_->jobs.push_back({source, pipeline.get()});
+    try {
+        const auto added = impl_->pipelines.emplace(std::move(key), std::move(pipeline)).first;
+        ++module.users;
         impl_->wake.notify_one();
+        return added->second.get();
+    } catch (...) {
+        impl_->jobs.pop_back();
+        throw;
     }
-    return pipeline.get();
 }
 
-void PipelineStore::save() {
+void PipelineStore::save() noexcept {
     const std::lock_guard saving(impl_->save_mutex);
-    {
-        const std::lock_guard lock(impl_->mutex);
-        if (!impl_->made_any || !impl_->cache_file) return;
-        impl_->made_any = false;
+    try {
+        impl_->save();
+    } catch (const std::exception& error) {
+        log_info("the pipeline cache could not be written: {}", error.what());
     }
-    const VolkDeviceTable& vk = impl_->device->vk();
+}
+
+void PipelineStore::Impl::save() {
+    {
+        const std::lock_guard lock(mutex);
+        if (!made_any || !cache_file) return;
+        made_any = false;
+    }
+    const VolkDeviceTable& vk = device->vk();
     size_t size = 0;
     std::vector<std::byte> data;
-    VkResult result = vk.vkGetPipelineCacheData(impl_->device->handle(), impl_->cache, &size, nullptr);
+    VkResult result = vk.vkGetPipelineCacheData(device->handle(), cache, &size, nullptr);
     if (result == VK_SUCCESS) {
         data.resize(size);
-        result = vk.vkGetPipelineCacheData(impl_->device->handle(), impl_->cache, &size, data.data());
+        result = vk.vkGetPipelineCacheData(device->handle(), cache, &size, data.data());
         data.resize(size);
     }
     // Another worker may have grown the cache between the two calls: what did fit is still a whole cache.
@@ -273,9 +291,9 @@ void PipelineStore::save() {
         log_info("the driver gave no pipeline cache data ({})", static_cast<int>(result));
         return;
     }
-    if (data == impl_->saved) return;
-    save_pipeline_cache(*impl_->cache_file, data);
-    impl_->saved = std::move(data);
+    if (data == saved) return;
+    save_pipeline_cache(*cache_file, data);
+    saved = std::move(data);
 }
 
 VkPipelineLayout PipelineStore::layout() const {

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "base/error.h"
 #include "gpu/device.h"
 
 #include <condition_variable>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -30,8 +30,7 @@ class Pipeline {
     VkPipeline pipeline_ = VK_NULL_HANDLE;
     VkPipelineLayout layout_ = VK_NULL_HANDLE;
     std::string name_;
-    ErrorCode error_code_ = ErrorCode::kInternal;
-    std::string error_;
+    std::exception_ptr failure_;
 };
 
 /// What a pipeline is made of. spirv must outlive the store (the generated kernel table does).
@@ -58,7 +57,7 @@ class PipelineStore {
     const Pipeline* get(const PipelineSource& source);
     /// Writes the cache file if anything new was made (through a temporary file and rename). Failures are
     /// logged, not thrown.
-    void save();
+    void save() noexcept;
     VkPipelineLayout layout() const;
 
   private:

@@ -1,11 +1,12 @@
-// A library to preload (LD_PRELOAD): refuses threads and memory to a program from some call on, and writes
-// down the stack of a crash. See exit_codes_test.py.
+// A library to preload (LD_PRELOAD): refuses threads and memory to a program from some call on, and writes the
+// stack of a crash to a file. See exit_codes_test.py. It counts from main on, and only the program's own calls:
+// a driver's always succeed.
 //
-//   VKMOE_REFUSE_THREADS_AFTER=N  pthread_create fails after N calls
-//   VKMOE_REFUSE_MEMORY_AFTER=N   operator new fails after N calls that the program itself makes; a driver's
-//   always work VKMOE_REFUSE_SPACE=N:BYTES    at the N-th thread the address space is limited to its size
-//   plus BYTES VKMOE_REFUSE_COUNTS=FILE      at the end: how many threads were started and how often new was
-//   called VKMOE_REFUSE_STACK=FILE       the stack of a crash
+//   VKMOE_REFUSE_THREADS_AFTER=N  std::thread fails after N threads
+//   VKMOE_REFUSE_MEMORY_AFTER=N   operator new fails after N calls
+//   VKMOE_REFUSE_SPACE=N:BYTES    from the N-th thread on the address space may grow by BYTES only
+//   VKMOE_REFUSE_COUNTS=FILE      gets the number of threads and of calls of new, at the end
+//   VKMOE_REFUSE_STACK=FILE       gets the stack of a crash, and of SIGALRM, that is of a hang
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -32,6 +33,7 @@ uint64_t threads_after = kNever;
 uint64_t memory_after = kNever;
 uint64_t space_at = kNever;
 uint64_t space_bytes = 0;
+bool is_counting = false;
 std::atomic<uint64_t> n_threads = 0;
 std::atomic<uint64_t> n_allocations = 0;
 uintptr_t program_begin = 0;
@@ -55,10 +57,15 @@ int find_program(dl_phdr_info* info, size_t, void*) {
     return 1;
 }
 
-void write_stack(int signal) {
+void write_stack(int signal, siginfo_t* info, void*) {
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_FSIZE, &unlimited);
     void* frames[100];
     const int n_frames = ::backtrace(frames, 100);
     const int file = ::open(stack_file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    char line[80];
+    const int length = std::snprintf(line, sizeof line, "signal %d at %p\n", signal, info->si_addr);
+    if (::write(file, line, static_cast<size_t>(length)) != length) std::abort();
     ::backtrace_symbols_fd(frames, n_frames, file);
     ::close(file);
     ::signal(signal, SIG_DFL);
@@ -89,10 +96,10 @@ __attribute__((constructor)) void begin() {
     static char stack[1 << 16];
     const stack_t alternate{stack, 0, sizeof stack};
     ::sigaltstack(&alternate, nullptr);
-    for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) {
+    for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGALRM}) {
         struct sigaction action {};
-        action.sa_handler = write_stack;
-        action.sa_flags = static_cast<int>(SA_ONSTACK | SA_RESETHAND);
+        action.sa_sigaction = write_stack;
+        action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND);
         ::sigaction(signal, &action, nullptr);
     }
 }
@@ -106,22 +113,45 @@ __attribute__((destructor)) void end() {
     std::fclose(file);
 }
 
+/// Whether the function that returns to an address is std::thread's.
+bool is_standard_library(const void* address) {
+    Dl_info info{};
+    return ::dladdr(address, &info) != 0 && std::strstr(info.dli_fname, "libstdc++") != nullptr;
+}
+
+using Main = int(int, char**, char**);
+Main* program_main = nullptr;
+
+int counted_main(int argc, char** argv, char** environment) {
+    is_counting = true;
+    return program_main(argc, argv, environment);
+}
+
 }  // namespace
+
+extern "C" int __libc_start_main(Main* main, int argc, char** argv, void (*begin)(), void (*end)(), void (*end_loader)(),
+                                 void* stack_end) {
+    const auto original = reinterpret_cast<decltype(&__libc_start_main)>(::dlsym(RTLD_NEXT, "__libc_start_main"));
+    program_main = main;
+    return original(counted_main, argc, argv, begin, end, end_loader, stack_end);
+}
 
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
                               void* argument) noexcept {
     static const auto original =
         reinterpret_cast<decltype(&pthread_create)>(::dlsym(RTLD_NEXT, "pthread_create"));
-    const uint64_t call = ++n_threads;
-    if (call > threads_after) return EAGAIN;
-    if (call == space_at) limit_space();
+    if (is_counting && is_standard_library(__builtin_return_address(0))) {
+        const uint64_t call = ++n_threads;
+        if (call > threads_after) return EAGAIN;
+        if (call == space_at) limit_space();
+    }
     return original(thread, attributes, run, argument);
 }
 
 void* operator new(size_t bytes) {
     const auto caller = reinterpret_cast<uintptr_t>(__builtin_return_address(0));
     const bool is_program = caller >= program_begin && caller < program_end;
-    if (is_program && ++n_allocations > memory_after) throw std::bad_alloc();
+    if (is_counting && is_program && ++n_allocations > memory_after) throw std::bad_alloc();
     void* memory = std::malloc(bytes != 0 ? bytes : 1);
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
