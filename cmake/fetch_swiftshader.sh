@@ -12,7 +12,7 @@ fetch() {
     local work="$VKMOE_TOOLCHAIN/swiftshader-work"
     rm -rf "$work"
     mkdir -p "$work"
-    note "Taking SwiftShader out of Debian's chromium-common"
+    note "Extracting SwiftShader from Debian's chromium-common"
     debian_apt "$SUITE" || return 1
     cd "$work"
     logged debian_apt_get download chromium-common || return 1
@@ -26,5 +26,5 @@ fetch() {
 }
 
 if [ -e "$TARGET/libvk_swiftshader.so" ] && [ -e "$TARGET/vk_swiftshader_icd.json" ]; then exit 0; fi
-[ "${VKMOE_NO_INSTALL:-no}" = no ] || die "SwiftShader is not in $TARGET, and --no-install was given"
-fetch || die "SwiftShader could not be had from Debian's chromium-common; see $VKMOE_LOG"
+[ "${VKMOE_NO_INSTALL:-no}" = no ] || die "SwiftShader is not in $TARGET, and --no-install forbids downloading it"
+fetch || die "cannot download SwiftShader from Debian's chromium-common; see $VKMOE_LOG"

@@ -29,7 +29,7 @@ fetch() {
     local work="$VKMOE_TOOLCHAIN/work"
     rm -rf "$work"
     mkdir -p "$work/packages" "$work/glslang" "$VKMOE_TOOLCHAIN/bin"
-    note "Taking Vulkan headers, volk and glslang's source from Debian $SUITE (the system's own are too old)"
+    note "Downloading Vulkan headers, volk and the source of glslang from Debian $SUITE (the system's are too old)"
     debian_apt "$SUITE" || return 1
     cd "$work"
     logged debian_apt_get download libvulkan-dev libvulkan-volk-dev || return 1
@@ -67,6 +67,6 @@ if [ "${VKMOE_NO_INSTALL:-no}" = no ]; then
 fi
 require_packages "${SYSTEM_PACKAGES[@]}"
 mkdir -p "$VKMOE_TOOLCHAIN"
-echo "The system's glslang $(installed_version glslang-tools) and Vulkan headers are used: shaders for cooperative" \
-    "matrices that they do not know will not be built. To try again for newer ones, remove $FELL_BACK." >"$FELL_BACK"
+echo "Using the system's glslang $(installed_version glslang-tools) and Vulkan headers; cooperative-matrix shaders" \
+    "that they do not support are not built. To try a download again, remove $FELL_BACK." >"$FELL_BACK"
 note "$(cat "$FELL_BACK")"

@@ -16,11 +16,11 @@ add_backports() {
     local suite=$1 mirror
     local file="/etc/apt/sources.list.d/vkmoe-backports.sources"
     mirror=$(debian_mirror)
-    [ -n "$mirror" ] || die "no mirror of Debian is in the system's sources; add $suite by hand, for mesa-vulkan-drivers"
+    [ -n "$mirror" ] || die "no Debian mirror in the package sources; add $suite by hand for mesa-vulkan-drivers"
     note "Adding $file ($suite, for a newer lavapipe)"
     as_root tee "$file" >/dev/null <<END
-# Added by vkmoe: a lavapipe (mesa-vulkan-drivers) newer than this release's. apt takes nothing else from here unless
-# it is asked to. It may be removed; an installed driver stays.
+# Added by vkmoe for a newer lavapipe (mesa-vulkan-drivers) than this release has. apt installs nothing else from here
+# unless told to. This file may be removed; an installed driver stays.
 Types: deb
 URIs: $mirror
 Suites: $suite
@@ -34,7 +34,7 @@ END
 install_lavapipe() {
     ! at_least "$(installed_version mesa-vulkan-drivers)" $MESA_MINIMUM || return 0
     [ "${VKMOE_NO_INSTALL:-no}" = no ] ||
-        die "lavapipe (mesa-vulkan-drivers) is missing or older than $MESA_MINIMUM, and --no-install was given"
+        die "lavapipe (mesa-vulkan-drivers) is missing or older than $MESA_MINIMUM; --no-install forbids installing it"
     local suite=""
     update_lists
     if ! at_least "$(candidate_version mesa-vulkan-drivers)" $MESA_MINIMUM; then
@@ -55,7 +55,7 @@ install_driver() {
 }
 
 command -v apt-get >/dev/null ||
-    die "this system has no apt-get; install by hand, under this system's names: ${BUILD_PACKAGES[*]}"
+    die "apt-get not found; install this system's equivalents of these packages: ${BUILD_PACKAGES[*]}"
 
 case "${1:-}" in
 build)

@@ -46,7 +46,7 @@ logged() {
     "$@" >>"$VKMOE_LOG" 2>&1 && return 0
     local reason
     reason=$(tail -c "+$((size + 1))" "$VKMOE_LOG" | grep -E '^(E:|sudo:|.*[Ee]rror)' | tail -n 1 || true)
-    printf '%s failed: %s (all of its output: %s)\n' "$1" "${reason:-no reason given}" "$VKMOE_LOG" >&2
+    printf '%s failed: %s (full output: %s)\n' "$1" "${reason:-unknown reason}" "$VKMOE_LOG" >&2
     return 1
 }
 
@@ -57,7 +57,7 @@ apt_get() {
 # Once a run; a mirror that cannot be reached is no reason to stop while the lists at hand will do.
 update_lists() {
     [ "$VKMOE_LISTS_UPDATED" = no ] || return 0
-    logged apt_get update || note "The package lists could not be brought up to date; going on with those at hand."
+    logged apt_get update || note "Could not update the package lists; continuing with the present ones."
     export VKMOE_LISTS_UPDATED=yes
 }
 
@@ -74,14 +74,14 @@ require_packages() {
 # install_packages [-t SUITE] PACKAGE...
 install_packages() {
     if [ "${VKMOE_NO_INSTALL:-no}" = yes ]; then
-        die "packages are missing and --no-install was given; install them with: apt-get install $*"
+        die "packages are missing, and --no-install forbids installing them; run: apt-get install $*"
     fi
     if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-        die "packages are missing, and this user is not root and has no sudo; as root, run: apt-get install $*"
+        die "packages are missing, and installing them needs root or sudo; as root, run: apt-get install $*"
     fi
     note "Installing: $*"
     update_lists
-    logged apt_get install --no-install-recommends "$@" || die "the packages were not installed; by hand: apt-get install $*"
+    logged apt_get install --no-install-recommends "$@" || die "installation failed; install by hand: apt-get install $*"
 }
 
 # Where Debian's own packages come from: on Debian the system's mirror, elsewhere the one that the distribution's
@@ -116,7 +116,7 @@ debian_apt() {
         mirror=$(debian_mirror)
     fi
     if [ -z "$mirror" ]; then
-        printf 'no mirror of Debian is known here; name one in VKMOE_DEBIAN_MIRROR\n' >&2
+        printf 'no Debian mirror found; set VKMOE_DEBIAN_MIRROR to one\n' >&2
         return 1
     fi
     mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
@@ -140,7 +140,7 @@ build_preset() {
     shift
     [ $# = 0 ] || targets=(--target "$@")
     cmake -S "$VKMOE_ROOT" --preset "$preset" >>"$VKMOE_LOG" ||
-        die "cmake --preset $preset failed: its errors are above"
+        die "cmake --preset $preset failed; see its errors above"
     cmake --build "$VKMOE_ROOT/build/$preset" --parallel "$(nproc)" ${targets[@]+"${targets[@]}"} ||
-        die "the build in build/$preset failed: the compiler's errors are above"
+        die "the build in build/$preset failed; see the compiler's errors above"
 }

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Installs what vkmoe needs, builds it and lets the bundled model write: see --help.
+# Installs the dependencies of vkmoe, builds it and generates text with the bundled model: see --help.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 usage: samples/quickstart.sh [OPTION of `vkmoe run`]...
 
-Installs what vkmoe needs (packages through apt-get; a newer shader compiler into build/ where the system's is old),
-builds it into build/release, and lets the bundled model write some text. What is done already is not done again.
+Installs the dependencies of vkmoe, builds it in build/release and generates some text with the bundled model.
+Packages come from apt-get. If the system's shader compiler is too old, a newer one is built in build/.
+Steps that are already done are skipped.
 Works as root and as a user with sudo, on Debian 12 and Ubuntu 24.04 and later.
 
-Arguments are given to `build/release/vkmoe run` in place of the default ones, for example:
+Arguments are passed to `build/release/vkmoe run` and replace the default ones, for example:
     samples/quickstart.sh -m model.gguf -p 'def read(' -n 64
 END
 }

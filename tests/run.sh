@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds them and runs them: see --help.
+# Installs the dependencies of the tests, builds the tests and runs them: see --help.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 usage: tests/run.sh [--long | --sanitize address|thread] [--no-install] [--without-swiftshader] [OPTION of ctest]...
 
-Installs what the tests need, builds preset `test` into build/test (optimised, assertions on, warnings are errors) and
-runs them: unit tests once; tests that use a GPU on lavapipe and again on SwiftShader, two CPU drivers of Vulkan, with
-the validation layer on and its errors failing the run. What is done already is not done again.
-Works as root and as a user with sudo, on Debian 12 and Ubuntu 24.04 and later. Ends with ctest's summary.
+Installs the dependencies of the tests, builds preset `test` in build/test (optimized, assertions on, warnings are
+errors) and runs the tests. Unit tests run once. GPU tests run on two software drivers, lavapipe and SwiftShader, with
+the validation layer enabled; a validation error fails the test. Steps that are already done are skipped.
+Works as root and as a user with sudo, on Debian 12 and Ubuntu 24.04 and later. The output ends with ctest's summary.
 
-  --long                 run the long forms of the tests of random cases, minutes each, and nothing else
-  --sanitize KIND        build the unit, engine and C API tests with the sanitizers of KIND, into a folder of their own,
-                         and run them on lavapipe: address (with undefined behaviour, build/debug) or thread (build/thread)
-  --no-install           install and fetch nothing; say what is missing
-  --without-swiftshader  do without the second driver where Debian's chromium-common cannot be had
-  VKMOE_TEST_DEVICE=...  (environment) run the GPU tests on that device too, by name or index
+  --long                 run only the long forms of the randomized tests, which take minutes each
+  --sanitize KIND        build the unit, engine and C API tests with sanitizers and run them on lavapipe; KIND is address
+                         (with undefined behaviour, in build/debug) or thread (in build/thread)
+  --no-install           install and download nothing; report missing packages instead
+  --without-swiftshader  skip the second driver, for systems that cannot download Debian's chromium-common
+  VKMOE_TEST_DEVICE=...  (environment) also run the GPU tests on this device, given by name or index
 
-Everything else goes to ctest, for example:
+All other arguments are passed to ctest, for example:
     tests/run.sh -R gguf
     tests/run.sh -L lavapipe
 END
@@ -42,7 +42,7 @@ while [ $# -gt 0 ]; do
         case "${2:-}" in
         address) preset=debug ;;
         thread) preset=thread ;;
-        *) die "--sanitize ${2:-} is unknown: give address or thread" ;;
+        *) die "unknown argument '${2:-}' of --sanitize; use address or thread" ;;
         esac
         shift
         swiftshader=no
@@ -55,7 +55,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ $long_forms = no ] || [ $preset = test ] || die "--long and --sanitize do not go together: run one after the other"
+[ $long_forms = no ] || [ $preset = test ] || die "--long and --sanitize cannot be combined; run one after the other"
 
 # step TITLE COMMAND...: runs it and prints how long it took.
 step() {
@@ -67,7 +67,7 @@ step() {
 }
 
 need_driver() {
-    compgen -G "$2" >/dev/null || die "no driver $1 at $2: the GPU tests would not run on it"
+    compgen -G "$2" >/dev/null || die "driver $1 not found at $2; the GPU tests need it"
 }
 
 step "Packages" "$VKMOE_ROOT/cmake/install_dependencies.sh" test
@@ -81,9 +81,9 @@ step "Build" build_preset $preset ${targets[@]+"${targets[@]}"}
 cd "$VKMOE_ROOT/build/$preset"
 
 if [ $long_forms = yes ]; then
-    note "Long forms, two at a time (the output of each comes at its end, or at once with -V):"
+    note "Long forms, two at a time (each prints its output when it ends, or immediately with -V):"
     awk '{ printf "   %-50s %3d minutes\n", $1, $2 / 60; sum += $2; if ($2 > longest) longest = $2 }
-        END { printf "   together about %d minutes\n", (sum / 2 > longest ? sum / 2 : longest) / 60 }' long_forms.txt
+        END { printf "   about %d minutes in total\n", (sum / 2 > longest ? sum / 2 : longest) / 60 }' long_forms.txt
     ctest_arguments+=(-C long -L '^long$')
 fi
 note "Tests"

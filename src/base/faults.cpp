@@ -65,7 +65,7 @@ T number(std::string_view rule, std::string_view text) {
     T value{};
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
     if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())
-        fail(ErrorCode::kInvalidArgument, "VKMOE_FAULTS: rule '{}' has no number that fits", rule);
+        fail(ErrorCode::kInvalidArgument, "VKMOE_FAULTS: rule '{}' needs a valid number", rule);
     return value;
 }
 
@@ -89,7 +89,7 @@ void add_rule(Rules& rules, std::string_view rule) {
             return;
         }
         fail(ErrorCode::kInvalidArgument,
-             "VKMOE_FAULTS: rule '{}' is none of every=, at=, after=, times=, chance=, seed=", rule);
+             "VKMOE_FAULTS: unknown rule '{}'; use every=, at=, after=, times=, chance= or seed=", rule);
     }
 }
 
@@ -101,7 +101,7 @@ Plan parse_plan(std::string_view text) {
         size_t point = 0;
         while (point < kPointNames.size() && kPointNames[point] != parts[0]) ++point;
         if (point == kPointNames.size())
-            fail(ErrorCode::kInvalidArgument, "VKMOE_FAULTS: there is no point '{}'; use one of {}", parts[0],
+            fail(ErrorCode::kInvalidArgument, "VKMOE_FAULTS: unknown point '{}'; use one of {}", parts[0],
                  fmt::join(kPointNames, ", "));
         plan[point] = Rules();
         plan[point].active = true;
@@ -174,7 +174,7 @@ bool fault(FaultPoint) {
 void set_faults(std::string_view plan) {
     if (!plan.empty())
         fail(ErrorCode::kInvalidArgument,
-             "this build makes no faults; configure it with -DVKMOE_FAULT_INJECTION=ON");
+             "this build cannot inject faults; configure it with -DVKMOE_FAULT_INJECTION=ON");
 }
 
 uint64_t fault_count(FaultPoint) {

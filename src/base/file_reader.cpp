@@ -35,8 +35,9 @@ std::unique_ptr<ReadWorkers> try_uring(ReadQueue& queue, const FileReaderOptions
     std::unique_ptr<ReadWorkers> workers = make_uring_workers(queue, options, reason);
     if (workers != nullptr) return workers;
     if (options.backend)
-        fail(ErrorCode::kUnsupported, "io_uring is not available: {}; use the thread back end", reason);
-    log_debug("files are read by {} threads; io_uring cannot be had: {}", options.n_in_flight, reason);
+        fail(ErrorCode::kUnsupported, "io_uring is not available: {}; use the thread backend", reason);
+    log_debug("files are read by {} threads because io_uring is not available: {}", options.n_in_flight,
+              reason);
     return nullptr;
 }
 

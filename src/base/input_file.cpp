@@ -51,9 +51,9 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
 
 std::string open_failure(const std::string& path, int error) {
     std::string advice = "check the path";
-    if (error == EACCES) advice = "check the permissions of the file and of the folders that lead to it";
-    if (error == ELOOP) advice = "symbolic links in the path lead back to themselves";
-    if (error == ENOTDIR) advice = "a part of the path is a file where a folder is wanted";
+    if (error == EACCES) advice = "check the permissions of the file and of its parent folders";
+    if (error == ELOOP) advice = "the symbolic links in the path form a loop";
+    if (error == ENOTDIR) advice = "a component of the path is a file, not a folder";
     if (std::error_code ignored; error == ENOENT && std::filesystem::is_symlink(path, ignored)) {
         const std::filesystem::path target = std::filesystem::read_symlink(path, ignored);
         advice = fmt::format("it is a symbolic link to '{}', which is missing; download that file again",
@@ -68,8 +68,8 @@ std::string not_a_file(const std::string& path, unsigned mode) {
     const std::string_view kind = S_ISFIFO(mode)                   ? "a pipe"
                                   : S_ISSOCK(mode)                 ? "a socket"
                                   : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
-                                                                   : "no regular file";
-    return fmt::format("'{}' is {}, which cannot be read at any place; save its contents to a file", path,
+                                                                   : "not a regular file";
+    return fmt::format("'{}' is {} and does not support random access; save its contents to a file", path,
                        kind);
 }
 
@@ -119,13 +119,13 @@ std::string read_error(const std::string& path, uint64_t offset, uint64_t bytes,
 }
 
 std::string disk_fault(int error) {
-    return system_error_text(error) + "; check the disk that it is on";
+    return system_error_text(error) + "; check the disk that holds the file";
 }
 
 std::string cut_short(int descriptor) {
     struct stat status {};
     const long long end = ::fstat(descriptor, &status) == 0 ? status.st_size : 0;
-    return fmt::format("the file ends at {}; it was cut short while it was in use, put it back", end);
+    return fmt::format("the file ends at {}; it was cut short while in use, so restore it", end);
 }
 
 }  // namespace vkmoe

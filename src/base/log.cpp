@@ -83,7 +83,7 @@ struct Log {
                 return;
             }
         }
-        logger.warn("VKMOE_LOG={} is not known; use debug, info, warn, error or off", wanted);
+        logger.warn("VKMOE_LOG={} is not a log level; use debug, info, warn, error or off", wanted);
     }
 };
 

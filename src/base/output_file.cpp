@@ -30,7 +30,7 @@ std::string temporary_name(const std::string& target, int attempt) {
 }  // namespace
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)), target_(path_) {
-    if (path_.empty()) fail(ErrorCode::kIo, "the path of the file to write is empty; give one");
+    if (path_.empty()) fail(ErrorCode::kIo, "the output path is empty; give the path of a file");
     std::error_code error;
     const std::filesystem::file_status status = std::filesystem::status(path_, error);
     if (std::filesystem::is_directory(status)) {
@@ -123,8 +123,8 @@ void OutputFile::commit() {
 
 void OutputFile::fail_with(std::string_view what, int error) const {
     if (error == EFBIG) {
-        fail(ErrorCode::kIo, "cannot {} '{}': {}; raise the limit on the size of files (ulimit -f)", what,
-             path_, system_error_text(error));
+        fail(ErrorCode::kIo, "cannot {} '{}': {}; raise the file size limit (ulimit -f)", what, path_,
+             system_error_text(error));
     }
     fail(ErrorCode::kIo, "cannot {} '{}': {}; check the folder, its permissions and free space", what, path_,
          system_error_text(error));

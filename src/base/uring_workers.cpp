@@ -43,7 +43,7 @@ class Ring {
         io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
         const bool reads = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_READ) != 0;
         io_uring_free_probe(probe);
-        if (!reads) return "the kernel is too old for reads by it";
+        if (!reads) return "the kernel is too old for io_uring reads";
         io_uring_prep_nop(io_uring_get_sqe(&ring_));
         io_uring_cqe* completion = nullptr;
         int result = io_uring_submit(&ring_);
@@ -157,7 +157,7 @@ class UringWorkers : public ReadWorkers {
 
     /// Reads by this thread from now on, piece by piece.
     void go_on_without_ring(int error) {
-        log_warn("io_uring takes no more reads: {}; files are read one piece at a time, which is slower",
+        log_warn("io_uring takes no more reads: {}; continuing with one read at a time, which is slower",
                  system_error_text(error));
         size_t n_untaken = ring_->n_untaken();
         for (; n_untaken > 0 && !asked_.empty(); --n_untaken) {
@@ -232,7 +232,7 @@ std::unique_ptr<ReadWorkers> make_uring_workers(ReadQueue& queue, const FileRead
 namespace vkmoe {
 
 std::unique_ptr<ReadWorkers> make_uring_workers(ReadQueue&, const FileReaderOptions&, std::string& reason) {
-    reason = "the build had no liburing";
+    reason = "vkmoe was built without liburing";
     return nullptr;
 }
 

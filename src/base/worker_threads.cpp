@@ -20,7 +20,7 @@ void WorkerThreads::start(std::string_view task, size_t n, std::function<void(si
         } catch (const std::exception& error) {
             log_error("a thread to {} ended: {}", task, error.what());
         } catch (...) {
-            log_error("a thread to {} ended by an unknown exception", task);
+            log_error("a thread to {} ended with an unknown exception", task);
         }
     };
     const size_t n_before = threads_.size();
@@ -36,8 +36,8 @@ void WorkerThreads::start(std::string_view task, size_t n, std::function<void(si
         stop();
         join();
         fail(ErrorCode::kResourceLimit,
-             "cannot start a thread to {} (number {} of {}): {}; close other programs or raise the limit on "
-             "threads (ulimit -u, or the control group's pids.max)",
+             "cannot start a thread to {} (number {} of {}): {}; close other programs or raise the thread "
+             "limit (ulimit -u, or pids.max of the control group)",
              task, n_running + 1, n, system_error_text(error.code().value()));
     } catch (...) {
         stop();

@@ -63,7 +63,7 @@ vkmoe_status keep_current_exception() noexcept {
     } catch (const std::exception& error) {
         keep(error.what());
     } catch (...) {
-        keep("an exception of an unknown type");
+        keep("an unknown exception");
     }
     return VKMOE_INTERNAL;
 }
@@ -83,7 +83,7 @@ const char* vkmoe_status_name(vkmoe_status status) {
         case VKMOE_INVALID_ARGUMENT:
             return "invalid argument";
         case VKMOE_IO:
-            return "input or output failed";
+            return "I/O error";
         case VKMOE_BAD_FILE:
             return "bad file";
         case VKMOE_UNSUPPORTED:

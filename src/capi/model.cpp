@@ -29,7 +29,7 @@ template <typename Ours, typename Theirs>
 Ours checked(Theirs given, Theirs last, const char* field, const char* type) {
     const auto number = static_cast<int64_t>(given);
     if (number < 0 || number > static_cast<int64_t>(last))
-        vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->{} is {}, which is no {}", field, number,
+        vkmoe::fail(vkmoe::ErrorCode::kInvalidArgument, "params->{} is {}, which is not a {}", field, number,
                     type);
     return static_cast<Ours>(given);
 }

@@ -91,7 +91,7 @@ vkmoe_status vkmoe_session_feed(vkmoe_session* session, const int32_t* tokens, s
         if (logits != nullptr) {
             const size_t n_vocabulary = session->loaded->model()->hyper().n_vocabulary;
             if (n_tokens > std::numeric_limits<size_t>::max() / sizeof(float) / n_vocabulary)
-                fail(ErrorCode::kInvalidArgument, "n_tokens is {}, more than any memory has room for",
+                fail(ErrorCode::kInvalidArgument, "n_tokens is {}, too many for the logits to fit in memory",
                      n_tokens);
             all_logits = {logits, n_tokens * n_vocabulary};
         }
@@ -174,7 +174,7 @@ vkmoe_status vkmoe_session_expert_counts(vkmoe_session* session, uint64_t* count
         const std::vector<uint64_t> all = session->session.expert_counts();
         if (capacity < all.size())
             fail(ErrorCode::kInvalidArgument,
-                 "capacity is {}, too little for {} counts (layers times experts)", capacity, all.size());
+                 "capacity is {}, too small for {} counts (layers times experts)", capacity, all.size());
         if (all.empty()) return;
         require(counts, "counts");
         std::copy(all.begin(), all.end(), counts);
@@ -187,7 +187,8 @@ vkmoe_status vkmoe_session_router_statistics(vkmoe_session* session, uint32_t la
         require(session, "session");
         const std::vector<vkmoe::LoadBalance> layers = session->session.router_statistics();
         if (layer >= layers.size())
-            fail(ErrorCode::kInvalidArgument, "layer is {}, of {} that have a router", layer, layers.size());
+            fail(ErrorCode::kInvalidArgument, "layer is {}, but router statistics cover {} layers", layer,
+                 layers.size());
         session->balance = layers[layer];
         const vkmoe::LoadBalance& balance = session->balance;
         vkmoe_router_statistics result{};

@@ -13,8 +13,8 @@ namespace vkmoe::capi {
 template <typename Struct>
 void check_size(size_t struct_size, size_t first_version, const char* name) {
     if (struct_size >= first_version && struct_size <= (size_t{1} << 16)) return;
-    fail(ErrorCode::kInvalidArgument, "{}->struct_size is {}, not the {} of this struct: set it first", name,
-         struct_size, sizeof(Struct));
+    fail(ErrorCode::kInvalidArgument, "{}->struct_size is {} instead of {}; set it first", name, struct_size,
+         sizeof(Struct));
 }
 
 /// The caller's parameters over the defaults, or the defaults for NULL. Throws kInvalidArgument where a newer
@@ -30,10 +30,10 @@ Struct read_params(const Struct* given, const Struct& defaults, size_t first_ver
     const auto* bytes = reinterpret_cast<const unsigned char*>(given);
     for (size_t i = sizeof(Struct); i < given_size; ++i) {
         if (bytes[i] != 0)
-            fail(
-                ErrorCode::kInvalidArgument,
-                "{} has fields that this version ({}) of the library does not know: it is older than vkmoe.h",
-                name, vkmoe_version());
+            fail(ErrorCode::kInvalidArgument,
+                 "{} sets fields that this version ({}) of the library does not have; it is older than "
+                 "vkmoe.h",
+                 name, vkmoe_version());
     }
     return result;
 }

@@ -140,7 +140,8 @@ void run_conformance(const ConformanceOptions& options) {
     if (!report.result.ended.empty()) throw std::runtime_error(report.result.ended);
     if (const uint64_t errors = validation_error_count(); errors != 0) {
         throw std::runtime_error(fmt::format(
-            "the validation layer reported {} errors (see the lines with 'validation: ')", errors));
+            "the validation layer reported {} errors (see the lines that begin with 'validation: ')",
+            errors));
     }
     size_t failed = 0;
     for (const CellResult& cell : report.result.cells) failed += outcome(cell) == Outcome::kFailed ? 1 : 0;

@@ -117,7 +117,7 @@ std::string shapes(const std::vector<MatrixShapeCaps>& list) {
 
 void describe_limits(const DeviceCaps& caps, Lines& lines) {
     lines.line("allocation",
-               fmt::format("at most {} at once, buffers of {}", human_bytes(caps.max_allocation_size),
+               fmt::format("at most {} at once, buffers up to {}", human_bytes(caps.max_allocation_size),
                            human_bytes(caps.max_buffer_size)));
     lines.line("workgroups",
                fmt::format("{} invocations, size {}, count {}, {} shared", caps.max_workgroup_invocations,
@@ -126,7 +126,7 @@ void describe_limits(const DeviceCaps& caps, Lines& lines) {
     lines.line("push constants", human_bytes(caps.max_push_constants));
     lines.line(
         "subgroups",
-        fmt::format("{} ({} to {}), at most {} a workgroup, operations {:#x}{}{}{}", caps.subgroup_size,
+        fmt::format("{} ({} to {}), at most {} per workgroup, operations {:#x}{}{}{}", caps.subgroup_size,
                     caps.min_subgroup_size, caps.max_subgroup_size, caps.max_subgroups_per_workgroup,
                     caps.subgroup_operations, caps.subgroups_in_compute ? ", in compute" : "",
                     caps.subgroup_size_control ? ", size control" : "", caps.full_subgroups ? ", full" : ""));
@@ -200,7 +200,7 @@ void describe_plan(const DevicePlan& plan, Lines& lines) {
                        fmt::format("lacks {}", missing_for(plan, path)));
     }
     lines.line("subgroups used", fmt::format("{}{}, workgroups of {}", plan.subgroup_size,
-                                             plan.require_subgroup_size ? " (required of pipelines)" : "",
+                                             plan.require_subgroup_size ? " (required for pipelines)" : "",
                                              plan.workgroup_size));
     lines.line("queues used",
                fmt::format("compute family {}, transfer {}", plan.compute_family,
@@ -210,7 +210,7 @@ void describe_plan(const DevicePlan& plan, Lines& lines) {
                fmt::format("heaps [{}] in this order, chunks of {}, at most {} at once{}",
                            fmt::join(plan.heaps.device, ", "), human_bytes(plan.arena_chunk_size),
                            human_bytes(plan.max_allocation_size),
-                           plan.unified_memory ? ", unified with the host's" : ""));
+                           plan.unified_memory ? ", shared with the host" : ""));
     lines.line("enabled", fmt::format("{}", fmt::join(plan.extensions, " ")));
 }
 

@@ -17,11 +17,11 @@
 namespace vkmoe::cli {
 namespace {
 
-/// "8.00 GiB, 7.50 GiB of it free for vkmoe; not used: heap 2 of 256.00 MiB"
+/// "8.00 GiB, 7.50 GiB free for vkmoe; not used: heap 2 of 256.00 MiB"
 std::string describe_memory(const DeviceCaps& caps) {
     const HeapPlan heaps = plan_heaps(caps);
     const HeapTotals totals = device_heap_totals(caps, heaps);
-    std::string text = fmt::format("{}, {} of it free for vkmoe{}", human_bytes(totals.size),
+    std::string text = fmt::format("{}, {} free for vkmoe{}", human_bytes(totals.size),
                                    human_bytes(totals.budget), heaps.unified ? ", shared with the host" : "");
     for (const uint32_t heap : heaps.unused)
         text += fmt::format("; not used: heap {} of {}", heap, human_bytes(caps.heaps[heap].size));

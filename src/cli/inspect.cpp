@@ -78,7 +78,7 @@ std::string heads(const ArchitectureKeys& keys) {
     if (const auto n_kv = keys.number("attention.head_count_kv")) text += fmt::format(", {} KV heads", *n_kv);
     auto dimensions = keys.number("attention.key_length");
     if (!dimensions && n_heads != 0) dimensions = keys.number("embedding_length").value_or(0) / n_heads;
-    return dimensions ? text + fmt::format(", of {} dimensions", *dimensions) : text;
+    return dimensions ? text + fmt::format(", {} dimensions each", *dimensions) : text;
 }
 
 std::string vocabulary(const GgufFile& file) {
@@ -93,7 +93,7 @@ std::string vocabulary(const GgufFile& file) {
         // The same warnings as where a tokenizer is made.
         for (const std::string& warning : findings.warnings) log_warn("{}: {}", file.path(), warning);
         if (!data.pre.empty()) text += fmt::format(" with pre-tokenizer {}", printable(data.pre));
-        if (findings.pre_recognized) text += " (recognized by its tokens: the file does not name it)";
+        if (findings.pre_recognized) text += " (recognized by its tokens; the file does not name it)";
     } catch (const Error& error) {
         log_warn("{}", error.what());
     }
@@ -118,11 +118,11 @@ Lines summary(const GgufFile& file, const FileCheck& check) {
     add_number("embedding", "embedding_length");
     lines.emplace_back("heads", heads(keys));
     if (const auto n_experts = keys.number("expert_count"); n_experts.value_or(0) != 0) {
-        std::string text = fmt::format("{} a layer, {} for each token", *n_experts,
+        std::string text = fmt::format("{} per layer, {} active per token", *n_experts,
                                        keys.number("expert_used_count").value_or(0));
         auto width = keys.number("expert_feed_forward_length");
         if (!width) width = keys.number("feed_forward_length");
-        if (width) text += fmt::format(", {} wide", *width);
+        if (width) text += fmt::format(", size {}", *width);
         lines.emplace_back("experts", text);
     } else {
         add_number("feed forward", "feed_forward_length");
@@ -166,15 +166,15 @@ std::string by_class(const ExpertSizes& sizes, uint64_t n_experts) {
 Lines memory(const GgufFile& file, const FileCheck& check) {
     const ExpertSizes sizes = expert_sizes(file);
     if (sizes.classes.empty()) return {{"all weights", human_bytes(sizes.dense_bytes)}};
-    Lines lines = {{"all but experts", human_bytes(sizes.dense_bytes)},
-                   {"an expert", by_class(sizes, 1)},
-                   {"a layer's experts", by_class(sizes, sizes.n_experts)},
+    Lines lines = {{"dense weights", human_bytes(sizes.dense_bytes)},
+                   {"one expert", by_class(sizes, 1)},
+                   {"experts per layer", by_class(sizes, sizes.n_experts)},
                    {"all experts", human_bytes(sizes.all_experts())}};
     if (check.refusal.empty()) {
         lines.emplace_back(
-            "at least", fmt::format("{} on the device, with one layer's {} experts of a token; and a session "
-                                    "(vkmoe plan)",
-                                    human_bytes(sizes.least_bytes()), sizes.n_used));
+            "minimum", fmt::format("{} on the device, with the {} active experts of one token in one layer; "
+                                   "a session takes more (see vkmoe plan)",
+                                   human_bytes(sizes.least_bytes()), sizes.n_used));
     }
     return lines;
 }

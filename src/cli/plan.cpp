@@ -70,7 +70,7 @@ class Table {
 void describe_device_memory(const MemoryPlan& plan, Table& table) {
     table.heading(fmt::format("device memory: {} {}", human_bytes(plan.available),
                               plan.budget != 0 ? "within the budget" : "free"));
-    table.line("all but experts", human_bytes(plan.dense));
+    table.line("dense weights", human_bytes(plan.dense));
     table.line("KV cache", fmt::format("{} for {} tokens of context", human_bytes(plan.session.kv_cache),
                                        plan.session_shape.n_context));
     table.line("activations", fmt::format("{} for {} tokens at once", human_bytes(plan.session.activations),
@@ -88,11 +88,12 @@ void describe_device_memory(const MemoryPlan& plan, Table& table) {
                        fmt::format("{}: {} places for prefill",
                                    human_bytes(slots.total_bytes() - slot_bytes(slots)), slots.ring_slots));
         } else if (slots.ring_slots != 0) {
-            table.line("ring", fmt::format("{} of the slots double as places for prefill", slots.ring_slots));
+            table.line("ring",
+                       fmt::format("{} of the slots also serve as places for prefill", slots.ring_slots));
         }
     }
-    table.line("at least",
-               fmt::format("{} with this context, at --vram-budget {}", human_bytes(plan.least), plan.least));
+    table.line("minimum",
+               fmt::format("{} with this context (--vram-budget {})", human_bytes(plan.least), plan.least));
 }
 
 void describe_host_memory(const MemoryPlan& plan, Table& table) {
@@ -102,8 +103,8 @@ void describe_host_memory(const MemoryPlan& plan, Table& table) {
                               ? fmt::format("{}: all {}", human_bytes(host.taken), plan.n_records)
                               : fmt::format("{}; the others stay in the file until they are needed",
                                             human_bytes(host.taken)));
-    if (!host.pinned) table.line("pageable", "the device's heap is too small to pin experts as well");
-    table.line("at least", human_bytes(host.least));
+    if (!host.pinned) table.line("pageable", "the device heap is too small to pin the experts as well");
+    table.line("minimum", human_bytes(host.least));
 }
 
 void describe_speed(const SpeedPlan& speed, const LocalityCurve& locality, Table& table) {

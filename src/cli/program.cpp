@@ -41,7 +41,7 @@ int fail_with(std::string_view message) noexcept {
     try {
         write_standard_error(fmt::format("vkmoe: {}\n", printable(message, kMaxMessage)));
     } catch (...) {
-        write_standard_error("vkmoe: the host's memory ran out\n");
+        write_standard_error("vkmoe: out of host memory\n");
     }
     return kFailed;
 }
@@ -117,11 +117,11 @@ int run_command(int argc, char** argv) noexcept {
     } catch (const ClosedOutput&) {
         return kFailed;
     } catch (const std::bad_alloc&) {
-        return fail_with("the host's memory ran out");
+        return fail_with("out of host memory");
     } catch (const std::exception& error) {
         return fail_with(error.what());
     } catch (...) {
-        return fail_with("an exception of unknown type");
+        return fail_with("an unknown exception");
     }
 }
 

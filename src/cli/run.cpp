@@ -131,13 +131,13 @@ void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
     command
         .add_option("--temp", sampling.temperature,
                     "Sampling temperature; 0 selects the most likely token (greedy)")
-        ->check(number_in_range(0, false, kLargest, false, "from 0 on"));
+        ->check(number_in_range(0, false, kLargest, false, "of 0 or more"));
     command.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens; 0 means all tokens")
         ->check(whole_number(0, kMaxCount));
     command
         .add_option("--top-p", sampling.top_p,
                     "Sample from the smallest set of tokens with this total probability (nucleus sampling)")
-        ->check(number_in_range(0, true, 1, false, "over 0 and at most 1"));
+        ->check(number_in_range(0, true, 1, false, "above 0 and at most 1"));
     command
         .add_option("--min-p", sampling.min_p,
                     "Exclude tokens whose probability is below this fraction of the most likely token's")
@@ -145,7 +145,7 @@ void add_sampling_options(CLI::App& command, vkmoe_sampling& sampling) {
     command
         .add_option("--repeat-penalty", sampling.repetition_penalty,
                     "Penalty on the logits of recent tokens; 1 disables it")
-        ->check(number_in_range(0, true, kLargest, false, "over 0"));
+        ->check(number_in_range(0, true, kLargest, false, "above 0"));
     command
         .add_option("--repeat-window", sampling.repetition_window,
                     "Number of recent tokens that the penalty considers")

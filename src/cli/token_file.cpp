@@ -12,11 +12,11 @@ std::vector<int32_t> parse_tokens(std::string_view json, const std::string& path
         parsed = nlohmann::json::parse(json.begin(), json.end());
     } catch (const nlohmann::json::parse_error& error) {
         fail(ErrorCode::kBadFile,
-             "'{}' is not JSON (at byte {}): an array of token ids is needed, such as [1, 2, 3]", path,
+             "'{}' is not JSON (at byte {}); give an array of token ids, such as [1, 2, 3]", path,
              error.byte);
     }
     if (!parsed.is_array() || parsed.empty())
-        fail(ErrorCode::kBadFile, "'{}' does not hold an array of token ids, such as [1, 2, 3]", path);
+        fail(ErrorCode::kBadFile, "'{}' does not contain an array of token ids, such as [1, 2, 3]", path);
     std::vector<int32_t> tokens;
     tokens.reserve(parsed.size());
     for (size_t i = 0; i < parsed.size(); ++i) {

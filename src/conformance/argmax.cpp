@@ -111,9 +111,9 @@ std::vector<Case> argmax_cases(const KernelKey& cell, Depth depth) {
                    std::pair{3u, 4u}, std::pair{2u, 4096u}})
                  random_rows(c, cell, Numbers::kPlain, n_rows, n_columns);
          }},
-        {"the lowest of ties", [=](CaseContext& c) { ties(c, cell); }},
-        {"a NaN is told", [=](CaseContext& c) { nans(c, cell); }},
-        {"infinities are told", [=](CaseContext& c) { infinities(c, cell); }},
+        {"ties go to the lowest index", [=](CaseContext& c) { ties(c, cell); }},
+        {"a NaN is reported", [=](CaseContext& c) { nans(c, cell); }},
+        {"infinities are reported", [=](CaseContext& c) { infinities(c, cell); }},
         {"subnormal numbers", [=](CaseContext& c) { subnormals(c, cell); }},
         {"large numbers", [=](CaseContext& c) { random_rows(c, cell, Numbers::kLarge, 3, 1000); }},
         {"addresses aligned to 4 bytes only",

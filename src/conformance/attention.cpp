@@ -427,8 +427,8 @@ std::vector<Case> attention_cases(const KernelKey& cell, Depth depth) {
         return [=](CaseContext& c) { function(c, cell, small_shape(cell.path)); };
     };
     std::vector<Case> cases = {
-        {"one token, contexts of every length, in parts", decode(one_token)},
-        {"many tokens, heads of every grouping", small(many_tokens)},
+        {"one token, contexts of every length, split", decode(one_token)},
+        {"many tokens, every grouping of heads", small(many_tokens)},
         {"tokens outside the context", small(outside_the_context)},
         {"a window much shorter than the context", decode(short_window)},
         {"packed output", decode(packed_output)},

@@ -134,13 +134,13 @@ std::vector<Case> attention_reduce_cases(const KernelKey& cell, Depth depth) {
         return [=](CaseContext& c) { special_number(c, cell, number, in_sum); };
     };
     std::vector<Case> cases = {
-        {"parts of every number", shapes({{.n_tokens = 1, .n_heads = 1, .head_dim = 32, .n_splits = 1},
+        {"every number of parts", shapes({{.n_tokens = 1, .n_heads = 1, .head_dim = 32, .n_splits = 1},
                                           {.n_tokens = 1, .n_heads = 3, .head_dim = 32, .n_splits = 3},
                                           {.n_tokens = 1, .n_heads = 32, .head_dim = 128, .n_splits = 16},
                                           {.n_tokens = 7, .n_heads = 5, .head_dim = 160, .n_splits = 4},
                                           {.n_tokens = 2, .n_heads = 3, .head_dim = 256, .n_splits = 100}})},
-        {"float32 alone, packed alone", shapes({{.n_tokens = 3, .n_heads = 4, .packed = false},
-                                                {.n_tokens = 3, .n_heads = 4, .floats = false}})},
+        {"float32 only, packed only", shapes({{.n_tokens = 3, .n_heads = 4, .packed = false},
+                                              {.n_tokens = 3, .n_heads = 4, .floats = false}})},
         {"empty parts", shapes({{.n_tokens = 5, .n_heads = 4, .n_splits = 7, .empty_percent = 70},
                                 {.n_tokens = 3, .n_heads = 8, .n_splits = 1, .empty_percent = 50}})},
         {"scores far apart",

@@ -28,10 +28,10 @@ Allocation CaseContext::reserve(uint64_t bytes) {
     const uint64_t most = device.plan().max_allocation_size - Arena::kTailPadding;
     if (bytes > most) {
         throw CaseSkipped(
-            fmt::format("the device allocates at most {} bytes at once, {} are needed", most, bytes));
+            fmt::format("the device allocates at most {} bytes at once, but {} are needed", most, bytes));
     }
     if (bytes > device.available_device_memory() / 4 * 3) {
-        throw CaseSkipped(fmt::format("the device has {} bytes free, {} and some more are needed",
+        throw CaseSkipped(fmt::format("the device has {} bytes free, but more than {} are needed",
                                       device.available_device_memory(), bytes));
     }
     if (reserved_ == nullptr) {
@@ -59,7 +59,7 @@ std::array<Allocation, 2> CaseContext::reserve_distant(uint64_t bytes) {
         if (last->address - first->address > kDistance)
             return {first->slice(0, bytes), last->slice(last->size - bytes, bytes)};
     }
-    throw CaseSkipped("the driver's addresses all lie within 4 GiB");
+    throw CaseSkipped("all addresses that the driver returned lie within 4 GiB");
 }
 
 void CaseContext::fill(const Allocation& reserved, std::span<const std::byte> bytes) {

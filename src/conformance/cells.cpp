@@ -45,7 +45,7 @@ std::vector<T> parse_names(std::string_view what, const std::vector<std::string>
     for (const std::string& name : names) {
         const std::optional<T> value = find(name);
         if (!value) {
-            fail(ErrorCode::kInvalidArgument, "--{}: unknown '{}'; there are {}", what, name,
+            fail(ErrorCode::kInvalidArgument, "--{}: unknown name '{}'; use one of {}", what, name,
                  fmt::join(known, ", "));
         }
         values.push_back(*value);
@@ -89,7 +89,7 @@ std::vector<KernelKey> find_cells(const CellFilter& filter) {
     }
     if (cells.empty()) {
         fail(ErrorCode::kInvalidArgument,
-             "no kernel is of such an op, type and path together; --list shows what there is");
+             "no kernel has this combination of op, type and path; --list shows all cells");
     }
     std::sort(cells.begin(), cells.end(), [](const KernelKey& left, const KernelKey& right) {
         return std::tie(left.op, left.type, left.path) < std::tie(right.op, right.type, right.path);

@@ -50,8 +50,8 @@ std::optional<double> finite_nmse(std::span<const Expected> expected, std::span<
 }
 
 [[noreturn]] void fail_nmse(std::string_view what, size_t count, double error, double limit) {
-    CheckFailure failure(
-        fmt::format("{}: NMSE {:.3g} of {} numbers, at most {:.3g} is right", what, error, count, limit));
+    CheckFailure failure(fmt::format("{}: NMSE {:.3g} over {} numbers, but at most {:.3g} is allowed", what,
+                                     error, count, limit));
     failure.nmse = error;
     throw failure;
 }

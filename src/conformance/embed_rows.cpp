@@ -124,7 +124,7 @@ std::vector<Case> embed_rows_cases(const KernelKey& cell, Depth depth) {
     std::vector<Case> cases = {
         {"shapes", [=](CaseContext& c) { shapes(c, cell); }},
         {"ids outside the vocabulary give zeros", [=](CaseContext& c) { unknown_ids(c, cell); }},
-        {"a table of any bits", [=](CaseContext& c) { any_bits(c, cell); }},
+        {"a table of arbitrary bits", [=](CaseContext& c) { any_bits(c, cell); }},
     };
     if (depth == Depth::kFull)
         cases.push_back({"a table beyond 4 GiB", [=](CaseContext& c) { beyond_4_gib(c, cell); }});

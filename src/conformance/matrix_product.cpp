@@ -13,7 +13,7 @@ void add_special_number_cases(std::vector<Case>& cases, const KernelKey& cell,
     add("large activations", Numbers::kLarge, Weights::kSane);
     add("a NaN stays in its token", Numbers::kNan, Weights::kSane);
     add("infinities stay in their token", Numbers::kInfinities, Weights::kSane);
-    add("weights of any bits", Numbers::kPlain, Weights::kAnyBits);
+    add("weights of arbitrary bits", Numbers::kPlain, Weights::kAnyBits);
 }
 
 uint64_t upload_matrix(CaseContext& c, TensorType type, const StoredMatrix& matrix, bool aligned) {

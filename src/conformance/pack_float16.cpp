@@ -100,11 +100,12 @@ std::vector<Case> pack_float16_cases(const KernelKey& cell, Depth depth) {
                                        {.n_rows = 3, .n_columns = 8192}})},
         {"rows apart", rows({{.n_rows = 9, .n_columns = 288, .stride = 300}})},
         {"addresses aligned to 16 bytes only", rows({{.n_rows = 3, .n_columns = 160, .lead = 16}})},
-        {"rows left out", [=](CaseContext& c) { left_out_rows(c, cell); }},
+        {"skipped rows", [=](CaseContext& c) { left_out_rows(c, cell); }},
         {"tiny and huge rows", [=](CaseContext& c) { tiny_and_huge_rows(c, cell); }},
         {"large numbers", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kLarge}})},
-        {"a NaN stays one", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kNan}})},
-        {"infinities stay", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kInfinities}})},
+        {"a NaN stays a NaN", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kNan}})},
+        {"infinities stay infinite",
+         rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kInfinities}})},
     };
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"more rows than a grid is wide", rows({{.n_rows = 65537, .n_columns = 32}})});

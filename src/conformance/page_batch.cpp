@@ -108,17 +108,17 @@ std::vector<Case> page_batch_cases(const KernelKey& cell, Depth depth) {
     const PagedShape some_resident = {3, 64, 100};
     const PagedShape all_resident = {3, 64, 192};
     std::vector<Case> cases = {
-        {"everything is there", batches({{all_resident, 200, Routing::kAny, 8, 2}})},
-        {"some experts are there", batches({{some_resident, 200, Routing::kAny, 8, 2}})},
+        {"everything is resident", batches({{all_resident, 200, Routing::kAny, 8, 2}})},
+        {"some experts are resident", batches({{some_resident, 200, Routing::kAny, 8, 2}})},
         {"few pairs", batches({{some_resident, 3, Routing::kAny, 8, 2}})},
-        {"nobody is there", batches({{{2, 64, 64, 0, 1, 100}, 300, Routing::kAny, 5, 1}})},
+        {"nothing is resident", batches({{{2, 64, 64, 0, 1, 100}, 300, Routing::kAny, 5, 1}})},
         {"all experts in one wave", batches({{some_resident, 1000, Routing::kAny, 64, 1}})},
         {"waves of one", batches({{some_resident, 50, Routing::kAny, 1, 2}})},
         {"all to one expert", batches({{some_resident, 100, Routing::kOne, 4, 2}})},
         {"ids that name no expert", batches({{some_resident, 100, Routing::kInvalid, 4, 2}})},
         {"no id names an expert", batches({{some_resident, 100, Routing::kNobody, 4, 2}})},
         {"a borrowed ring", batches({{some_resident, 200, Routing::kAny, 8, 2, true}})},
-        {"a borrowed ring that nobody needs", batches({{all_resident, 200, Routing::kAny, 8, 2, true}})},
+        {"a borrowed ring that is not needed", batches({{all_resident, 200, Routing::kAny, 8, 2, true}})},
         {"a borrowed ring of all slots", batches({{{2, 16, 8, 0, 1, 30}, 60, Routing::kAny, 4, 2, true}})},
         {"records of two sizes", batches({{{4, 48, 96, 0, 2, 10}, 100, Routing::kAny, 6, 2}})},
         {"512 experts", batches({{{2, 512, 500}, 3000, Routing::kInvalid, 17, 1}})},

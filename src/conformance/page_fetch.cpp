@@ -140,10 +140,10 @@ std::vector<Case> page_fetch_cases(const KernelKey& cell, Depth depth) {
         {"records of every length", [cell](CaseContext& c) { every_layout(c, cell); }},
         {"more workgroups than a record has tiles",
          fetches({{.units = {1, 40, 700}, .groups = 33}, {.units = {65}, .groups = 1000}})},
-        {"as many as indirect arguments say", fetches({{.units = {300, 1, 77, 1200}, .groups = 3, .count = 4},
-                                                       {.units = {300, 1, 77, 1200}, .groups = 2, .count = 2},
-                                                       {.units = {90}, .groups = 5, .count = 1}})},
-        {"none where indirect arguments say so", fetches({{.units = {300, 64}, .groups = 4, .count = 0}})},
+        {"a count from indirect arguments", fetches({{.units = {300, 1, 77, 1200}, .groups = 3, .count = 4},
+                                                     {.units = {300, 1, 77, 1200}, .groups = 2, .count = 2},
+                                                     {.units = {90}, .groups = 5, .count = 1}})},
+        {"a count of zero from indirect arguments", fetches({{.units = {300, 64}, .groups = 4, .count = 0}})},
     };
     if (depth == Depth::kQuick) return cases;
     cases.push_back({"a large record", fetches({{.units = {1300001}, .groups = 32}})});

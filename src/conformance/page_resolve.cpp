@@ -312,8 +312,8 @@ std::vector<uint32_t> workgroup_sizes(const DevicePlan& plan) {
 std::vector<Case> page_resolve_cases(const KernelKey& cell, Depth depth) {
     const auto steps = each_of(cell, check_steps);
     std::vector<Case> cases = {
-        {"everything is there", steps({{{3, 64, 192}, 6, 8, 0, 100}})},
-        {"everything is there, with a look-ahead", steps({{{3, 64, 192}, 6, 8, 8, 100}})},
+        {"everything is resident", steps({{{3, 64, 192}, 6, 8, 0, 100}})},
+        {"everything is resident, with a look-ahead", steps({{{3, 64, 192}, 6, 8, 8, 100}})},
         {"misses and hits", steps({{{4, 64, 100}, 8, 8, 0}})},
         {"look-ahead", steps({{{4, 64, 100}, 8, 8, 12}})},
         {"look-ahead beyond the last layer", steps({{{1, 40, 20}, 3, 8, 12}})},
@@ -335,7 +335,7 @@ std::vector<Case> page_resolve_cases(const KernelKey& cell, Depth depth) {
                  check_steps(c, cell, {{2, 300, 350, 0, 1, 0, true}, 4, 256, 32, 10, 0, size});
              }
          }},
-        {"only experts that the look-ahead wants can leave",
+        {"only predicted experts can be evicted",
          [cell](CaseContext& c) {
              for (uint32_t n_slots : {2u, 5u, 9u, 33u}) only_wanted_experts_leave(c, cell, n_slots);
          }},

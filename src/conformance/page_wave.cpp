@@ -61,7 +61,7 @@ void check_waves(CaseContext& c, const KernelKey& cell, const WaveShape& shape) 
 std::vector<Case> page_wave_cases(const KernelKey& cell, Depth depth) {
     const auto waves = each_of(cell, check_waves);
     std::vector<Case> cases = {
-        {"some experts are of the wave", waves({{300, 64, 5, 3}})},
+        {"some experts belong to the wave", waves({{300, 64, 5, 3}})},
         {"most waves are empty", waves({{300, 20, 60, 4}})},
         {"one expert, one pair", waves({{1, 1, 2, 1}})},
         {"all to one expert", waves({{100, 64, 3, 2, Routing::kOne}})},

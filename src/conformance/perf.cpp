@@ -255,7 +255,7 @@ double share_of_peak(const SpeedReport& report, const Speed& speed) {
 
 std::string speed_table(const SpeedReport& report) {
     std::string text =
-        fmt::format("{:<36}{:>12}{:>12}{:>10}  {}\n", "speed of a launch", "us", "", "of peak", "shape");
+        fmt::format("{:<36}{:>12}{:>12}{:>10}  {}\n", "kernel speed", "us", "", "of peak", "shape");
     for (const Speed& speed : report.speeds) {
         const std::string rate = speed.is_bound_by_memory ? fmt::format("{:.1f} GB/s", speed.gigabytes)
                                                           : fmt::format("{:.3f} TF/s", speed.teraflops);
@@ -263,9 +263,8 @@ std::string speed_table(const SpeedReport& report) {
                             speed.seconds * 1e6, rate, share_of_peak(report, speed) * 100, speed.shape);
     }
     text += fmt::format(
-        "peak: of memory {:.1f} GB/s, the larger of a copy by the driver ({:.1f} GB/s, read and written) and "
-        "the "
-        "fastest kernel here; of arithmetic {:.3f} TF/s, of the fastest kernel here\n\n",
+        "peak: memory {:.1f} GB/s, the higher of a driver copy ({:.1f} GB/s, reads and writes) and the "
+        "fastest kernel above; arithmetic {:.3f} TF/s, the fastest kernel above\n\n",
         report.best_gigabytes, report.copy_gigabytes, report.best_teraflops);
     return text;
 }

@@ -117,7 +117,7 @@ std::vector<Case> quantize_q8_cases(const KernelKey& cell, Depth depth) {
         {"tiny and huge blocks", [=](CaseContext& c) { tiny_and_huge_blocks(c, cell); }},
         {"subnormal numbers", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kSubnormal}})},
         {"large numbers", rows({{.n_rows = 5, .n_columns = 320, .numbers = Numbers::kLarge}})},
-        {"nothing that is not finite becomes finite", [=](CaseContext& c) { not_finite(c, cell); }},
+        {"no NaN or infinity becomes finite", [=](CaseContext& c) { not_finite(c, cell); }},
     };
     add_shared_block_cases(cases, cell, depth, shared_blocks);
     if (depth == Depth::kQuick) return cases;

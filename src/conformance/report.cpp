@@ -257,7 +257,7 @@ std::string text_report(const Report& report) {
     text += reasons("unsupported cells", missing);
     for (const UnbuiltPath& path : unbuilt_paths())
         text += fmt::format("not built: path {}: {}\n", path_name(path.path), path.reason);
-    text += reasons("cases left out", skipped);
+    text += reasons("skipped cases", skipped);
     if (!result.ended.empty()) text += fmt::format("ENDED EARLY: {}\n", result.ended);
     const std::array<size_t, 4> counts = count_outcomes(result.cells);
     text += fmt::format("{} ok, {} unsupported, {} failed", counts[0], counts[1], counts[2]);

@@ -124,7 +124,7 @@ std::vector<Case> rms_norm_cases(const KernelKey& cell, Depth depth) {
         {"addresses aligned to 16 bytes only",
          norms({{.n_rows = 3, .n_columns = 68, .lead = 16},
                 {.n_rows = 3, .n_columns = 96, .outputs = Outputs::kBoth, .lead = 48}})},
-        {"over its input", norms({{.n_rows = 3, .n_columns = 260, .outputs = Outputs::kInPlace}})},
+        {"in place", norms({{.n_rows = 3, .n_columns = 260, .outputs = Outputs::kInPlace}})},
         {"subnormal numbers", [=](CaseContext& c) { special_numbers(c, cell, Numbers::kSubnormal); }},
         {"numbers whose squares almost overflow",
          norms({{.n_rows = 3, .n_columns = 416, .outputs = Outputs::kBoth, .factor = 0x1p50f}})},

@@ -301,7 +301,7 @@ std::vector<Case> router_cases(const KernelKey& cell, Depth depth) {
           [=](CaseContext& c) {
               special_logits(c, cell, 20, {kNan, -kNan});
           }},
-         {"tokens of nothing but NaN", [=](CaseContext& c) { all_nan(c, cell); }},
+         {"tokens with only NaN logits", [=](CaseContext& c) { all_nan(c, cell); }},
          {"NaN and infinite biases", [=](CaseContext& c) { nan_bias(c, cell); }}});
     return cases;
 }

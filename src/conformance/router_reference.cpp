@@ -105,7 +105,7 @@ void RouterReference::check_groups(std::span<const uint32_t> ids) const {
         uint32_t before = 0;
         for (uint32_t g = 0; g < args_.n_groups; ++g)
             if (g != group && goes_before(groups_, g, group)) ++before;
-        require(before < args_.n_groups_used, "token {}: expert {} is in group {}, than which {} are better",
+        require(before < args_.n_groups_used, "token {}: expert {} is in group {}, but {} groups are better",
                 token_, id, group, before);
     }
 }
@@ -124,7 +124,7 @@ void RouterReference::check_table(std::span<const uint32_t> ids) const {
     for (size_t s = 0; s < ids.size(); ++s) {
         const uint32_t expected =
             row < args_.n_table_rows ? routing_.table[size_t{row} * args_.n_slots + s] : ~0u;
-        require(ids[s] == expected, "token {} slot {}: expert {}, the table has {}", token_, s, ids[s],
+        require(ids[s] == expected, "token {} slot {}: expert {}, but the table has {}", token_, s, ids[s],
                 expected);
     }
 }

@@ -118,12 +118,11 @@ class Run {
         stop_ = true;
         if (!result_.ended.empty()) return;  // the others only notice the same
         result_.device_lost = error.code() == ErrorCode::kDeviceLost;
-        result_.ended = fmt::format("{}; it happened in {}", error.what(), running_[thread]);
+        result_.ended = fmt::format("{}; it occurred in {}", error.what(), running_[thread]);
         std::vector<std::string> others;
         for (size_t i = 0; i < running_.size(); ++i)
             if (i != thread && !running_[i].empty()) others.push_back(running_[i]);
-        if (!others.empty())
-            result_.ended += fmt::format(", with {} at work too", fmt::join(others, " and "));
+        if (!others.empty()) result_.ended += fmt::format(", while {} also ran", fmt::join(others, " and "));
     }
 
     std::string running_names() const {

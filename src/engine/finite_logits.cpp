@@ -21,8 +21,8 @@ void require_finite_logits(std::span<const float> logits, uint32_t position) {
 
 void fail_broken_logit(uint32_t token, float logit, uint32_t position) {
     fail(ErrorCode::kInternal,
-         "the logit of token {} is {} at position {}: the model's weights are damaged, or its numbers "
-         "overflow; try a float32 KV cache",
+         "the logit of token {} is {} at position {}: the weights are damaged or the computation "
+         "overflows; try a float32 KV cache",
          token, logit, position);
 }
 

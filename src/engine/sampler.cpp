@@ -24,10 +24,10 @@ void check_range(const char* name, float value, bool in_range, const char* range
 Sampler::Sampler(const SamplingParams& params) : params_(params), random_(params.seed) {
     check_range("temperature", params.temperature,
                 params.temperature >= 0 && std::isfinite(params.temperature), "0 (greedy) or more");
-    check_range("top_p", params.top_p, params.top_p > 0 && params.top_p <= 1, "over 0 and at most 1");
+    check_range("top_p", params.top_p, params.top_p > 0 && params.top_p <= 1, "above 0 and at most 1");
     check_range("min_p", params.min_p, params.min_p >= 0 && params.min_p <= 1, "from 0 to 1");
     check_range("repetition_penalty", params.repetition_penalty,
-                params.repetition_penalty > 0 && std::isfinite(params.repetition_penalty), "over 0");
+                params.repetition_penalty > 0 && std::isfinite(params.repetition_penalty), "above 0");
 }
 
 bool Sampler::is_argmax() const {

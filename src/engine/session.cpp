@@ -245,8 +245,8 @@ Session::Session(std::shared_ptr<Model> model, const SessionParams& params) {
     }
     if (const uint32_t trained = model->hyper().n_context_train; shape.n_context > trained) {
         log_warn(
-            "the context of {} tokens is longer than the {} that the model was trained with: predictions "
-            "get worse behind position {}",
+            "the context of {} tokens is longer than the {} that the model was trained with, so predictions "
+            "degrade beyond position {}",
             shape.n_context, trained, trained);
     }
 }
@@ -269,7 +269,7 @@ double Session::State::feed(std::span<const int32_t> tokens, std::span<float> al
     check_input(tokens);
     const uint64_t n_vocabulary = model->hyper().n_vocabulary;
     if (!all_logits.empty() && all_logits.size() != tokens.size() * n_vocabulary) {
-        fail(ErrorCode::kInternal, "room for {} logits where {} tokens have {}", all_logits.size(),
+        fail(ErrorCode::kInternal, "the buffer holds {} logits, but {} tokens have {}", all_logits.size(),
              tokens.size(), tokens.size() * n_vocabulary);
     }
     if (tokens.empty()) return 0;
@@ -320,7 +320,8 @@ int32_t Session::feed_greedy(int32_t token) {
 
 void Session::truncate(uint32_t n_tokens) {
     if (n_tokens > state_->position) {
-        fail(ErrorCode::kInvalidArgument, "cannot keep {} tokens of {}", n_tokens, state_->position);
+        fail(ErrorCode::kInvalidArgument, "cannot truncate to {} tokens because the session holds {}",
+             n_tokens, state_->position);
     }
     if (n_tokens == state_->position) return;
     state_->position = n_tokens;

@@ -95,8 +95,8 @@ HostBudget share_budget(const std::vector<RecordLayer>& layers, uint32_t n_exper
     const uint64_t least = HostTier::least_budget(layers, n_experts, options);
     if (options.budget_bytes < least) {
         fail(ErrorCode::kOutOfMemory,
-             "host tier: the RAM budget for experts, {}, does not hold {} experts and what their "
-             "reads pass through; it must be at least {} MiB",
+             "host tier: the RAM budget of {} for experts does not hold {} experts and their read buffers; "
+             "it must be at least {} MiB",
              human_bytes(options.budget_bytes), options.least_records, mib_rounded_up(least));
     }
     HostBudget budget{.classes = record_classes(layers, n_experts),

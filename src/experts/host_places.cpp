@@ -51,7 +51,7 @@ std::vector<HostPlaces::Place> HostPlaces::take(uint64_t n, uint64_t stride) {
                 block.pageable = PageBuffer(count * stride + Arena::kTailPadding);
             } catch (const std::bad_alloc&) {
                 fail(ErrorCode::kOutOfMemory,
-                     "host tier: {} of memory for experts were refused after {}; lower the RAM budget",
+                     "host tier: cannot allocate {} of memory for experts after {}; lower the RAM budget",
                      human_bytes(count * stride), human_bytes(committed_));
             }
             committed_ += count * stride + Arena::kTailPadding;
@@ -79,9 +79,8 @@ bool HostPlaces::take_pinned(Block& block, uint64_t bytes) {
         if (error.code() != ErrorCode::kOutOfMemory) throw;
         refused_ = true;
         log_warn(
-            "host tier: pinned memory was refused after {}; the other experts go to pageable memory, "
-            "which "
-            "the device cannot read by itself ({})",
+            "host tier: pinned memory was refused after {}; the remaining experts go to pageable memory, "
+            "which the device cannot read directly ({})",
             human_bytes(pinned_), error.what());
         return false;
     }

@@ -310,7 +310,8 @@ uint32_t HostTier::Impl::place_for(Lock& lock, uint32_t number) {
             changed_.wait(lock);
         } else {
             fail(ErrorCode::kOutOfMemory,
-                 "host tier: no space for {}: all {} places of its size are in use; raise the RAM budget",
+                 "host tier: no space for {} because all {} places of its size are in use; raise the RAM "
+                 "budget",
                  name_of(number), size.n);
         }
     }

@@ -220,7 +220,7 @@ std::string describe(const LinkSpeed& speed) {
     std::string text = fmt::format("link: {:.1f} GB/s by shader reads, {:.1f} GB/s by queue copies",
                                    speed.shader_bytes_per_second * 1e-9, speed.copy_bytes_per_second * 1e-9);
     if (speed.host_bytes_per_second > 0)
-        text += fmt::format(", {:.1f} GB/s by threads of the host", speed.host_bytes_per_second * 1e-9);
+        text += fmt::format(", {:.1f} GB/s by host threads", speed.host_bytes_per_second * 1e-9);
     text += fmt::format(", round trip {:.0f} us", speed.round_trip_seconds * 1e6);
     if (speed.device_bytes_per_second > 0)
         text += fmt::format("; device memory {:.0f} GB/s", speed.device_bytes_per_second * 1e-9);

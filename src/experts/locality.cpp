@@ -25,8 +25,7 @@ double LocalityCurve::hit_rate_at(double share) const {
 }
 
 LocalityCurve published_locality() {
-    return {{{0.19, 0.74}, {0.38, 0.89}, {0.64, 0.96}},
-            "published hit rates of least recently used on Qwen3-30B-A3B"};
+    return {{{0.19, 0.74}, {0.38, 0.89}, {0.64, 0.96}}, "the published LRU hit rates of Qwen3-30B-A3B"};
 }
 
 LocalityCurve measured_locality(const RoutingTrace& trace) {

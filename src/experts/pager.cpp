@@ -118,7 +118,7 @@ void Pager::ensure_slots() {
     }
     log_info("pager: {} of {} experts in {} of device memory{}", plan_.n_slots(),
              shape_.n_layers() * shape_.n_experts, human_bytes(pool_->committed_bytes()),
-             plan_.holds_all ? "" : fmt::format(", batches by a ring of {}", plan_.ring_slots));
+             plan_.holds_all ? "" : fmt::format(", prefill through a ring of {}", plan_.ring_slots));
 }
 
 void Pager::take_and_fill_slots() {
@@ -128,8 +128,8 @@ void Pager::take_and_fill_slots() {
     uint64_t free = device.available_device_memory(MemoryShare::kReserved);
     if (free < least) {
         fail(ErrorCode::kOutOfMemory,
-             "{} of device memory are left for experts, and one token's {} of a layer need {}; the "
-             "smallest --vram-budget that works is {} MiB",
+             "{} of device memory is left for experts, but the {} active experts of one token in one layer "
+             "need {}; the smallest --vram-budget that works is {} MiB",
              human_bytes(free), shape_.n_used, human_bytes(least),
              mib_rounded_up(device.device_memory_taken() + least));
     }
@@ -138,8 +138,8 @@ void Pager::take_and_fill_slots() {
         refused = std::max(refused, plan_.total_bytes());
         if (free == least) {
             fail(ErrorCode::kOutOfMemory,
-                 "device '{}' refused {} for experts, and one token's {} of a layer need that; close "
-                 "other programs or use a smaller context",
+                 "device '{}' refused {} for experts, which the {} active experts of one token in one layer "
+                 "need; close other programs or use a smaller context",
                  device.caps().name, human_bytes(least), shape_.n_used);
         }
         // Where it gave next to nothing, less at once may do.
@@ -147,7 +147,7 @@ void Pager::take_and_fill_slots() {
     }
     // Others may have taken memory meanwhile; then the device refused nothing.
     if (refused != 0 && device.shrink_memory_budget(before)) {
-        log_warn("device '{}' refused {} of memory for experts; going on with {}", device.caps().name,
+        log_warn("device '{}' refused {} of memory for experts; continuing with {}", device.caps().name,
                  human_bytes(refused), human_bytes(pool_->committed_bytes()));
     }
     fill_slots();
@@ -269,14 +269,14 @@ std::string Pager::describe() const {
                     mode_ == PagerMode::kDevice ? "device"
                     : copy_by_ == CopyBy::kHost ? "host, copied by its threads"
                                                 : "host, copied by a queue",
-                    measured ? vkmoe::describe(link_) : "the link was not measured, for want of memory");
+                    measured ? vkmoe::describe(link_) : "the link was not measured because memory ran out");
     if (host_tier_->all_resident()) {
         text +=
             fmt::format("all {} in {} of host memory", n_records, human_bytes(host_tier_->committed_bytes()));
-        if (!host_tier_->all_pinned()) text += ", not all of which the device can read";
+        if (!host_tier_->all_pinned()) text += ", some of which the device cannot read";
         return text;
     }
-    return text + fmt::format("room for {} of {} in {} of host memory, the others in the file",
+    return text + fmt::format("{} of {} fit in {} of host memory, the others stay in the file",
                               host_tier_->n_places(), n_records, human_bytes(host_tier_->committed_bytes()));
 }
 

@@ -43,7 +43,7 @@ void Program::run(Scheduler& scheduler, HostPager* pager) const {
             waits.clear();
             if (!part.step) continue;
             if (pager == nullptr)
-                fail(ErrorCode::kInternal, "a batch that the host pages experts for runs without a pager");
+                fail(ErrorCode::kInternal, "a batch with host-paged experts runs without a pager");
             HostPager::Done done = pager->run(*part.step, last, scheduler);
             waits = std::move(done.waits);
             runs.insert(runs.end(), done.runs.begin(), done.runs.end());

@@ -33,13 +33,13 @@ std::string shape_fault(const TraceShape& shape) {
     if (shape.n_layers == 0 || shape.n_layers > kMaxLayers)
         return fmt::format("{} layers, not 1 to {}", shape.n_layers, kMaxLayers);
     if (shape.n_experts == 0 || shape.n_experts > kMaxExperts)
-        return fmt::format("{} experts a layer, not 1 to {}", shape.n_experts, kMaxExperts);
+        return fmt::format("{} experts per layer, not 1 to {}", shape.n_experts, kMaxExperts);
     if (shape.n_used == 0 || shape.n_used > shape.n_experts)
-        return fmt::format("{} experts a token, not 1 to {}", shape.n_used, shape.n_experts);
+        return fmt::format("{} experts per token, not 1 to {}", shape.n_used, shape.n_experts);
     if (shape.n_predicted > shape.n_experts)
         return fmt::format("{} predicted experts, not 0 to {}", shape.n_predicted, shape.n_experts);
     if (shape.model.size() > kMaxName)
-        return fmt::format("a model's name of {} bytes, over {}", shape.model.size(), kMaxName);
+        return fmt::format("a model name of {} bytes, more than {}", shape.model.size(), kMaxName);
     return {};
 }
 
@@ -51,7 +51,7 @@ class Reader {
     std::span<const std::byte> take(size_t n, std::string_view what) {
         if (n > bytes_.size() - at_) {
             fail(ErrorCode::kBadFile,
-                 "'{}' ends at byte {}, within {}; the trace is truncated, record it again", path_,
+                 "'{}' ends at byte {}, within {}; the trace is truncated, so record it again", path_,
                  bytes_.size(), what);
         }
         at_ += n;
@@ -94,7 +94,7 @@ TraceShape read_shape(Reader& reader, const std::string& path) {
     shape.n_predicted = static_cast<uint32_t>(reader.number(4, kHeader));
     const size_t name_size = reader.number(4, kHeader);
     if (name_size > kMaxName) {
-        fail(ErrorCode::kBadFile, "'{}': the header gives the model's name {} bytes, over {}", path,
+        fail(ErrorCode::kBadFile, "'{}': the header declares a model name of {} bytes, more than {}", path,
              name_size, kMaxName);
     }
     const std::span<const std::byte> name = reader.take(name_size, kHeader);
@@ -102,7 +102,7 @@ TraceShape read_shape(Reader& reader, const std::string& path) {
     std::transform(name.begin(), name.end(), shape.model.begin(),
                    [](std::byte byte) { return static_cast<char>(byte); });
     const std::string fault = shape_fault(shape);
-    if (!fault.empty()) fail(ErrorCode::kBadFile, "'{}': the header gives {}", path, fault);
+    if (!fault.empty()) fail(ErrorCode::kBadFile, "'{}': the header declares {}", path, fault);
     return shape;
 }
 
@@ -224,7 +224,7 @@ void TraceWriter::add_token(std::span<const uint32_t> ids, std::span<const uint3
 
 void TraceWriter::finish() {
     if (n_tokens_ == 0)
-        fail(ErrorCode::kInvalidArgument, "'{}': a trace needs a token at least", file_.path());
+        fail(ErrorCode::kInvalidArgument, "'{}': a trace needs at least one token", file_.path());
     record_.clear();
     put(kEndMark, 1);
     put(n_tokens_, 8);
@@ -242,15 +242,15 @@ RoutingTrace parse_trace(std::span<const std::byte> bytes, const std::string& pa
         const uint64_t mark = reader.number(1, "the list of tokens");
         if (mark == kEndMark) break;
         if (mark > kEndMark || (trace.n_tokens == 0 && mark != kSequenceMark)) {
-            fail(ErrorCode::kBadFile, "'{}': byte {} is {}, where a token or the end should begin", path, at,
-                 mark);
+            fail(ErrorCode::kBadFile, "'{}': byte {} is {}, but a token or the end should begin there", path,
+                 at, mark);
         }
         if (mark == kSequenceMark) trace.sequences.push_back(trace.n_tokens);
         token.read();
     }
     const uint64_t n_tokens = reader.number(kEndSize - 1, "its end");
     if (n_tokens != trace.n_tokens || n_tokens == 0) {
-        fail(ErrorCode::kBadFile, "'{}' holds {} tokens, but its end counts {}", path, trace.n_tokens,
+        fail(ErrorCode::kBadFile, "'{}' contains {} tokens, but its end counts {}", path, trace.n_tokens,
              n_tokens);
     }
     if (reader.left() != 0) {

@@ -17,9 +17,9 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kConvert =
-    "convert the folder of the original model with llama.cpp's convert_hf_to_gguf.py, or download it in GGUF "
-    "format";
-constexpr std::string_view kUnpack = "unpack it, and give the GGUF file inside";
+    "convert the folder of the original model with llama.cpp's convert_hf_to_gguf.py, or download the model "
+    "in GGUF format";
+constexpr std::string_view kUnpack = "unpack it and give the GGUF file inside";
 constexpr std::string_view kOldGgml =
     "convert it with llama.cpp's convert_llama_ggml_to_gguf.py, or download the model in GGUF format";
 
@@ -45,9 +45,9 @@ constexpr std::array kSignatures = {
     Signature{"fmgg"sv, "a model in the GGMF format, which GGUF replaced in 2023", kOldGgml},
     Signature{"tjgg"sv, "a model in the GGJT format, which GGUF replaced in 2023", kOldGgml},
     Signature{"algg"sv, "a LoRA adapter in the GGLA format, which GGUF replaced in 2024",
-              "adapters are not supported: merge it into its model"},
+              "adapters are not supported, so merge it into its model"},
     Signature{"\x93NUMPY"sv, "a NumPy array", "give a model in GGUF format"},
-    Signature{"\x89HDF\r\n\x1a\n"sv, "an HDF5 file, as Keras writes them", kConvert},
+    Signature{"\x89HDF\r\n\x1a\n"sv, "an HDF5 file, such as Keras writes", kConvert},
     Signature{"version https://git-lfs"sv, "a Git LFS pointer, not the model",
               "fetch the file itself with `git lfs pull`"},
 };
@@ -119,19 +119,19 @@ std::optional<std::string> recognize_file(std::span<const std::byte> start, uint
     for (const Signature& signature : kSignatures)
         if (has(text, signature)) return say(signature.kind, signature.advice);
     if (is_safetensors(text, file_bytes)) return say("a safetensors file", kConvert);
-    if (is_pickle(text)) return say("a Python pickle, as old PyTorch checkpoints are", kConvert);
+    if (is_pickle(text)) return say("a Python pickle, the format of old PyTorch checkpoints", kConvert);
     const std::string_view words = without_leading_space(text);
     if (is_web_page(words)) {
         return say("a web page, not the model",
-                   "download the file itself (on Hugging Face from a link with /resolve/ in place of /blob/; "
+                   "download the file itself (on Hugging Face, use a link with /resolve/ instead of /blob/; "
                    "gated models need a login)");
     }
     if (std::ranges::all_of(start, [](std::byte b) { return b == std::byte{0}; }))
-        return "the file begins with zeros, as unfinished downloads do; download it again";
+        return "the file begins with zeros, like an unfinished download; download it again";
     if (!is_text(text)) return std::nullopt;
     const std::string_view kind = words.starts_with('{') || words.starts_with('[') ? "JSON" : "text";
     return fmt::format(
-        "the file holds {} that begins with \"{}\", not a model; give a model in GGUF format, "
+        "the file contains {} that begins with \"{}\", not a model; give a model in GGUF format, "
         "or download it again",
         kind, printable(words, 60));
 }
@@ -155,9 +155,8 @@ std::optional<std::string> recognize_piece(std::string_view path) {
         return std::nullopt;
     }
     return fmt::format(
-        "by its name and contents this is a raw piece of a file that was cut by size; join all pieces in "
-        "their "
-        "order with cat: cat PIECES > {}",
+        "the name and contents suggest a raw piece of a file that was split by size; join all pieces in "
+        "order: cat PIECES > {}",
         printable(whole));
 }
 

@@ -32,7 +32,7 @@ uint16_t split_number(const GgufPart& part, const std::string& path, std::string
     const std::optional<uint16_t> number = entry->value.as<uint16_t>();
     if (!number) {
         fail(ErrorCode::kBadFile,
-             "{}: metadata key '{}' is {} where an integer of 0 to 65535 belongs; split the model again",
+             "{}: metadata key '{}' is {}, but must be an integer from 0 to 65535; split the model again",
              path, key, describe(entry->value));
     }
     return *number;
@@ -48,16 +48,16 @@ void refuse_rest_of_shard(const InputFile& file, const GgufPart& part) {
         file.read(at, std::as_writable_bytes(std::span(found)));
         if (std::string_view(found.data(), found.size()) != kMagic) continue;
         fail(ErrorCode::kBadFile,
-             "{}: these are several shards of a split model, joined by cat; that makes no whole model: merge "
-             "the shards by llama.cpp's `llama-gguf-split --merge FIRST-SHARD OUTPUT`, or give the first one",
+             "{}: the file contains several shards of a split model joined by cat, which is not a valid "
+             "model; merge the shards with llama.cpp's `llama-gguf-split --merge FIRST-SHARD OUTPUT`, or "
+             "give the first shard",
              file.path());
     }
     const uint64_t end = (part.end + mask) & ~mask;
     if (file.size() > end) {
         fail(ErrorCode::kBadFile,
-             "{}: {} bytes follow the data of the last tensor; its type is another program's with the same "
-             "id, "
-             "or the file is damaged: download or convert it again",
+             "{}: {} bytes follow the data of the last tensor; its type id belongs to another program's "
+             "type, or the file is damaged; download or convert it again",
              file.path(), file.size() - end);
     }
 }
@@ -110,9 +110,10 @@ GgufFile::Split GgufFile::add_part(GgufPart part) {
     for (const GgufTensor& tensor : part.tensors) {
         const auto [earlier, is_new] = tensor_index_.emplace(tensor.name, tensors_.size());
         if (!is_new) {
-            fail(ErrorCode::kBadFile,
-                 "{}: tensor '{}' is also in '{}'; the parts do not belong together, split the model again",
-                 path, printable(tensor.name), part_path(tensors_[earlier->second].part));
+            fail(
+                ErrorCode::kBadFile,
+                "{}: tensor '{}' is also in '{}'; the parts do not belong together, so split the model again",
+                path, printable(tensor.name), part_path(tensors_[earlier->second].part));
         }
         tensors_.push_back(tensor);
     }
@@ -124,8 +125,7 @@ void GgufFile::open_split(Split opened) {
     if (!path_.ends_with(suffix)) {
         fail(ErrorCode::kBadFile,
              "{}: this is part {} of {} of a split model, but its name does not end in '{}'; rename it so "
-             "that the "
-             "other parts are found",
+             "that vkmoe finds the other parts",
              path_, opened.part + 1, opened.count, suffix);
     }
     const std::string prefix = path_.substr(0, path_.size() - suffix.size());
@@ -141,25 +141,24 @@ void GgufFile::open_split(Split opened) {
         const Split wanted = {static_cast<uint16_t>(i), opened.count};
         const std::string path = prefix + split_suffix(wanted);
         if (std::error_code error; !std::filesystem::exists(path, error)) {
-            fail(
-                ErrorCode::kIo,
-                "{}: part {} of {} of this model is missing: there is no '{}'; put all parts into one folder",
-                path_, i + 1, opened.count, path);
+            fail(ErrorCode::kIo,
+                 "{}: part {} of {} of this model is missing: '{}' does not exist; put all parts into one "
+                 "folder",
+                 path_, i + 1, opened.count, path);
         }
         const Split found = open_part(path);
         if (found.part != wanted.part || found.count != wanted.count) {
             fail(ErrorCode::kBadFile,
-                 "{}: by its metadata this is part {} of {}, by its name part {} of {}; rename it or split "
-                 "the model again",
+                 "{}: the metadata says part {} of {}, but the name says part {} of {}; rename the file or "
+                 "split the model again",
                  path, found.part + 1, found.count, i + 1, wanted.count);
         }
     }
     const uint64_t n_tensors = get_or<uint64_t>("split.tensors.count", tensors_.size());
     if (n_tensors != tensors_.size()) {
         fail(ErrorCode::kBadFile,
-             "{}: the {} parts hold {} tensors where 'split.tensors.count' says {}; the parts do not belong "
-             "together, "
-             "split the model again",
+             "{}: the {} parts contain {} tensors, but 'split.tensors.count' is {}; the parts do not belong "
+             "together, so split the model again",
              path_, opened.count, tensors_.size(), n_tensors);
     }
 }
@@ -186,9 +185,8 @@ uint64_t GgufFile::file_bytes() const {
 
 GgufLocation GgufFile::location(const GgufTensor& tensor) const {
     if (!in_files_) {
-        fail(ErrorCode::kUnsupported,
-             "{}: tensor '{}' lies in memory and cannot be read from a file; save the model to one", path_,
-             tensor.name);
+        fail(ErrorCode::kUnsupported, "{}: tensor '{}' exists only in memory; save the model to a file",
+             path_, tensor.name);
     }
     return {part_path(tensor.part), tensor.file_offset};
 }
@@ -207,9 +205,8 @@ const GgufTensor& GgufFile::tensor(std::string_view name) const {
     const GgufTensor* found = find_tensor(name);
     if (found == nullptr) {
         fail(ErrorCode::kBadFile,
-             "{}: tensor '{}' is missing: the file has another layout than this version reads, or lacks a "
-             "part; "
-             "convert the model again with llama.cpp's converter",
+             "{}: tensor '{}' is missing: the file lacks a part or has another layout, which this version "
+             "does not support; convert the model again with llama.cpp's converter",
              path_, name);
     }
     return *found;
@@ -222,9 +219,8 @@ const GgufTensor& GgufFile::tensor(std::string_view name, std::initializer_list<
     std::ranges::copy(shape, wanted.begin());
     if (found.ne != wanted) {
         fail(ErrorCode::kBadFile,
-             "{}: tensor '{}' has shape {} where the metadata ask for {}; the file contradicts itself, "
-             "convert the "
-             "model again",
+             "{}: tensor '{}' has shape {}, but the metadata requires {}; the file is inconsistent, so "
+             "convert the model again",
              part_path(found.part), name, shape_string(found.shape()),
              shape_string(std::span(std::data(shape), shape.size())));
     }
@@ -232,13 +228,13 @@ const GgufTensor& GgufFile::tensor(std::string_view name, std::initializer_list<
 }
 
 void GgufFile::fail_missing(std::string_view key) const {
-    fail(ErrorCode::kBadFile, "{}: metadata key '{}' is missing; the model is incomplete, convert it again",
-         part_path(0), key);
+    fail(ErrorCode::kBadFile,
+         "{}: metadata key '{}' is missing; the model is incomplete, so convert it again", part_path(0), key);
 }
 
 void GgufFile::fail_type(std::string_view key, const GgufValue& value, std::string_view wanted) const {
     fail(ErrorCode::kBadFile,
-         "{}: metadata key '{}' is {} (type {}) where {} belongs; convert the model again", part_path(0), key,
+         "{}: metadata key '{}' is {} (type {}), but must be {}; convert the model again", part_path(0), key,
          describe(value), gguf_value_type_name(value.type()), wanted);
 }
 

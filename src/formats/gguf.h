@@ -142,14 +142,14 @@ constexpr std::string_view GgufFile::words_for() {
     if constexpr (std::same_as<T, bool>) return "a bool";
     if constexpr (std::integral<T>) {
         constexpr std::array<std::string_view, 9> kUnsigned = {"",
-                                                               "an integer of 0 to 255",
-                                                               "an integer of 0 to 65535",
+                                                               "an integer from 0 to 255",
+                                                               "an integer from 0 to 65535",
                                                                "",
-                                                               "an integer of 0 to 2^32-1",
+                                                               "an integer from 0 to 2^32-1",
                                                                "",
                                                                "",
                                                                "",
-                                                               "an integer of 0 to 2^64-1"};
+                                                               "an integer from 0 to 2^64-1"};
         constexpr std::array<std::string_view, 9> kSigned = {
             "", "an 8-bit integer", "a 16-bit integer", "", "a 32-bit integer", "", "",
             "", "a 64-bit integer"};

@@ -73,9 +73,8 @@ class Parser {
     const std::byte* take(uint64_t n, std::string_view what) {
         if (n > remaining()) {
             refuse_piece();
-            bad("the file ends within {} ({} bytes wanted at offset {}, {} left); it is cut short or "
-                "damaged, "
-                "download or convert it again",
+            bad("the file ends within {} ({} bytes needed at offset {}, {} left); it is cut short or "
+                "damaged, so download or convert it again",
                 what, n, position_, remaining());
         }
         if (n > bytes_.size() - position_) throw NeedsMore{position_ + n};
@@ -87,7 +86,7 @@ class Parser {
     /// Where a file ends too early, that may be on purpose. A shard has metadata that say so, and is whole.
     void refuse_piece() const {
         if (is_shard_) return;
-        if (const auto piece = recognize_piece(path_)) bad("no whole GGUF file: {}", *piece);
+        if (const auto piece = recognize_piece(path_)) bad("not a complete GGUF file: {}", *piece);
     }
 
     template <typename T>
@@ -105,9 +104,8 @@ class Parser {
     void check_count(uint64_t count, uint64_t min_bytes, std::string_view what) const {
         if (count > remaining() / min_bytes) {
             refuse_piece();
-            bad("the header counts {} {}, more than the {} bytes left can hold; the file is cut short or "
-                "damaged, "
-                "download or convert it again",
+            bad("the header declares {} {}, more than fit in the {} bytes left; the file is cut short or "
+                "damaged, so download or convert it again",
                 count, what, remaining());
         }
     }
@@ -117,8 +115,8 @@ class Parser {
                                      std::min<size_t>(bytes_.size(), kMagic.size()));
         if (start != kMagic) {
             if (const auto kind = recognize_file(bytes_, file_bytes_)) bad("not a GGUF file: {}", *kind);
-            if (const auto piece = recognize_piece(path_)) bad("no GGUF file by itself: {}", *piece);
-            bad("not a GGUF file: it starts with \"{}\" where \"GGUF\" belongs; give a model in GGUF format",
+            if (const auto piece = recognize_piece(path_)) bad("not a GGUF file by itself: {}", *piece);
+            bad("not a GGUF file: it starts with \"{}\" instead of \"GGUF\"; give a model in GGUF format",
                 printable(start));
         }
         position_ = kMagic.size();
@@ -134,7 +132,7 @@ class Parser {
         }
         fail(ErrorCode::kUnsupported, "{}: GGUF version {} is not supported (2 and 3 are); {}", path_,
              version,
-             version < 2 ? "it was replaced in 2023: download the model anew or convert the original again"
+             version < 2 ? "it was replaced in 2023, so download the model or convert the original again"
                          : "update vkmoe, or convert the model to version 3");
     }
 
@@ -146,9 +144,10 @@ class Parser {
             const std::string_view key = read_string(fmt::format("the name of metadata key {}", i));
             key_ = key;
             if (key.empty())
-                bad("metadata key {} has an empty name; the file is damaged, convert it again", i);
+                bad("metadata key {} has an empty name; the file is damaged, so convert it again", i);
             if (!keys.insert(key).second) {
-                bad("metadata key '{}' appears twice; the file is damaged, convert it again", printable(key));
+                bad("metadata key '{}' appears twice; the file is damaged, so convert it again",
+                    printable(key));
             }
             result.entries.push_back({key, read_value()});
             if (key == "split.count") is_shard_ = result.entries.back().value.as<uint16_t>().value_or(2) > 1;
@@ -159,9 +158,8 @@ class Parser {
     uint32_t to_alignment(const GgufValue& value) const {
         const std::optional<uint32_t> alignment = value.as<uint32_t>();
         if (!alignment || !std::has_single_bit(*alignment)) {
-            bad("metadata key 'general.alignment' is {}, which is no power of two; the file is damaged, "
-                "convert it "
-                "again",
+            bad("metadata key 'general.alignment' is {}, which is not a power of two; the file is damaged, "
+                "so convert it again",
                 describe(value));
         }
         return *alignment;
@@ -172,8 +170,8 @@ class Parser {
     GgufValueType read_value_type() {
         const uint32_t id = read<uint32_t>(value_words());
         if (id > static_cast<uint32_t>(GgufValueType::kFloat64)) {
-            bad("{} has unknown value type {}; the file is damaged or newer than this vkmoe, convert it "
-                "again",
+            bad("{} has unknown value type {}; the file is damaged or newer than this version of vkmoe, so "
+                "convert it again",
                 value_words(), id);
         }
         return static_cast<GgufValueType>(id);
@@ -193,7 +191,7 @@ class Parser {
         if (type == GgufValueType::kBool) {
             const auto is_bool = [](std::byte b) { return b <= std::byte{1}; };
             if (!std::ranges::all_of(array.scalars(), is_bool)) {
-                bad("{} holds a bool that is neither 0 nor 1; the file is damaged, convert it again",
+                bad("{} contains a bool that is neither 0 nor 1; the file is damaged, so convert it again",
                     value_words());
             }
         }
@@ -203,17 +201,16 @@ class Parser {
     void check_elements(uint64_t count, uint64_t min_bytes) const {
         if (count > remaining() / min_bytes) {
             refuse_piece();
-            bad("{} says it has {} elements, more than the {} bytes left in the file can hold; it is cut "
-                "short or "
-                "damaged, download or convert it again",
+            bad("{} declares {} elements, more than fit in the {} bytes left in the file; the file is cut "
+                "short or damaged, so download or convert it again",
                 value_words(), count, remaining());
         }
     }
 
     GgufArray read_array(uint32_t depth) {
         if (depth > kMaxArrayDepth) {
-            bad("{} nests arrays more than {} deep; the file is damaged, convert it again", value_words(),
-                kMaxArrayDepth);
+            bad("{} nests arrays more than {} levels deep; the file is damaged, so convert it again",
+                value_words(), kMaxArrayDepth);
         }
         const GgufValueType type = read_value_type();
         const uint64_t count = read<uint64_t>(value_words());
@@ -242,7 +239,7 @@ class Parser {
         for (uint64_t i = 0; i < count; ++i) {
             const GgufTensor tensor = read_tensor(i, part);
             if (!names.insert(tensor.name).second) {
-                bad("tensor '{}' appears twice; the file is damaged, convert it again",
+                bad("tensor '{}' appears twice; the file is damaged, so convert it again",
                     printable(tensor.name));
             }
             result.tensors.push_back(tensor);
@@ -256,11 +253,11 @@ class Parser {
         tensor.part = part;
         tensor.name = read_string(fmt::format("the name of tensor {}", index));
         if (tensor.name.empty())
-            bad("tensor {} has an empty name; the file is damaged, convert it again", index);
+            bad("tensor {} has an empty name; the file is damaged, so convert it again", index);
         const std::string what = fmt::format("tensor '{}'", printable(tensor.name));
         tensor.n_dims = read<uint32_t>(what);
         if (tensor.n_dims < 1 || tensor.n_dims > tensor.ne.size()) {
-            bad("{} has {} dimensions, 1 to 4 are possible; the file is damaged, convert it again", what,
+            bad("{} has {} dimensions instead of 1 to 4; the file is damaged, so convert it again", what,
                 tensor.n_dims);
         }
         tensor.ne.fill(1);
@@ -275,9 +272,8 @@ class Parser {
         if (const std::optional<TensorType> type = tensor_type_from_id(id)) return *type;
         const std::string foreign = describe_foreign_type(id);
         if (foreign.empty()) {
-            bad("{} has unknown type id {}; the file is damaged or newer than this vkmoe, download it again "
-                "or "
-                "update vkmoe",
+            bad("{} has unknown type id {}; the file is damaged or newer than this version of vkmoe, so "
+                "download it again or update vkmoe",
                 what, id);
         }
         fail(ErrorCode::kUnsupported,
@@ -293,19 +289,18 @@ class Parser {
         for (const uint64_t dimension : tensor.ne) {
             n_elements = product(*n_elements, dimension);
             if (!n_elements || *n_elements == 0) {
-                bad("tensor '{}' has the impossible shape {}; the file is damaged, convert it again",
+                bad("tensor '{}' has the impossible shape {}; the file is damaged, so convert it again",
                     printable(tensor.name), shape_string(tensor.shape()));
             }
         }
         if (tensor.ne[0] % block_elements != 0) {
-            bad("tensor '{}' of type {} has rows of {} numbers, not a multiple of the type's {}; the file is "
-                "damaged, "
-                "convert it again",
+            bad("tensor '{}' of type {} has rows of {} elements, not a multiple of the block size {}; the "
+                "file is damaged, so convert it again",
                 printable(tensor.name), type_name, tensor.ne[0], block_elements);
         }
         const std::optional<uint64_t> size = product(*n_elements / block_elements, block_bytes);
         if (!size) {
-            bad("tensor '{}' has the impossible shape {}; the file is damaged, convert it again",
+            bad("tensor '{}' has the impossible shape {}; the file is damaged, so convert it again",
                 printable(tensor.name), shape_string(tensor.shape()));
         }
         return *size;
@@ -319,9 +314,8 @@ class Parser {
         for (GgufTensor& tensor : result.tensors) {
             tensor.n_bytes = data_bytes(tensor);
             if ((tensor.file_offset & mask) != 0) {
-                bad("tensor '{}' is at offset {}, which is not aligned to {}; the file is damaged, convert "
-                    "it "
-                    "again",
+                bad("tensor '{}' is at offset {}, which is not aligned to {}; the file is damaged, so "
+                    "convert it again",
                     printable(tensor.name), tensor.file_offset, result.alignment);
             }
         }
@@ -349,14 +343,13 @@ class Parser {
         for (const GgufTensor& tensor : result.tensors) {
             if (tensor.file_offset > section || tensor.n_bytes > section - tensor.file_offset) {
                 refuse_piece();
-                bad("tensor '{}' ({} bytes at offset {} of the data) reaches past the end of the file ({} "
-                    "bytes "
-                    "of data); it is cut short or damaged, download or convert it again",
+                bad("tensor '{}' ({} bytes at offset {} of the data) extends past the end of the file ({} "
+                    "bytes of data); the file is cut short or damaged, so download or convert it again",
                     printable(tensor.name), tensor.n_bytes, tensor.file_offset, section);
             }
         }
         if (const uint64_t gap = sorted[0]->file_offset; gap != 0) {
-            bad("the data begins with {} bytes that belong to no tensor; the file is damaged, convert it "
+            bad("the data begins with {} bytes that belong to no tensor; the file is damaged, so convert it "
                 "again",
                 gap);
         }
@@ -368,8 +361,8 @@ class Parser {
     }
 
     [[noreturn]] void fail_size(const GgufTensor& tensor, uint64_t found, std::string_view next) const {
-        bad("tensor '{}' has {} bytes up to {}, but its type {} (id {}) and shape {} need {}; its type is "
-            "another program's with the same id, or the file is damaged: get the model from llama.cpp's "
+        bad("tensor '{}' has {} bytes up to {}, but its type {} (id {}) and shape {} need {}; the type id "
+            "belongs to another program's type, or the file is damaged; convert the model with llama.cpp's "
             "converter",
             printable(tensor.name), found, next, tensor_type_info(tensor.type).name,
             static_cast<uint32_t>(tensor.type), shape_string(tensor.shape()), tensor.n_bytes);
@@ -405,8 +398,8 @@ GgufPart read_gguf_part(const InputFile& file, uint32_t part, std::vector<std::b
         }
         if (wanted > kMostBytes) {
             fail(ErrorCode::kBadFile,
-                 "{}: the metadata take more than {} MiB, which no model's do; the file is damaged, download "
-                 "or convert it again",
+                 "{}: the metadata takes more than {} MiB; the file is damaged, so download or convert it "
+                 "again",
                  file.path(), kMostBytes >> 20);
         }
     }

@@ -62,9 +62,8 @@ uint64_t checked_bytes(std::string_view name, TensorType type, std::span<const u
     const TensorTypeInfo& info = tensor_type_info(type);
     if (name.empty() || shape.empty() || shape.size() > 4 || shape[0] % info.block_elements != 0) {
         fail(ErrorCode::kInvalidArgument,
-             "tensor '{}' of type {} cannot have shape {}: a name, 1 to 4 dimensions and rows of a multiple "
-             "of {} are "
-             "needed",
+             "tensor '{}' of type {} cannot have shape {}; it needs a name, 1 to 4 dimensions and a row "
+             "length that is a multiple of {}",
              name, info.name, shape_string(shape), info.block_elements);
     }
     uint64_t bytes = row_bytes(type, shape[0]);
@@ -86,8 +85,8 @@ uint64_t checked_bytes(std::string_view name, TensorType type, std::span<const u
 
 GgufWriter::GgufWriter(uint32_t alignment) : alignment_(alignment) {
     if (!std::has_single_bit(alignment) || alignment < 8) {
-        fail(ErrorCode::kInvalidArgument, "a GGUF alignment of {} is not a power of two of 8 or more",
-             alignment);
+        fail(ErrorCode::kInvalidArgument,
+             "the GGUF alignment is {}, but must be a power of two and at least 8", alignment);
     }
     if (alignment != kDefaultAlignment) set("general.alignment", alignment);
 }
@@ -121,7 +120,7 @@ void GgufWriter::set_array(std::string_view key, std::span<const std::string_vie
 
 void GgufWriter::begin_entry(std::string_view key, GgufValueType type) {
     if (key.empty() || std::ranges::find(keys_, key) != keys_.end()) {
-        fail(ErrorCode::kInvalidArgument, "metadata key '{}' is empty or was set before", key);
+        fail(ErrorCode::kInvalidArgument, "metadata key '{}' is empty or already set", key);
     }
     keys_.emplace_back(key);
     append_string(metadata_, key);
@@ -138,7 +137,7 @@ void GgufWriter::add_tensor(std::string_view name, TensorType type, std::span<co
                             Producer producer) {
     const uint64_t bytes = checked_bytes(name, type, shape);
     if (!names_.emplace(name).second) {
-        fail(ErrorCode::kInvalidArgument, "tensor '{}' was added before", name);
+        fail(ErrorCode::kInvalidArgument, "tensor '{}' was already added", name);
     }
     const uint64_t offset = align_up(data_bytes_, alignment_);
     data_bytes_ = offset + bytes;
@@ -188,7 +187,7 @@ void GgufWriter::emit(const Sink& sink) const {
             if (written <= tensor.bytes) sink(bytes);
         });
         if (written != tensor.bytes) {
-            fail(ErrorCode::kInternal, "the producer of tensor '{}' gave {} bytes where {} belong",
+            fail(ErrorCode::kInternal, "the producer of tensor '{}' wrote {} bytes instead of {}",
                  tensor.name, written, tensor.bytes);
         }
         sink(std::span(zeros).first(align_up(tensor.bytes, alignment_) - tensor.bytes));

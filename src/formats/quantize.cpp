@@ -38,7 +38,7 @@ bool can_quantize(TensorType type) {
 void quantize_row(TensorType type, const float* src, std::byte* dst, uint64_t n) {
     assert(n % tensor_type_info(type).block_elements == 0);
     if (!can_quantize(type)) {
-        fail(ErrorCode::kUnsupported, "numbers cannot be quantized to {}: use another type, Q4_K for one",
+        fail(ErrorCode::kUnsupported, "quantization to {} is not supported; use another type, such as Q4_K",
              tensor_type_info(type).name);
     }
     if (n == 0) return;

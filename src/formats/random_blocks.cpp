@@ -50,7 +50,7 @@ void random_row(TensorType type, uint64_t seed, double deviation, std::byte* dst
     assert(n % tensor_type_info(type).block_elements == 0);
     if (can_quantize(type)) {
         fail(ErrorCode::kUnsupported,
-             "random blocks are made of IQ1, IQ2 and IQ3 types, not {}: quantize random numbers",
+             "random blocks exist only for the IQ1, IQ2 and IQ3 types, not {}; quantize random numbers",
              tensor_type_info(type).name);
     }
     if (n == 0) return;

@@ -118,8 +118,8 @@ Allocation Arena::allocate(uint64_t bytes, uint64_t alignment) {
     const uint64_t limit = device_->plan().max_allocation_size;
     if (bytes > limit || limit - bytes < alignment + kTailPadding)
         fail(ErrorCode::kOutOfMemory,
-             "{}: one piece of {} was asked for, but device '{}' gives at most {} at once; use a smaller "
-             "context or model, or another device",
+             "{}: cannot allocate {} at once because device '{}' allows at most {} per allocation; use a "
+             "smaller context or model, or another device",
              name_, human_bytes(bytes), device_->caps().name, human_bytes(limit));
     bytes = std::max(bytes, uint64_t{1});
 
@@ -218,14 +218,15 @@ void Arena::make_chunk_or_fail(uint64_t size) {
             again || (result == ChunkResult::kNoRoom && device_->memory_events().refused != before.refused);
     }
     const uint64_t budget = kind_ == MemoryKind::kDevice ? device_->memory_budget() : 0;
-    fail(ErrorCode::kOutOfMemory,
-         "{}: device '{}' has no {} of {} memory left ({} of device memory available{}, {} taken here); {}",
-         name_, device_->caps().name, human_bytes(size), kind_name(kind_),
-         human_bytes(device_->available_device_memory(share_)),
-         budget != 0 ? fmt::format(" within the budget of {}", human_bytes(budget)) : "",
-         human_bytes(committed_),
-         budget != 0 ? "raise the VRAM budget, or use a smaller model or context"
-                     : "close other programs, or use a smaller model or context");
+    fail(
+        ErrorCode::kOutOfMemory,
+        "{}: device '{}' cannot allocate {} of {} memory ({} of device memory free{}, {} allocated here); {}",
+        name_, device_->caps().name, human_bytes(size), kind_name(kind_),
+        human_bytes(device_->available_device_memory(share_)),
+        budget != 0 ? fmt::format(" within the budget of {}", human_bytes(budget)) : "",
+        human_bytes(committed_),
+        budget != 0 ? "raise the VRAM budget, or use a smaller model or context"
+                    : "close other programs, or use a smaller model or context");
 }
 
 /// Makes the buffer and memory of chunk.size bytes. On failure the chunk holds what was made until then.

@@ -23,7 +23,7 @@ std::optional<Path> forced_path() {
     if (!path) {
         std::vector<std::string_view> names;
         for (uint32_t i = 0; i < kPathCount; ++i) names.push_back(path_name(static_cast<Path>(i)));
-        fail(ErrorCode::kInvalidArgument, "VKMOE_PATH={} is not known; use one of {}", name,
+        fail(ErrorCode::kInvalidArgument, "VKMOE_PATH={} is not a kernel path; use one of {}", name,
              fmt::join(names, ", "));
     }
     return path;
@@ -126,7 +126,7 @@ std::shared_ptr<Device> Device::create(const std::string& wish) {
 
 std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint32_t index) {
     if (index >= instance->physical_devices().size())
-        fail(ErrorCode::kNoDevice, "there is no device {}: the last one of {} is {}", index,
+        fail(ErrorCode::kNoDevice, "there is no device {}; of the {} devices, the last has index {}", index,
              instance->physical_devices().size(), instance->physical_devices().size() - 1);
     std::shared_ptr<Device> device(new Device());
     device->instance_ = std::move(instance);

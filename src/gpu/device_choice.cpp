@@ -100,8 +100,8 @@ uint32_t find_device(std::span<const std::string> names, std::string_view wish) 
     }
     std::vector<uint32_t> all(names.size());
     std::iota(all.begin(), all.end(), 0);
-    fail(ErrorCode::kNoDevice, "no device {} '{}'; choose by index or by whole words of a name: {}",
-         index ? "has the index, or in its name the word," : "matches", wish, list_of(names, all));
+    fail(ErrorCode::kNoDevice, "no device {} '{}'; choose one by its index or by whole words of its name: {}",
+         index ? "has the index or the name" : "matches", wish, list_of(names, all));
 }
 
 uint32_t choose_device(const Instance& instance, const std::string& wish) {

@@ -98,7 +98,7 @@ bool Device::drain() noexcept {
         if (!had_failed && !is_done) fail_unfinished(seconds);
         if (!is_done && !is_abandoned_) {
             is_abandoned_ = true;
-            log_warn("device '{}' is still at work {} s after it failed; its memory is not freed", caps_.name,
+            log_warn("device '{}' is still busy {} s after it failed; its memory is not freed", caps_.name,
                      kGraceSeconds);
         }
     } catch (const std::exception& error) {
@@ -124,8 +124,7 @@ void Device::check(VkResult result, const char* doing) {
 
 void Device::fail_unfinished(double seconds) {
     const std::string reason = fmt::format(
-        "device '{}' did not finish its work within {} s; if it is only slow, set VKMOE_GPU_TIMEOUT to more "
-        "seconds",
+        "device '{}' did not finish its work within {} s; if it is merely slow, increase VKMOE_GPU_TIMEOUT",
         caps_.name, seconds);
     note_failure(reason);
     throw Error(ErrorCode::kDeviceLost, reason);
@@ -142,7 +141,7 @@ void Device::note_failure(const std::string& reason) {
 void Device::require_working() const {
     if (!has_failed_) return;
     const std::lock_guard lock(failure_mutex_);
-    fail(ErrorCode::kDeviceLost, "device '{}' has failed and takes no more work ({}); load the model again",
+    fail(ErrorCode::kDeviceLost, "device '{}' has failed and accepts no more work ({}); load the model again",
          caps_.name, failure_);
 }
 

@@ -21,8 +21,8 @@ void load_vulkan() {
     std::call_once(once, [] { result = volkInitialize(); });
     if (result != VK_SUCCESS)
         fail(ErrorCode::kNoDevice,
-             "no Vulkan loader (libvulkan.so.1): install libvulkan1, and a driver: mesa-vulkan-drivers or "
-             "the GPU vendor's");
+             "no Vulkan loader (libvulkan.so.1) found: install libvulkan1 and a driver, either "
+             "mesa-vulkan-drivers or the GPU vendor's driver");
     const uint32_t version = volkGetInstanceVersion();
     if (version < VK_API_VERSION_1_3)
         fail(ErrorCode::kNoDevice,
@@ -33,9 +33,8 @@ void load_vulkan() {
 [[noreturn]] void fail_without_driver() {
     const char* files = std::getenv("VK_DRIVER_FILES");
     if (files == nullptr) files = std::getenv("VK_ICD_FILENAMES");
-    const std::string hint = files != nullptr
-                                 ? fmt::format("; VK_DRIVER_FILES={} names no driver that works", files)
-                                 : std::string();
+    const std::string hint =
+        files != nullptr ? fmt::format("; VK_DRIVER_FILES={} names no working driver", files) : std::string();
     fail(ErrorCode::kNoDevice,
          "no Vulkan driver found: install mesa-vulkan-drivers (AMD, Intel, and a CPU driver) or the GPU "
          "vendor's driver{}",

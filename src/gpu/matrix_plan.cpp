@@ -179,9 +179,10 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     const std::optional<MatrixShapeCaps> shape =
         path == Path::kCoopmat2 ? flexible_shape(caps, subgroup_size) : fixed_shape(caps.matrices, path);
     if (!shape) {
-        plan.missing = path == Path::kCoopmatInt8 ? "a matrix shape of int8 operands and int32 sums"
-                       : path == Path::kCoopmat   ? "a matrix shape of float16 operands and float32 sums"
-                                                  : "flexible matrices of float16 operands and float32 sums";
+        plan.missing = path == Path::kCoopmatInt8 ? "a matrix shape with int8 operands and int32 accumulators"
+                       : path == Path::kCoopmat
+                           ? "a matrix shape with float16 operands and float32 accumulators"
+                           : "flexible matrices with float16 operands and float32 accumulators";
         return plan;
     }
     const uint32_t reserved = shape->workgroup_scope ? caps.matrices.reserved_shared_memory : 0;
@@ -203,10 +204,11 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     plan.dense = choose(false);
     plan.experts = choose(true);
     if (plan.dense.m == 0 || plan.experts.m == 0)
-        plan.missing = least > caps.max_shared_memory
-                           ? fmt::format("{} bytes of shared memory for its smallest tile (there are {})",
-                                         least, caps.max_shared_memory)
-                           : std::string("a tile within the limits of workgroups and matrices");
+        plan.missing =
+            least > caps.max_shared_memory
+                ? fmt::format("{} bytes of shared memory for its smallest tile (the device has {})", least,
+                              caps.max_shared_memory)
+                : std::string("a tile that fits the workgroup and matrix limits");
     return plan;
 }
 

@@ -288,7 +288,7 @@ void PipelineStore::Impl::save() {
     }
     // Another worker may have grown the cache between the two calls: what did fit is still a whole cache.
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) {
-        log_info("the driver gave no pipeline cache data ({})", static_cast<int>(result));
+        log_info("the driver returned no pipeline cache data ({})", static_cast<int>(result));
         return;
     }
     if (data == saved) return;

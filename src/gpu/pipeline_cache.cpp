@@ -69,7 +69,7 @@ std::vector<std::byte> load_pipeline_cache(const fs::path& file, const DeviceCap
     try {
         data = read_whole_file(file.string());
     } catch (const Error& failure) {
-        log_info("the pipeline cache is made anew: {}", failure.what());
+        log_info("recreating the pipeline cache: {}", failure.what());
         return {};
     }
     FileHeader header;
@@ -80,7 +80,7 @@ std::vector<std::byte> load_pipeline_cache(const fs::path& file, const DeviceCap
             XXH3_64bits(data.data(), data.size()) == header.hash && made_by_driver(data, caps))
             return data;
     }
-    log_info("the pipeline cache {} is damaged or of another driver; it is made anew", file.string());
+    log_info("the pipeline cache {} is damaged or from another driver; recreating it", file.string());
     return {};
 }
 

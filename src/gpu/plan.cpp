@@ -50,7 +50,7 @@ std::vector<std::string> missing_needs(const DeviceCaps& caps) {
     need(caps.integer_dot_product, "shaderIntegerDotProduct");
     need(caps.scalar_block_layout, "scalarBlockLayout");
     need(caps.max_push_constants >= kPushConstantBytes, "128 bytes of push constants");
-    need(caps.max_workgroup_invocations >= 128, "128 invocations a workgroup");
+    need(caps.max_workgroup_invocations >= 128, "128 invocations per workgroup");
     need(caps.max_shared_memory >= 16384, "16 KiB of shared memory");
     need(std::any_of(caps.queue_families.begin(), caps.queue_families.end(),
                      [](const QueueFamilyCaps& family) { return family.compute && family.queue_count > 0; }),
@@ -106,7 +106,7 @@ void plan_paths(const DeviceCaps& caps, DevicePlan& plan) {
         const Path path = static_cast<Path>(i);
         if (path == Path::kScalar) continue;
         if (!subgroups) {
-            plan.missing[i] = "the subgroup operations of kernels that share a row";
+            plan.missing[i] = "subgroup vote, arithmetic, ballot and shuffle operations in compute shaders";
         } else if (uses_matrices(path)) {
             plan.matrices[i] = plan_matrices(caps, fixed_size ? plan.subgroup_size : 0, path);
             plan.missing[i] = plan.matrices[i].missing;

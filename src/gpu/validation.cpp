@@ -31,7 +31,7 @@ Validation wanted_validation() {
     if (wish.empty() || wish == "0") return Validation::kOff;
     if (wish == "1") return Validation::kCore;
     if (wish == "sync") return Validation::kSynchronization;
-    fail(ErrorCode::kInvalidArgument, "VKMOE_VALIDATION={} is not known; use 0, 1 or sync", wish);
+    fail(ErrorCode::kInvalidArgument, "VKMOE_VALIDATION={} is not valid; use 0, 1 or sync", wish);
 }
 
 uint64_t validation_error_count() {

@@ -13,7 +13,7 @@ Dispatch argmax(KernelContext& context, const ArgmaxArgs& args) {
     require_multiple(op, "n_rows", args.n_rows, 1);
     require_multiple(op, "n_columns", args.n_columns, 1);
     if (args.n_columns >= 1u << 30)
-        fail(ErrorCode::kInvalidArgument, "{}: n_columns is {}, it must be below 2^30", op_name(op),
+        fail(ErrorCode::kInvalidArgument, "{}: n_columns is {}, but must be below 2^30", op_name(op),
              args.n_columns);
 
     const KernelBinary& kernel = find_kernel(context, op, args.path);

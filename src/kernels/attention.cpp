@@ -74,8 +74,8 @@ void check_outputs(const AttentionArgs& args) {
     if (args.out == 0 && args.q8_out == 0)
         fail(ErrorCode::kInvalidArgument, "attention: neither out nor q8_out is given");
     if (args.n_splits == 0 || args.n_splits > kMaxSplits)
-        fail(ErrorCode::kInvalidArgument, "attention: n_splits is {}: it must be 1 to {}", args.n_splits,
-             kMaxSplits);
+        fail(ErrorCode::kInvalidArgument, "attention: n_splits is {}, but must be from 1 to {}",
+             args.n_splits, kMaxSplits);
     if (uint64_t{args.n_tokens} * args.n_heads * args.n_splits * 2 > 0x7FFFFFFFull)
         fail(ErrorCode::kUnsupported,
              "attention: {} tokens of {} heads in {} splits are too many for one dispatch", args.n_tokens,
@@ -95,7 +95,7 @@ void check_inputs(const AttentionArgs& args) {
     if (args.q_stride % 4 != 0 || (args.q_stride != 0 && args.q_stride < args.n_heads * args.head_dim) ||
         args.q_stride >= (1u << 30))
         fail(ErrorCode::kInvalidArgument,
-             "attention: q_stride is {}: it must be a multiple of 4, at least n_heads * head_dim, {}, and "
+             "attention: q_stride is {}, but must be a multiple of 4, at least n_heads * head_dim = {} and "
              "below 2^30",
              args.q_stride, args.n_heads * args.head_dim);
 }

@@ -18,8 +18,9 @@ Dispatch combine(KernelContext& context, const CombineArgs& args) {
     require_multiple(op, "n_columns", args.n_columns, 4);
     require_multiple(op, "n_tokens", args.n_tokens, 1);
     if ((args.n_slots == 0) != (args.expert_output == 0) || (args.n_slots == 0 && args.shared_output == 0))
-        fail(ErrorCode::kInvalidArgument, "{}: {} slots {} rows of experts and {} a shared expert",
-             op_name(op), args.n_slots, args.expert_output == 0 ? "without" : "with",
+        fail(ErrorCode::kInvalidArgument,
+             "{}: {} slots {} expert rows and {} a shared expert are not a valid combination", op_name(op),
+             args.n_slots, args.expert_output == 0 ? "without" : "with",
              args.shared_output == 0 ? "without" : "with");
     if (args.shared_gate != 0 && args.shared_output == 0)
         fail(ErrorCode::kInvalidArgument, "{}: a gate without a shared expert", op_name(op));

@@ -19,15 +19,15 @@ void require_optional_address(Op op, const char* argument, uint64_t address, uin
 
 void require_multiple(Op op, const char* argument, uint32_t value, uint32_t unit) {
     if (value == 0 || value % unit != 0)
-        fail(ErrorCode::kInvalidArgument, "{}: {} is {}, it must be a multiple of {} and not 0", op_name(op),
-             argument, value, unit);
+        fail(ErrorCode::kInvalidArgument, "{}: {} is {}, but must be a multiple of {} other than 0",
+             op_name(op), argument, value, unit);
 }
 
 void require_row_outputs(Op op, uint64_t output, uint64_t output_q8, uint32_t n_columns) {
     require_optional_address(op, "output", output, 16);
     require_optional_address(op, "output_q8", output_q8, 16);
     if (output == 0 && output_q8 == 0)
-        fail(ErrorCode::kInvalidArgument, "{}: no output is wanted", op_name(op));
+        fail(ErrorCode::kInvalidArgument, "{}: no output is given", op_name(op));
     require_multiple(op, "n_columns", n_columns, output_q8 != 0 ? 32 : 4);
 }
 
@@ -36,7 +36,7 @@ uint32_t checked_stride(Op op, const char* argument, uint32_t stride, uint32_t n
     // Shaders count the bytes of a stride in 32 bits.
     if (stride < n_columns || stride % 4 != 0 || stride >= 1u << 30)
         fail(ErrorCode::kInvalidArgument,
-             "{}: {} is {}, it must be a multiple of 4, at least the {} columns of a row and below 2^30",
+             "{}: {} is {}, but must be a multiple of 4, at least the {} columns of a row and below 2^30",
              op_name(op), argument, stride, n_columns);
     return stride;
 }
@@ -76,12 +76,12 @@ RowLayout row_layout(const KernelContext& context, const KernelBinary& kernel, c
                                                                    : 1;
     const uint32_t most_lanes = !packs ? 8 : scalar ? 1 : std::min(plan.subgroup_size, 8u);
     if (layout.lanes_per_block > most_lanes || 8 % layout.lanes_per_block != 0)
-        fail(ErrorCode::kInvalidArgument, "{}: lanes_per_block is {}, it must divide 8 and be at most {}",
+        fail(ErrorCode::kInvalidArgument, "{}: lanes_per_block is {}, but must divide 8 and be at most {}",
              kernel.name, layout.lanes_per_block, most_lanes);
     const uint32_t unit = std::max(scalar ? 1 : plan.subgroup_size, packs ? layout.lanes_per_block : 1);
     if (layout.workgroup_size % unit != 0 || layout.workgroup_size > plan.max_workgroup_invocations)
         fail(ErrorCode::kInvalidArgument,
-             "{}: workgroup_size is {}, it must be a multiple of {} and at most {}", kernel.name,
+             "{}: workgroup_size is {}, but must be a multiple of {} and at most {}", kernel.name,
              layout.workgroup_size, unit, plan.max_workgroup_invocations);
     return layout;
 }

@@ -22,8 +22,8 @@ std::array<uint32_t, 3> folded_grid(const KernelContext& context, Op op, uint64_
     const GridSize most = context.most_groups();
     if (!can_fold(n_columns, n_rows, most))
         fail(ErrorCode::kUnsupported,
-             "{}: {} by {} workgroups; device '{}' launches at most {} by {} by {} at once: use a smaller "
-             "micro-batch",
+             "{}: {} by {} workgroups are too many for device '{}', which launches at most {} by {} by {} at "
+             "once; use a smaller micro-batch",
              op_name(op), n_columns, n_rows, context.device().caps().name, most.x, most.y, most.z);
     const GridSize size = fold_grid(static_cast<uint32_t>(n_columns), static_cast<uint32_t>(n_rows), most);
     return {size.x, size.y, size.z};
@@ -33,9 +33,8 @@ std::array<uint32_t, 3> item_grid(const KernelContext& context, Op op, uint64_t 
                                   uint32_t workgroup_size) {
     // The padding of a folded grid must not wrap around either.
     if (n_items > (1ull << 32) - (1ull << 27))
-        fail(ErrorCode::kInvalidArgument,
-             "{}: {} pieces of work are more than a dispatch can count: use fewer rows", op_name(op),
-             n_items);
+        fail(ErrorCode::kInvalidArgument, "{}: {} work items are too many for one dispatch; use fewer rows",
+             op_name(op), n_items);
     return folded_grid(context, op, (n_items + workgroup_size - 1) / workgroup_size);
 }
 

@@ -54,7 +54,7 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
         if (selection.kernel != nullptr) return selection;
         tried.push_back(path_name(path));
     }
-    selection.reason = fmt::format("there is no kernel {} for {} on the paths that this device takes ({})",
+    selection.reason = fmt::format("there is no kernel {} for {} on the paths of this device ({})",
                                    op_name(op), tensor_type_info(type).name, fmt::join(tried, ", "));
     return selection;
 }

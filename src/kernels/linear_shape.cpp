@@ -45,8 +45,8 @@ MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
     }
     if (!plan.takes(path)) {
         const std::string& missing = missing_for(plan, path);
-        fail(ErrorCode::kUnsupported, "the path {} is not in use on this device: {}", path_name(path),
-             missing.empty() ? "VKMOE_PATH asks for another" : "it lacks " + missing);
+        fail(ErrorCode::kUnsupported, "path {} is not used on this device: {}", path_name(path),
+             missing.empty() ? "VKMOE_PATH selects another path" : "it lacks " + missing);
     }
     const MatrixPlan& matrices = matrix_plan(plan, path);
     const MatrixTile& tile = use == TileUse::kExperts ? matrices.experts : matrices.dense;

@@ -36,7 +36,7 @@ void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& a
 Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     check_linear_shape("matvec", args.type, args.n_rows, args.n_columns);
     if (args.n_tokens == 0 || args.n_tokens > kMaxMatvecTokens) {
-        fail(ErrorCode::kInvalidArgument, "matvec: {} tokens; 1 to {} are possible", args.n_tokens,
+        fail(ErrorCode::kInvalidArgument, "matvec: {} tokens; 1 to {} are supported", args.n_tokens,
              kMaxMatvecTokens);
     }
     const KernelBinary& kernel = find_kernel(context, Op::kMatvec, args.path, args.type);

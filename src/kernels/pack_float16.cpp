@@ -17,7 +17,7 @@ Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
     const uint32_t stride = checked_stride(op, "input_stride", args.input_stride, args.n_columns);
     // Shaders count the bytes of a packed row in 32 bits.
     if (args.n_columns > (1u << 30))
-        fail(ErrorCode::kInvalidArgument, "{}: {} columns; at most 2^30 are possible", op_name(op),
+        fail(ErrorCode::kInvalidArgument, "{}: {} columns; at most 2^30 are supported", op_name(op),
              args.n_columns);
 
     const KernelBinary& kernel = find_kernel(context, op, args.path);

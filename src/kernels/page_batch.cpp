@@ -22,7 +22,8 @@ Dispatch page_batch(KernelContext& context, const PageBatchArgs& args) {
     require_multiple(op, "wave_slots", args.wave_slots, 1);
     require_multiple(op, "ring_slots", args.ring_slots, args.wave_slots);
     if (uint64_t{args.ring_first} + args.ring_slots > args.tables.n_places)
-        fail(ErrorCode::kInvalidArgument, "{}: a ring of {} places from {} on, of {} places", op_name(op),
+        fail(ErrorCode::kInvalidArgument,
+             "{}: a ring of {} places that starts at {} does not fit in {} places", op_name(op),
              args.ring_slots, args.ring_first, args.tables.n_places);
 
     const uint32_t workgroup_size =

@@ -45,15 +45,16 @@ PageFetchTuning tuning_for(const KernelContext& context, const PageFetchTuning& 
     if (tuning.in_flight == 0) tuning.in_flight = kWideInFlight;
     if (tuning.workgroup_size > plan.max_workgroup_invocations || tuning.in_flight > kMaxInFlight)
         fail(ErrorCode::kInvalidArgument,
-             "page_fetch: {} invocations with {} units each in flight; at most {} and {} are possible",
+             "page_fetch: {} invocations with {} units each in flight; at most {} and {} are supported",
              tuning.workgroup_size, tuning.in_flight, plan.max_workgroup_invocations, kMaxInFlight);
     return tuning;
 }
 
 void require_range(const char* argument, const AddressRange& range) {
     if (range.begin > range.end || range.begin % kUnitBytes != 0)
-        fail(ErrorCode::kInvalidArgument, "page_fetch: {} is [{:#x}, {:#x}), no range from a multiple of {}",
-             argument, range.begin, range.end, kUnitBytes);
+        fail(ErrorCode::kInvalidArgument,
+             "page_fetch: {} is [{:#x}, {:#x}), not a range that starts at a multiple of {}", argument,
+             range.begin, range.end, kUnitBytes);
 }
 
 }  // namespace
@@ -83,8 +84,8 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
     // Never folded: a layer has fewer experts than any device launches workgroups in y.
     const GridSize most = context.most_groups();
     if (args.max_copies == 0 || args.max_copies > most.y)
-        fail(ErrorCode::kInvalidArgument, "page_fetch: {} copies, it must be 1 to {}", args.max_copies,
-             most.y);
+        fail(ErrorCode::kInvalidArgument, "page_fetch: max_copies is {}, but must be from 1 to {}",
+             args.max_copies, most.y);
 
     Dispatch dispatch;
     if (args.indirect) {
@@ -96,7 +97,7 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
         dispatch.indirect = args.indirect;
     } else {
         if (args.groups == 0 || args.groups > most.x)
-            fail(ErrorCode::kInvalidArgument, "page_fetch: {} workgroups a record, it must be 1 to {}",
+            fail(ErrorCode::kInvalidArgument, "page_fetch: {} workgroups per record; 1 to {} are supported",
                  args.groups, most.x);
         dispatch.groups = {args.groups, args.max_copies, 1};
     }

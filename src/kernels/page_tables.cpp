@@ -17,7 +17,7 @@ void check_page_tables(Op op, const PageTablesOnDevice& tables, uint32_t layer) 
     require_address(op, "records", tables.records, 16);
     require_multiple(op, "n_experts", tables.n_experts, 1);
     if (tables.n_experts > kMaxPagedExperts)
-        fail(ErrorCode::kUnsupported, "{}: {} experts a layer; at most {} can be paged", op_name(op),
+        fail(ErrorCode::kUnsupported, "{}: {} experts per layer; at most {} can be paged", op_name(op),
              tables.n_experts, kMaxPagedExperts);
     if (layer >= tables.n_layers)
         fail(ErrorCode::kInvalidArgument, "{}: layer {} of {} layers with experts", op_name(op), layer,

@@ -28,7 +28,7 @@ void check(const QkNormRopeArgs& args) {
     require_multiple(kOp, "n_tokens", args.n_tokens, 1);
     if (args.rope_dims % 2 != 0 || args.rope_dims > args.head_dim)
         fail(ErrorCode::kInvalidArgument,
-             "qk_norm_rope: rope_dims is {}: it must be even and at most head_dim, {}", args.rope_dims,
+             "qk_norm_rope: rope_dims is {}, but must be even and at most head_dim = {}", args.rope_dims,
              args.head_dim);
     if (args.rope_dims != 0) require_address(kOp, "rope_table", args.rope_table, 4);
 }
@@ -36,7 +36,7 @@ void check(const QkNormRopeArgs& args) {
 uint32_t stride_or(uint32_t stride, uint32_t row_floats, const char* name) {
     if (stride == 0) return row_floats;
     if (stride < row_floats || stride >= (1u << 30))
-        fail(ErrorCode::kInvalidArgument, "qk_norm_rope: {} is {}: rows have {} floats, and 2^30 is too many",
+        fail(ErrorCode::kInvalidArgument, "qk_norm_rope: {} is {}, but must be at least {} and below 2^30",
              name, stride, row_floats);
     return stride;
 }
@@ -47,7 +47,7 @@ std::vector<uint32_t> rope_table(uint32_t rope_dims, double base, double frequen
                                  std::span<const float> factors) {
     const uint32_t n_pairs = rope_dims / 2;
     if (rope_dims % 2 != 0)
-        fail(ErrorCode::kInvalidArgument, "rope_table: rope_dims is {}: it must be even", rope_dims);
+        fail(ErrorCode::kInvalidArgument, "rope_table: rope_dims is {}, but must be even", rope_dims);
     if (!(base > 0) || !std::isfinite(base) || !std::isfinite(frequency_scale))
         fail(ErrorCode::kInvalidArgument, "rope_table: base {} or frequency scale {} is not a usable number",
              base, frequency_scale);

@@ -9,22 +9,21 @@ namespace {
 
 void check_groups(Op op, const RouterArgs& args) {
     if (args.n_groups == 0 || args.n_experts % args.n_groups != 0)
-        fail(ErrorCode::kInvalidArgument, "{}: {} experts are not {} groups of one size", op_name(op),
-             args.n_experts, args.n_groups);
+        fail(ErrorCode::kInvalidArgument, "{}: {} experts cannot be split into {} groups of equal size",
+             op_name(op), args.n_experts, args.n_groups);
     if (args.n_groups > kMaxRouterGroups)
         fail(ErrorCode::kUnsupported, "{}: {} groups of experts; at most {} are supported", op_name(op),
              args.n_groups, kMaxRouterGroups);
     if (args.n_groups_used == 0 || args.n_groups_used > args.n_groups)
-        fail(ErrorCode::kInvalidArgument, "{}: {} groups are used of {}", op_name(op), args.n_groups_used,
+        fail(ErrorCode::kInvalidArgument, "{}: cannot use {} groups of {}", op_name(op), args.n_groups_used,
              args.n_groups);
     const uint32_t group_size = args.n_experts / args.n_groups;
     if (args.n_groups > 1 && args.group_score == GroupScore::kTopTwoSum && group_size < 2)
         fail(ErrorCode::kInvalidArgument,
-             "{}: groups of one expert have no two best: judge them by their best score", op_name(op));
+             "{}: groups of one expert have no top two; score them by their best expert", op_name(op));
     if (args.n_slots > group_size * args.n_groups_used)
-        fail(ErrorCode::kInvalidArgument, "{}: {} experts a token are more than the {} there are{}",
-             op_name(op), args.n_slots, group_size * args.n_groups_used,
-             args.n_groups > 1 ? " in the groups used" : "");
+        fail(ErrorCode::kInvalidArgument, "{}: {} experts per token exceed the {} available{}", op_name(op),
+             args.n_slots, group_size * args.n_groups_used, args.n_groups > 1 ? " in the groups used" : "");
 }
 
 void check_options(Op op, const RouterArgs& args) {
@@ -55,7 +54,7 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
     require_multiple(op, "n_experts", args.n_experts, 1);
     require_multiple(op, "n_slots", args.n_slots, 1);
     if (args.n_experts > kMaxRouterExperts || args.n_slots > kMaxRouterSlots)
-        fail(ErrorCode::kUnsupported, "{}: {} experts with {} a token; at most {} with {} are supported",
+        fail(ErrorCode::kUnsupported, "{}: {} experts with {} per token; at most {} with {} are supported",
              op_name(op), args.n_experts, args.n_slots, kMaxRouterExperts, kMaxRouterSlots);
     check_groups(op, args);
     check_options(op, args);

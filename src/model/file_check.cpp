@@ -30,14 +30,14 @@ std::string_view other_kind(const GgufFile& file) {
 /// A layout that vkmoe knows and does not compute, by the name of one of its tensors.
 std::string_view other_layout(std::string_view tensor) {
     if (is_single_expert(tensor))
-        return "one tensor an expert, the layout of Mixtral files before April 2024, is not supported; get a "
-               "newer file of the model";
+        return "one tensor per expert, the layout of Mixtral files before April 2024, is not supported; get "
+               "a newer file of the model";
     if (tensor.ends_with(".attn_qkv.weight"))
-        return "a fused matrix of Q, K and V is not supported; convert the model with separate ones";
+        return "a fused matrix of Q, K and V is not supported; convert the model with separate matrices";
     if (tensor.ends_with(".ffn_gate_up_exps.weight"))
-        return "a fused matrix of gate and up is not supported; convert the model with separate ones";
+        return "a fused matrix of gate and up is not supported; convert the model with separate matrices";
     if (tensor.ends_with(".scale") || tensor.ends_with(".input_scale"))
-        return "scales beside NVFP4 weights are not supported; get the model in another type";
+        return "separate scales of NVFP4 weights are not supported; get the model in another type";
     return {};
 }
 
@@ -81,9 +81,8 @@ std::vector<std::string> check_metadata(const GgufFile& file, const HyperParamet
         if (known->is_neutral != nullptr && known->is_neutral({file, hyper, entry.value})) continue;
         if (known->effect == KeyEffect::kRefused) {
             fail(ErrorCode::kUnsupported,
-                 "{}: key '{}' is {}: {} would change the result and is not supported; --ignore-key {} goes "
-                 "on "
-                 "without it",
+                 "{}: key '{}' is {}: {} would change the result and is not supported; --ignore-key {} loads "
+                 "the model without it",
                  file.path(), printable(entry.key), describe(entry.value), known->meaning,
                  printable(entry.key));
         }

@@ -90,7 +90,7 @@ void check_vocabulary(const GgufFile& file, uint32_t n_rows) {
     if (value == nullptr) return;
     const size_t n_tokens = value->array() != nullptr ? value->array()->size() : 0;
     require(n_tokens == n_rows, file, key,
-            fmt::format("has {} tokens where tensor 'token_embd.weight' has {} rows", n_tokens, n_rows));
+            fmt::format("has {} tokens, but tensor 'token_embd.weight' has {} rows", n_tokens, n_rows));
 }
 
 }  // namespace
@@ -118,26 +118,26 @@ HyperParameters read_common_hyper_parameters(const GgufFile& file) {
     if (hyper.head_dim == 0 || hyper.head_dim % 32 != 0 || hyper.head_dim > kMaxHeadDim ||
         value_dim != hyper.head_dim) {
         fail(ErrorCode::kUnsupported,
-             "{}: heads of {} key and {} value dimensions; this version computes equal multiples of 32 up to "
-             "{}",
+             "{}: heads of {} key and {} value dimensions are not supported; this version supports equal "
+             "multiples of 32 up to {}",
              file.path(), hyper.head_dim, value_dim, kMaxHeadDim);
     }
     hyper.norm_epsilon = keys.get<float>("attention.layer_norm_rms_epsilon");
     keys.require(hyper.norm_epsilon >= 0 && hyper.norm_epsilon < 1, "attention.layer_norm_rms_epsilon",
-                 "makes no sense");
+                 "is not at least 0 and below 1");
     hyper.n_feed_forward = keys.get_or<uint32_t>("feed_forward_length", 0);
 
     hyper.n_experts = keys.get_or<uint32_t>("expert_count", 0);
     if (hyper.n_experts > 0) {
         if (hyper.n_experts > kMaxExperts) {
-            fail(ErrorCode::kUnsupported, "{}: {} experts a layer; this version computes at most {}",
+            fail(ErrorCode::kUnsupported, "{}: {} experts per layer; this version supports at most {}",
                  file.path(), hyper.n_experts, kMaxExperts);
         }
         hyper.n_experts_used = positive("expert_used_count");
         keys.require(hyper.n_experts_used <= hyper.n_experts, "expert_used_count",
                      fmt::format("is {} of {} experts", hyper.n_experts_used, hyper.n_experts));
         if (hyper.n_experts_used > kMaxExpertsUsed) {
-            fail(ErrorCode::kUnsupported, "{}: {} experts a token; this version computes at most {}",
+            fail(ErrorCode::kUnsupported, "{}: {} experts per token; this version supports at most {}",
                  file.path(), hyper.n_experts_used, kMaxExpertsUsed);
         }
         hyper.n_expert_feed_forward =

@@ -27,7 +27,7 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelParams& p
     std::shared_ptr<Model> model(new Model);
     model->file_ = std::make_unique<GgufFile>(path);
     for (const std::string& key : params.ignored_keys) {
-        if (!model->file_->drop(key)) log_warn("{}: has no key '{}' to ignore", path, key);
+        if (!model->file_->drop(key)) log_warn("{}: there is no key '{}' to ignore", path, key);
     }
     const GgufFile& file = *model->file_;
     check_kind(file);

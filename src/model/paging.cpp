@@ -111,44 +111,42 @@ void require_budget(const Model& model, const ModelParams& params) {
     const uint64_t heaps = vram_for_weights(question);
     if (least > heaps) {
         fail(ErrorCode::kOutOfMemory,
-             "{}: device '{}' has {} of memory left, and the weights take {} even with no more than one "
-             "token's "
-             "experts of a layer; use a smaller context or micro-batch, or another device",
+             "{}: device '{}' has {} of memory left, but the weights take {} even with only the active "
+             "experts of one token in one layer; use a smaller context or micro-batch, or another device",
              model.file().path(), model.kernels().device().caps().name, human_bytes(heaps),
              human_bytes(least));
     }
     if (!pins && needs.budgets.tier >= question.least_tier) {
-        fail(
-            ErrorCode::kOutOfMemory,
-            "{}: --pager device needs all experts in pinned memory, {}, which device '{}' takes from its own "
-            "memory; {} of it are left, and the weights take {} beside them; use --pager host",
-            model.file().path(), human_bytes(question.full_tier), model.kernels().device().caps().name,
-            human_bytes(heaps), human_bytes(least));
+        fail(ErrorCode::kOutOfMemory,
+             "{}: --pager device needs {} of pinned memory for all experts, which device '{}' takes from its "
+             "own memory; {} of it is left, but the other weights take {}; use --pager host",
+             model.file().path(), human_bytes(question.full_tier), model.kernels().device().caps().name,
+             human_bytes(heaps), human_bytes(least));
     }
     const uint64_t least_ram = question.least_tier + question.session_ram + params.ram_reserve;
     if (question.unified && params.vram_budget == 0) {
-        fail(ErrorCode::kOutOfMemory,
-             "{}: {} of RAM are there for the model, which the device shares, and with no more than one "
-             "token's experts of a layer on the device it takes {}; the smallest --ram-budget that works "
-             "with a context of {} tokens is {} MiB",
-             model.file().path(), human_bytes(ram_for_weights(question)),
-             human_bytes(question.least_vram + question.least_tier), needs.session.n_context,
-             mib_rounded_up(question.least_vram + least_ram));
+        fail(
+            ErrorCode::kOutOfMemory,
+            "{}: {} of RAM, which the device shares, is available for the model, but the model takes {} even "
+            "with only the active experts of one token in one layer on the device; the smallest "
+            "--ram-budget that works with a context of {} tokens is {} MiB",
+            model.file().path(), human_bytes(ram_for_weights(question)),
+            human_bytes(question.least_vram + question.least_tier), needs.session.n_context,
+            mib_rounded_up(question.least_vram + least_ram));
     }
     if (least > available) {
         fail(ErrorCode::kOutOfMemory,
-             "{}: {} of device memory are available, and the weights take {} even with no more than "
-             "one token's experts of a layer; the smallest --vram-budget that works with a context of {} "
-             "tokens "
-             "is {} MiB",
+             "{}: {} of device memory is available, but the weights take {} even with only the active "
+             "experts of one token in one layer; the smallest --vram-budget that works with a context of {} "
+             "tokens is {} MiB",
              model.file().path(), human_bytes(available), human_bytes(question.least_vram - session),
              needs.session.n_context, mib_rounded_up(question.least_vram));
     }
     fail(ErrorCode::kOutOfMemory,
-         "{}: {} of RAM are left for experts{}, which need {} there; the smallest --ram-budget that "
-         "works is {} MiB",
+         "{}: {} of RAM is left for experts{}, but they need {} there; the smallest --ram-budget that works "
+         "is {} MiB",
          model.file().path(), human_bytes(needs.budgets.tier),
-         question.unified ? " beside the device's memory, which is RAM too" : "",
+         question.unified ? " besides the device memory, which is also RAM" : "",
          human_bytes(question.least_tier),
          mib_rounded_up(least_ram + (question.unified ? needs.budgets.vram : 0)));
 }
@@ -178,9 +176,8 @@ std::unique_ptr<Pager> make_pager(const Model& model, const ModelParams& params,
     const PagerMode mode = choose_mode(params.pager, link, shape, *host_tier);
     if (params.copy_by == CopyBy::kHost && !kernels.plan().unified_memory) {
         fail(ErrorCode::kUnsupported,
-             "threads of the host cannot copy experts to device '{}', whose memory they do not see; let a "
-             "queue "
-             "copy them",
+             "host threads cannot copy experts to device '{}' because its memory is not mapped to the host; "
+             "let a queue copy them",
              kernels.device().caps().name);
     }
     const uint32_t n_used = shape.n_used;

@@ -54,7 +54,7 @@ void require_room(const Model& model, const SessionShape& shape) {
              shape.n_context, shape.micro_batch, human_bytes(session), human_bytes(available),
              model.hyper().n_experts == 0
                  ? "use a smaller context or micro-batch"
-                 : "load the model for such a session, so that it offloads experts to host memory");
+                 : "load the model for a session of this size, so that it offloads experts to host memory");
     }
     const uint64_t budget = device.memory_budget();
     if (budget == 0) return;

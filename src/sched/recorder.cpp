@@ -48,7 +48,7 @@ std::optional<std::mt19937_64> shuffle_from_environment() {
         const char* end = text + std::strlen(text);
         if (const auto [rest, error] = std::from_chars(text, end, seed); error != std::errc() || rest != end)
             fail(ErrorCode::kInvalidArgument,
-                 "VKMOE_SHUFFLE_DISPATCHES='{}' is not a seed: give a whole number", text);
+                 "VKMOE_SHUFFLE_DISPATCHES='{}' is not a seed; give a whole number", text);
         return std::mt19937_64(seed);
     }
 #endif
@@ -181,12 +181,11 @@ void Recorder::add(const Dispatch& dispatch) {
     if (!dispatch.indirect) {
         for (size_t i = 0; i < 3; ++i)
             if (dispatch.groups[i] > caps.max_workgroup_count[i])
-                fail(ErrorCode::kUnsupported,
-                     "kernel {} wants {} workgroups in dimension {}, device '{}' launches at most {}; use a "
-                     "smaller "
-                     "micro-batch",
-                     dispatch.pipeline->name(), dispatch.groups[i], i, caps.name,
-                     caps.max_workgroup_count[i]);
+                fail(
+                    ErrorCode::kUnsupported,
+                    "kernel {} needs {} workgroups in dimension {}, but device '{}' launches at most {}; use "
+                    "a smaller micro-batch",
+                    dispatch.pipeline->name(), dispatch.groups[i], i, caps.name, caps.max_workgroup_count[i]);
         if (dispatch.groups[0] == 0 || dispatch.groups[1] == 0 || dispatch.groups[2] == 0) return;
     }
 

@@ -79,7 +79,7 @@ class ByteLevelTokenizer : public Tokenizer {
             const size_t space = merge.find(' ', 1);
             if (space == std::string_view::npos || space + 1 == merge.size()) {
                 fail(ErrorCode::kBadFile,
-                     "tokenizer.ggml.merges[{}] is '{}', not two tokens with a space between", rank,
+                     "tokenizer.ggml.merges[{}] is '{}', not two tokens separated by a space", rank,
                      printable(merge));
             }
             const int32_t left = find_token(merge.substr(0, space));

@@ -53,7 +53,8 @@ constexpr int32_t number(TokenType type) {
 void check_sizes(const VocabularyData& data) {
     const size_t n = data.tokens.size();
     if (n == 0 || n > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
-        fail(ErrorCode::kBadFile, "tokenizer.ggml.tokens has {} tokens, which no tokenizer has", n);
+        fail(ErrorCode::kBadFile, "tokenizer.ggml.tokens has {} tokens, which is not a valid vocabulary size",
+             n);
     }
     if (!data.types.empty() && data.types.size() != n) {
         fail(ErrorCode::kBadFile, "tokenizer.ggml.token_type has {} elements for {} tokens",
@@ -137,8 +138,8 @@ class Completion {
     void drop_id(int64_t& id, std::string_view key) {
         if (id == -1 || (id >= 0 && id < static_cast<int64_t>(data_.tokens.size()))) return;
         findings_.warnings.push_back(fmt::format(
-            "tokenizer.ggml.{} is {}, but the vocabulary has {} tokens; going on without that token", key, id,
-            data_.tokens.size()));
+            "tokenizer.ggml.{} is {}, but the vocabulary has {} tokens; continuing without that token", key,
+            id, data_.tokens.size()));
         id = -1;
     }
 
@@ -193,11 +194,9 @@ class Completion {
         const KnownVocabulary* known = recognize_vocabulary(data_);
         if (known == nullptr) {
             findings_.warnings.push_back(
-                fmt::format("tokenizer.ggml.pre is {}, and the vocabulary is not a known one: text is split "
-                            "by the rules of "
-                            "'default', and its tokens may differ from those that the model was trained "
-                            "with; convert the "
-                            "model again, or set tokenizer.ggml.pre",
+                fmt::format("tokenizer.ggml.pre is {} and the vocabulary is not recognized; text is split by "
+                            "the rules of 'default', so its tokens may differ from those that the model was "
+                            "trained with; convert the model again or set tokenizer.ggml.pre",
                             data_.pre.empty() ? "missing" : "'default'"));
             data_.pre = "default";
             return;

@@ -20,8 +20,8 @@ const PreTokenizerSpec& find_spec(std::string_view name) {
     }
     std::ranges::sort(known);
     fail(ErrorCode::kUnsupported,
-         "tokenizer.ggml.pre is '{}', a pre-tokenizer that vkmoe does not know; it knows {}", printable(name),
-         fmt::join(known, ", "));
+         "tokenizer.ggml.pre is '{}', a pre-tokenizer that vkmoe does not support; it supports {}",
+         printable(name), fmt::join(known, ", "));
 }
 
 }  // namespace

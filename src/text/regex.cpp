@@ -94,7 +94,7 @@ RegexMatcher::RegexMatcher()
       context_(pcre2_match_context_create(nullptr)),
       data_(pcre2_match_data_create(1, nullptr)) {
     if (context_ == nullptr || data_ == nullptr) {
-        fail(ErrorCode::kOutOfMemory, "no memory for matching regular expressions");
+        fail(ErrorCode::kOutOfMemory, "out of memory for matching regular expressions");
     }
     pcre2_set_match_limit(context_.get(), kMatchLimit);
     pcre2_set_heap_limit(context_.get(), kHeapLimitKib);

@@ -87,7 +87,7 @@ class ScoreTokenizer : public Tokenizer {
                 const int byte = byte_of_token(text);
                 if (byte < 0) {
                     fail(ErrorCode::kBadFile,
-                         "tokenizer.ggml.tokens[{}] is '{}', but its type says that it is a byte as <0x0A>",
+                         "tokenizer.ggml.tokens[{}] is '{}', but a token of type byte has the form <0x0A>",
                          id, printable(text));
                 }
                 byte_ids_[static_cast<size_t>(byte)] = id;

@@ -33,15 +33,15 @@ void Tokenizer::find_special_tokens() {
 void Tokenizer::warn_of_doubled(std::string_view place, int32_t id) const {
     if (warned_of_doubled_.test_and_set()) return;
     log_warn(
-        "the text has the {} token '{}' itself, and the vocabulary adds another: the model sees two; leave "
-        "one out",
+        "the text already has the {} token '{}' and the tokenizer adds another, so the model sees two; "
+        "remove one",
         place, printable(token_text(id)));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
     if (text.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
         fail(ErrorCode::kInvalidArgument,
-             "a text of {} bytes is too long to tokenize at once; give it in parts", text.size());
+             "a text of {} bytes is too long to tokenize at once; split it into parts", text.size());
     }
     const SpecialTokens& special = parse_special ? all_special_ : user_defined_;
     std::vector<int32_t> ids;

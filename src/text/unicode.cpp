@@ -81,9 +81,10 @@ std::string normalize_nfc(std::string_view text) {
                      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
     const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(mapped, std::free);
     if (length == UTF8PROC_ERROR_NOMEM)
-        fail(ErrorCode::kOutOfMemory, "no memory to normalize {} bytes of text", text.size());
+        fail(ErrorCode::kOutOfMemory, "out of memory for normalizing {} bytes of text", text.size());
     if (length < 0)
-        fail(ErrorCode::kInternal, "normalizing {} bytes of text: {}", text.size(), utf8proc_errmsg(length));
+        fail(ErrorCode::kInternal, "normalizing {} bytes of text failed: {}", text.size(),
+             utf8proc_errmsg(length));
     return std::string(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
 }
 

@@ -350,7 +350,7 @@ class WithoutDevice(Case):
     def test_commands_that_need_none_work(self):
         result = vkmoe("inspect", MODEL, env=NO_DRIVER)
         self.assertEqual(result.returncode, 0, result.stderr)
-        for fact in ("qwen3moe", "14.4 M", "16 a layer, 2 for each token", "4096 tokens"):
+        for fact in ("qwen3moe", "14.4 M", "16 per layer, 2 active per token", "4096 tokens"):
             self.assertIn(fact, result.stdout.decode())
         inspected = json.loads(vkmoe("inspect", MODEL, "--json", env=NO_DRIVER).stdout)
         self.assertEqual(inspected["metadata"]["qwen3moe.expert_count"], 16)
@@ -362,7 +362,7 @@ class WithoutDevice(Case):
         self.assertEqual(inspected["dense_bytes"], everything - experts)
         classes = inspected["expert_classes"]
         self.assertEqual(sum(16 * size["expert_bytes"] * size["layers"] for size in classes), experts)
-        for fact in ("all but experts", "an expert", "a layer's experts", "all experts", "at least"):
+        for fact in ("dense weights", "one expert", "experts per layer", "all experts", "minimum"):
             self.assertIn(fact, result.stdout.decode())
 
         text = "def read(x): # caf\u00e9 \U0001F600"
@@ -387,7 +387,7 @@ class WithoutDevice(Case):
         result = vkmoe(*arguments, "-o", path, env=NO_DRIVER)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual([p.name for p in self.folder.iterdir()], ["synthetic.gguf"])
-        self.assertIn("64 a layer, 8 for each token", vkmoe("inspect", path).stdout.decode())
+        self.assertIn("64 per layer, 8 active per token", vkmoe("inspect", path).stdout.decode())
 
 
 class Device(Case):
@@ -412,7 +412,7 @@ class Plan(Case):
     def test_says_what_goes_where(self):
         result = vkmoe("plan", "-m", MODEL, "-c", 300)
         self.assertEqual(result.returncode, 0, result.stderr)
-        for fact in (MODEL, "device memory", "all but experts", "KV cache", "300 tokens", "tokens/s"):
+        for fact in (MODEL, "device memory", "dense weights", "KV cache", "300 tokens", "tokens/s"):
             self.assertIn(str(fact), result.stdout.decode())
         plan = self.plan("-c", 300)
         self.assertTrue(plan["fits"])
@@ -508,7 +508,7 @@ class Run(Case):
             self.assertEqual(out, resident)
             who = "device" if pager == "device" else "host, copied by (its threads|a queue)"
             self.assertRegex(errors, rf"(?m)^experts paged by the {who} \(link: [\d.]+ GB/s by shader reads, [\d.]+ GB/s by "
-                                     r"queue copies(, [\d.]+ GB/s by threads of the host)?, round trip \d+ us\); all 64 in "
+                                     r"queue copies(, [\d.]+ GB/s by host threads)?, round trip \d+ us\); all 64 in "
                                      r"[\d.]+ MiB of host memory$")
 
     def test_prompt_from_a_file_and_not_shown(self):

@@ -76,7 +76,7 @@ TEST_F(MemoryBudgetTest, ALongContextIsPagedFor) {
     const auto resident = Model::load(path_, {.vram_budget = budget, .session = planned(kShort)});
     EXPECT_EQ(resident->pager(), nullptr);
     { const Session fits(resident, kShort); }
-    expect_error(ErrorCode::kOutOfMemory, {"context of 8192", "load the model for such a session"},
+    expect_error(ErrorCode::kOutOfMemory, {"context of 8192", "load the model for a session of this size"},
                  [&] { const Session session(resident, kLong); });
 
     const auto paged = Model::load(path_, {.vram_budget = budget, .session = planned(kLong)});

@@ -138,7 +138,7 @@ TEST_F(PagerFaults, RefusedSlotsMakeThePoolSmaller) {
                 expect_right(session);
                 const std::string said = testing::internal::GetCapturedStderr();
                 EXPECT_EQ(fault_count(FaultPoint::kDeviceAllocation), 1u);
-                EXPECT_NE(said.find("of memory for experts; going on with "), std::string::npos) << said;
+                EXPECT_NE(said.find("of memory for experts; continuing with "), std::string::npos) << said;
                 const SlotPlan& smaller = session.model().pager()->plan();
                 EXPECT_LT(smaller.total_bytes(), plan.total_bytes());
                 EXPECT_GE(smaller.n_slots(), plan.n_slots() / 3);
@@ -183,7 +183,7 @@ TEST_F(PagerFaults, RefusedPinningLeavesTheHostToPage) {
             EXPECT_EQ(model->pager()->mode(), PagerMode::kHost);
             EXPECT_FALSE(model->pager()->host_tier().all_pinned());
             EXPECT_EQ(model->pager()->host_tier().pinned_bytes() > 0, some_are_pinned);
-            EXPECT_NE(model->pager()->describe().find("not all of which the device can read"),
+            EXPECT_NE(model->pager()->describe().find("some of which the device cannot read"),
                       std::string::npos);
             Session session(model, kSession);
             expect_right(session);
@@ -205,7 +205,7 @@ TEST_F(PagerFaults, ATruncatedFileIsAnErrorUntilItIsWhole) {
             std::filesystem::resize_file(path_, 0);
             for (int again = 0; again < 2; ++again) {
                 expect_error(ErrorCode::kIo,
-                             {"disk tier: expert ", " of layer ", path_, "cut short", "put it back"},
+                             {"disk tier: expert ", " of layer ", path_, "cut short", "restore it"},
                              [&] { session.feed(text_[i].tokens); });
                 EXPECT_EQ(session.position(), before);
                 EXPECT_TRUE(logits_of(session) == text_[i - 1].logits);

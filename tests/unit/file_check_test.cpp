@@ -63,7 +63,7 @@ TEST_F(FileCheckTest, OneTensorAnExpert) {
             }
         }
     }
-    expect_refused(tiny, {"one tensor an expert", "2024", "newer file"});
+    expect_refused(tiny, {"one tensor per expert", "2024", "newer file"});
 }
 
 TEST_F(FileCheckTest, FusedMatrices) {

@@ -401,8 +401,8 @@ TEST(GpuPlan, SaysWhatAPathOfMatricesLacks) {
     lacks(kCoopmat2, "PerElement", [](DeviceCaps& caps) { caps.matrices.per_element_operations = false; });
     lacks(kCoopmat2, "flexible", [](DeviceCaps& caps) { caps.matrices.workgroup_scope = false; });
     lacks(kCoopmat2, "limits", [](DeviceCaps& caps) { caps.matrices.max_flexible_dimension = 8; });
-    lacks(kSubgroup, "subgroup operations", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
-    lacks(kCoopmat, "subgroup operations", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
+    lacks(kSubgroup, "subgroup vote", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
+    lacks(kCoopmat, "subgroup vote", [](DeviceCaps& caps) { caps.subgroups_in_compute = false; });
 }
 
 TEST(GpuPlan, PathNamesAreReadAsTheyAreWritten) {

@@ -109,7 +109,7 @@ TEST(Trace, WriterRefusesWhatDoesNotFit) {
     const auto write = [&](const TraceShape& shape) { TraceWriter writer(folder / "t", shape); };
     expect_error(ErrorCode::kInvalidArgument, {"0 layers"}, [&] { write({0, 4, 2, 0, ""}); });
     expect_error(ErrorCode::kInvalidArgument, {"65537 experts"}, [&] { write({1, 65537, 2, 0, ""}); });
-    expect_error(ErrorCode::kInvalidArgument, {"5 experts a token"}, [&] { write({1, 4, 5, 0, ""}); });
+    expect_error(ErrorCode::kInvalidArgument, {"5 experts per token"}, [&] { write({1, 4, 5, 0, ""}); });
     expect_error(ErrorCode::kInvalidArgument, {"5 predicted"}, [&] { write({1, 4, 2, 5, ""}); });
     expect_error(ErrorCode::kInvalidArgument, {"name"}, [&] { write({1, 4, 2, 2, std::string(1025, 'x')}); });
     TraceWriter writer(folder / "t", {1, 4, 2, 0, ""});
@@ -119,7 +119,7 @@ TEST(Trace, WriterRefusesWhatDoesNotFit) {
     expect_error(ErrorCode::kInvalidArgument, {"3 experts"}, [&] {
         writer.add_token(std::vector<uint32_t>{0, 1, 2});
     });
-    expect_error(ErrorCode::kInvalidArgument, {"a token"}, [&] { writer.finish(); });
+    expect_error(ErrorCode::kInvalidArgument, {"one token"}, [&] { writer.finish(); });
     EXPECT_EQ(folder.n_files(), 0U);
 }
 
