@@ -496,14 +496,14 @@ TEST(CApiSequence, RandomCallsAndFaults) {
     const std::chrono::duration<double> limit(vkmoe::test_seconds("VKMOE_CAPI_SECONDS", 20));
     const auto end = std::chrono::steady_clock::now() + limit;
     Player player(seed);
-    while (std::chrono::steady_clock::now() < end && !HasFailure()) player.play();
+    // Slow builds make only some dozens of calls in the short form; a comparison comes sooner or later.
+    while ((std::chrono::steady_clock::now() < end || player.n_checks() == 0) && !HasFailure()) player.play();
     fmt::print("{} calls, {} comparisons of logits\n", player.n_calls(), player.n_checks());
     for (const auto& [call, statuses] : player.seen()) {
         fmt::print("  {}:", call);
         for (const auto& [status, n] : statuses) fmt::print(" {} {}", n, vkmoe_status_name(status));
         fmt::print("\n");
     }
-    EXPECT_GT(player.n_checks(), 0U);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Two threads with a session each of one paged model, whose budget has room for both and hardly any slots,
-// while a third reads what the pager counts: every token is the one that a lone session computes.
+// while others read what the pager counts and take the slots' memory: every token is the one that a lone
+// session computes.
 
 #include "engine/session.h"
 #include "experts/pager.h"
+#include "gpu/arena.h"
 #include "long_form.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
@@ -64,14 +66,14 @@ class PagerThreads : public testing::TestWithParam<Setting> {
         for (const uint32_t length : kPromptLengths) expected_.push_back(continuation(lone, length));
     }
 
-    /// With room for two sessions and the fewest slots beside them; the slots that a first session finds are
-    /// then the second one's memory.
-    std::shared_ptr<Model> load() const {
+    /// With room for two sessions, the fewest slots, and a little more, which slots take where they can.
+    std::shared_ptr<Model> load() {
         ModelParams params{.pager = GetParam().mode};
         {
             const auto model = Model::load(path_, params);
             const uint64_t session = measure_session(*model, session_shape(*model, kSession)).bytes();
-            params.vram_budget = vram_budget(*model, kSession, session + model->pager()->least_bytes());
+            spare_ = model->pager()->least_bytes();
+            params.vram_budget = vram_budget(*model, kSession, session + 2 * spare_);
             if (GetParam().from_disk)
                 params.ram_budget = ram_budget(model->needs().question, params.vram_budget,
                                                all_slots(*model) / 3 + (1u << 20));
@@ -84,6 +86,7 @@ class PagerThreads : public testing::TestWithParam<Setting> {
     TempFolder folder_;
     const std::string path_ = folder_ / "tiny.gguf";
     std::vector<std::vector<int32_t>> expected_;
+    uint64_t spare_ = 0;  // bytes
 };
 
 TEST_P(PagerThreads, TwoSessionsComputeWhatALoneOneDoes) {
@@ -130,10 +133,24 @@ TEST_P(PagerThreads, TwoSessionsComputeWhatALoneOneDoes) {
             std::this_thread::sleep_for(std::chrono::microseconds(50));
         }
     });
+    // Takes the slots' memory again and again, as sessions that come and go do, and gives it back at once.
+    std::thread taking([&] {
+        while (!stops) {
+            try {
+                const auto device = model->kernels().shared_device();
+                Arena arena(device, MemoryKind::kDevice, "memory of slots");
+                arena.allocate(spare_);
+            } catch (const Error& error) {
+                EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory) << error.what();
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+    });
     std::thread other(compute, 1);
     compute(2);
     other.join();
     reading.join();
+    taking.join();
     EXPECT_GT(n_texts, 0);
     EXPECT_GT(n_reads, 10u);
     EXPECT_GT(last.misses + last.streamed, 0u);

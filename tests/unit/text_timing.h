@@ -10,7 +10,7 @@ inline double cpu_seconds() {
 }
 
 /// What a text of a megabyte may take: far above what linear work needs, far below what quadratic work does.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
 constexpr double kSecondsLimit = 20.0;
 #else
 constexpr double kSecondsLimit = 2.0;
