@@ -26,19 +26,19 @@ void check(vkmoe_status status) {
     throw std::runtime_error(vkmoe_last_error());
 }
 
-ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory,
+ModelHandle load_model(const std::string& path, const std::string& device, const LoadOptions& options,
                        const vkmoe_session_params& session) {
     vkmoe_model_params params;
     vkmoe_model_default_params(&params, sizeof params);
     if (!device.empty()) params.device = device.c_str();
-    params.vram_budget = memory.vram_bytes(device);
-    params.ram_budget = memory.ram_bytes();
-    params.ram_reserve = memory.ram_reserve(path);
+    params.vram_budget = options.vram_bytes(device);
+    params.ram_budget = options.ram_bytes();
+    params.ram_reserve = options.ram_reserve(path);
     params.session = &session;
-    params.pager = static_cast<vkmoe_pager>(memory.pager_mode());  // the C API's numbers are the same
-    params.prefetch = static_cast<vkmoe_prefetch>(memory.prefetch_wish());
+    params.pager = static_cast<vkmoe_pager>(options.pager_mode());  // the C API's numbers are the same
+    params.prefetch = static_cast<vkmoe_prefetch>(options.prefetch_wish());
     std::vector<const char*> ignored_keys;
-    for (const std::string& key : memory.ignored_keys) ignored_keys.push_back(key.c_str());
+    for (const std::string& key : options.ignored_keys) ignored_keys.push_back(key.c_str());
     params.ignored_keys = ignored_keys.data();
     params.n_ignored_keys = ignored_keys.size();
     Progress progress("loading");

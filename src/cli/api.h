@@ -25,7 +25,7 @@ using SessionHandle = std::unique_ptr<vkmoe_session, FreeSession>;
 
 /// Loads with a progress bar and says on stderr which device it is, what a RAM budget is for, and where
 /// experts are paged how. device: as --device takes it; empty: the best. session: the largest to come.
-ModelHandle load_model(const std::string& path, const std::string& device, const MemoryOptions& memory,
+ModelHandle load_model(const std::string& path, const std::string& device, const LoadOptions& options,
                        const vkmoe_session_params& session);
 vkmoe_model_info model_info(const vkmoe_model* model);
 SessionHandle create_session(vkmoe_model* model, const vkmoe_session_params& params);

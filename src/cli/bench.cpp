@@ -30,7 +30,7 @@ struct Options {
     uint32_t n_repeats = 5;
     SessionOptions session;
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
     bool json = false;
 
     /// Tokens before decoding, which begins from one even where no prompt is measured.
@@ -174,7 +174,7 @@ void run_bench(const Options& options) {
         fail(ErrorCode::kInvalidArgument, "nothing to measure; give -p or -n");
     catch_interrupts();
     const ModelHandle model =
-        load_model(options.model, options.device, options.memory, options.session_params());
+        load_model(options.model, options.device, options.load, options.session_params());
     const vkmoe_model_info info = model_info(model.get());
     Bench bench(options, model.get());
     bench.run();
@@ -210,7 +210,7 @@ void add_bench_command(CLI::App& app) {
         ->type_name("FILE");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     command->add_flag("--json", options->json,
                       "Print JSON, with speeds in tokens per second and sizes in bytes");
     command->callback([options] { run_bench(*options); });

@@ -29,7 +29,7 @@ struct Options {
     std::optional<size_t> split;
     SessionOptions session;
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
     bool allow_nonfinite = false;
 };
 
@@ -43,7 +43,7 @@ void write_logits(const Options& options) {
         options.n_context != 0 ? options.n_context : static_cast<size_t>(std::ranges::count(json, ',')) + 1;
     vkmoe_session_params params = options.session.params(static_cast<uint32_t>(n_context));
     params.allow_nonfinite = options.allow_nonfinite ? 1 : 0;
-    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
+    const ModelHandle model = load_model(options.model, options.device, options.load, params);
     const uint32_t n_vocabulary = model_info(model.get()).n_vocabulary;
     const std::vector<int32_t> tokens = parse_tokens(json, options.tokens, n_vocabulary);
     if (tokens.size() > n_context) {
@@ -99,7 +99,7 @@ void add_logits_command(CLI::App& app) {
                       "Write logits that are NaN or infinite instead of failing");
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     command->callback([options] { write_logits(*options); });
 }
 

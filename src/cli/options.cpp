@@ -117,7 +117,7 @@ SessionShape SessionOptions::shape(uint32_t n_context) const {
     return {.n_context = n_context, .micro_batch = n_micro_batch, .kv_type = cache_type()};
 }
 
-void add_memory_options(CLI::App& command, MemoryOptions& options) {
+void add_load_options(CLI::App& command, LoadOptions& options) {
     const auto check = [](std::string& text) -> std::string {
         if (parse_memory_size(text)) return {};
         return fmt::format(
@@ -162,7 +162,7 @@ void add_memory_options(CLI::App& command, MemoryOptions& options) {
         ->type_name("KEY");
 }
 
-uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
+uint64_t LoadOptions::vram_bytes(const std::string& device) const {
     const MemorySize size = parse_memory_size(vram_budget).value_or(MemorySize{});
     if (size.share == 0) return size.bytes;
     const std::shared_ptr<Instance> instance = Instance::create();
@@ -171,11 +171,11 @@ uint64_t MemoryOptions::vram_bytes(const std::string& device) const {
     return size.of(device_heap_totals(caps, plan_heaps(caps)).size);
 }
 
-uint64_t MemoryOptions::ram_bytes() const {
+uint64_t LoadOptions::ram_bytes() const {
     return parse_memory_size(ram_budget).value_or(MemorySize{}).of(total_host_memory());
 }
 
-uint64_t MemoryOptions::ram_reserve(const std::string& model) const {
+uint64_t LoadOptions::ram_reserve(const std::string& model) const {
     if (ram_bytes() == 0) return 0;
     const std::shared_ptr<Instance> instance = Instance::create();  // the driver is loaded now
     const uint64_t now = process_memory();
@@ -185,16 +185,16 @@ uint64_t MemoryOptions::ram_reserve(const std::string& model) const {
     return std::max(now + kLaterRam, kLeastReserve) + kHeaderCopies * header;
 }
 
-PagerMode MemoryOptions::pager_mode() const {
+PagerMode LoadOptions::pager_mode() const {
     return pager == "device" ? PagerMode::kDevice : pager == "host" ? PagerMode::kHost : PagerMode::kAuto;
 }
 
-Prefetch MemoryOptions::prefetch_wish() const {
+Prefetch LoadOptions::prefetch_wish() const {
     return prefetch == "on" ? Prefetch::kOn : prefetch == "off" ? Prefetch::kOff : Prefetch::kAuto;
 }
 
-ModelParams MemoryOptions::model_params(const std::string& model, const std::string& device,
-                                        const SessionShape& session) const {
+ModelParams LoadOptions::model_params(const std::string& model, const std::string& device,
+                                      const SessionShape& session) const {
     ModelParams params;
     params.device = device;
     params.vram_budget = vram_bytes(device);

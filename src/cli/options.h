@@ -43,7 +43,7 @@ struct SessionOptions {
 void add_session_options(CLI::App& command, SessionOptions& options);
 
 /// How a model is loaded: --vram-budget, --ram-budget, --pager, --prefetch and --ignore-key.
-struct MemoryOptions {
+struct LoadOptions {
     std::string vram_budget;  ///< as parse_memory_size takes it; empty: the default
     std::string ram_budget;
     std::string pager = "auto";
@@ -64,7 +64,7 @@ struct MemoryOptions {
     ModelParams model_params(const std::string& model, const std::string& device,
                              const SessionShape& session) const;
 };
-void add_memory_options(CLI::App& command, MemoryOptions& options);
+void add_load_options(CLI::App& command, LoadOptions& options);
 
 /// Checks that an option is a path that can be reached and is not a folder. It marks the option as the path
 /// of a file that the command reads.

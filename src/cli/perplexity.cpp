@@ -29,7 +29,7 @@ struct Options {
     uint32_t n_context = 512;
     SessionOptions session;
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
     RouterReportOption router_report;
 };
 
@@ -69,7 +69,7 @@ void measure(const Options& options) {
     catch_interrupts();
     vkmoe_session_params params = options.session.params(options.n_context);
     params.router_statistics = options.router_report.wanted;
-    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
+    const ModelHandle model = load_model(options.model, options.device, options.load, params);
     const vkmoe_model_info info = model_info(model.get());
     const uint32_t n_vocabulary = info.n_vocabulary;
     RouterReport router_report(options.router_report, info);
@@ -122,7 +122,7 @@ void add_perplexity_command(CLI::App& app) {
     add_session_options(*command, options->session);
     add_router_report_option(*command, options->router_report);
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     command->callback([options] { measure(*options); });
 }
 

@@ -33,7 +33,7 @@ memory does not hold all experts, are not included.)";
 struct Options {
     std::string model;
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
     SessionOptions session;
     uint32_t n_context = 0;
     std::string trace;
@@ -197,7 +197,7 @@ LocalityCurve locality_of(const Options& options, const Model& model) {
 
 void print_plan(const Options& options) {
     ModelParams params =
-        options.memory.model_params(options.model, options.device, options.session.shape(options.n_context));
+        options.load.model_params(options.model, options.device, options.session.shape(options.n_context));
     params.measure_only = true;
     const std::shared_ptr<Model> model = Model::load(options.model, params);
     const LocalityCurve locality = locality_of(options, *model);
@@ -222,7 +222,7 @@ void add_plan_command(CLI::App& app) {
         ->check(whole_number(0, 1U << 30));
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     command
         ->add_option("--trace", options->trace,
                      "Routing trace of this model, recorded by `vkmoe routes`, to estimate the hit rate; the "

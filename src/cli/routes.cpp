@@ -33,7 +33,7 @@ struct Options {
     size_t n_tokens = 0;
     uint32_t n_context = 0;
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
 };
 
 /// How many of the experts that were used the look-ahead had named.
@@ -73,7 +73,7 @@ class Recall {
 
 std::shared_ptr<Model> load(const Options& options) {
     Progress progress("loading");
-    ModelParams params = options.memory.model_params(
+    ModelParams params = options.load.model_params(
         options.model, options.device,
         {.n_context = options.n_context, .micro_batch = kBatch, .look_ahead = true});
     params.progress = [&](float done) {
@@ -176,7 +176,7 @@ void add_routes_command(CLI::App& app) {
             "trained context if that is shorter")
         ->check(whole_number(0, 1U << 30));
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     command->callback([options] { record(*options); });
 }
 

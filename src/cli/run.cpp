@@ -32,7 +32,7 @@ struct Options {
     SessionOptions session;
     vkmoe_sampling sampling{};
     std::string device;
-    MemoryOptions memory;
+    LoadOptions load;
     bool profile = false;
     bool no_prompt = false;
     RouterReportOption router_report;
@@ -96,7 +96,7 @@ void run(const Options& options) {
     vkmoe_session_params params = options.session.params(options.n_context);
     params.profile = options.profile;
     params.router_statistics = options.router_report.wanted;
-    const ModelHandle model = load_model(options.model, options.device, options.memory, params);
+    const ModelHandle model = load_model(options.model, options.device, options.load, params);
     const vkmoe_model_info info = model_info(model.get());
     const std::vector<int32_t> tokens =
         tokenize(model.get(), prompt, VKMOE_TOKENIZE_ADD_SPECIAL | VKMOE_TOKENIZE_PARSE_SPECIAL);
@@ -178,7 +178,7 @@ void add_run_command(CLI::App& app) {
     add_sampling_options(*command, options->sampling);
     add_session_options(*command, options->session);
     add_device_option(*command, options->device);
-    add_memory_options(*command, options->memory);
+    add_load_options(*command, options->load);
     add_router_report_option(*command, options->router_report);
     command->add_flag("--profile", options->profile, "Print GPU time by region");
     command->add_flag("--no-prompt", options->no_prompt, "Do not print the prompt before the text");

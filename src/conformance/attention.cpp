@@ -361,8 +361,9 @@ void poison_in_rows_that_others_see(CaseContext& c, const KernelKey& cell, Shape
             shape.positions = last_positions(shape.n_tokens, shape.n_context);
             shape.positions[random_below(c.random(), 4)] = -1;
             check_attention(c, cell, shape, [&](Inputs& inputs) {
-                // Three of the batch's rows, and two that leave the window within the batch. Tokens 4 and 5, which a
-                // tile of two queries shares, are always inside the context and differ in rows 86 and 66.
+                // Three of the batch's rows, and two that leave the window within the batch. Tokens 4 and 5,
+                // which a tile of two queries shares, are always inside the context and differ in rows 86
+                // and 66.
                 for (const uint32_t row : {84u, 86u, 87u, 64u, 66u})
                     inputs.v[row * shape.head_dim + random_below(c.random(), shape.head_dim)] = special;
             });

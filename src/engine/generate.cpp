@@ -14,7 +14,7 @@ GenerateEnd generate(Session& session, const Tokenizer& tokenizer, const Generat
     auto end = GenerateEnd::kAllTokens;
     const auto sample = [&] {
         const std::span<const float> logits = session.logits();
-        require_finite_logits(logits, session.position() - 1);
+        if (session.allows_nonfinite()) require_finite_logits(logits, session.position() - 1);
         return sampler.sample(logits, history);
     };
     int32_t token = params.n_tokens == 0 ? -1 : sample();

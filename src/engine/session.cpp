@@ -264,6 +264,9 @@ uint32_t Session::n_context() const {
 uint32_t Session::position() const {
     return state_->position;
 }
+bool Session::allows_nonfinite() const {
+    return state_->allow_nonfinite;
+}
 
 double Session::State::feed(std::span<const int32_t> tokens, std::span<float> all_logits) {
     check_input(tokens);

@@ -48,6 +48,8 @@ class Session {
     const Model& model() const;
     uint32_t n_context() const;
     uint32_t position() const;
+    /// SessionParams::allow_nonfinite: whether logits() may hold a NaN or an infinity.
+    bool allows_nonfinite() const;
 
     /// Computes tokens of a prompt at the end of the sequence. all_logits: empty, or [tokens.size(),
     /// n_vocabulary]. Throws Error(kInvalidArgument), with nothing computed, for a token outside the

@@ -69,8 +69,9 @@ uint64_t memory_of_chunk(const Device& device, uint64_t size) {
     return needs.memoryRequirements.size;
 }
 
-/// Whether all of a driver's mapping can be touched. lavapipe's memory is a file: within a limit on the address
-/// space it maps null, and within one on the size of files its last pages raise SIGBUS, each with VK_SUCCESS.
+/// Whether all of a driver's mapping can be touched. lavapipe's memory is a file: within a limit on the
+/// address space it maps null, and within one on the size of files its last pages raise SIGBUS, each with
+/// VK_SUCCESS.
 bool is_backed(void* mapped, uint64_t bytes) {
     if (mapped == nullptr) return false;
     const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -261,9 +262,10 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
         result = vk.vkMapMemory(device_->handle(), chunk.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
         if (result != VK_SUCCESS) return result;
         if (device_->caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU && !is_backed(mapped, needs.size)) {
-            log_warn("device '{}' gave {} of memory that cannot be used; is the size of files or the address "
-                     "space limited (ulimit -f, -v)?",
-                     device_->caps().name, human_bytes(needs.size));
+            log_warn(
+                "device '{}' gave {} of memory that cannot be used; is the size of files or the address "
+                "space limited (ulimit -f, -v)?",
+                device_->caps().name, human_bytes(needs.size));
             return VK_ERROR_OUT_OF_HOST_MEMORY;
         }
         chunk.mapped = static_cast<std::byte*>(mapped);

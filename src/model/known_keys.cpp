@@ -29,13 +29,8 @@ bool is_one(const KeyContext& context) {
     return is_any(context, {1});
 }
 
-/// Converters write a scale that there is none of as 0 or 1.
-bool is_no_scale(const KeyContext& context) {
-    return is_any(context, {0, 1});
-}
-
-/// Softmax, or the architecture's own.
-bool is_softmax(const KeyContext& context) {
+/// Converters write an absent scale or interval as 0 or 1, and softmax as 1, or 0 for the architecture's own.
+bool is_zero_or_one(const KeyContext& context) {
     return is_any(context, {0, 1});
 }
 
@@ -132,7 +127,7 @@ constexpr std::array kArchitectureKeys = {
     KnownKey{"attention.value_length_mla", kIgnored, "latent attention"},
     KnownKey{"attention.value_length_mla_swa", kIgnored, "latent attention"},
     KnownKey{"attention.value_residual_mix_lora_rank", kIgnored, "recurrent layers"},
-    KnownKey{"attention.value_scale", kIgnored, "scaled values", is_no_scale},
+    KnownKey{"attention.value_scale", kIgnored, "scaled values", is_zero_or_one},
     KnownKey{"attn_logit_softcapping", kIgnored, "a soft cap on attention"},
     KnownKey{"attn_res.", kIgnored, "attention over earlier layers"},
     KnownKey{"block_size", kIgnored, "block diffusion"},
@@ -143,40 +138,40 @@ constexpr std::array kArchitectureKeys = {
     KnownKey{"deepstack_mapping", kIgnored, "image features in several layers"},
     KnownKey{"dense_", kIgnored, "another head"},
     KnownKey{"embedding_length_per_layer_input", kIgnored, "an embedding of each layer"},
-    KnownKey{"embedding_scale", kIgnored, "a scaled embedding", is_no_scale},
+    KnownKey{"embedding_scale", kIgnored, "a scaled embedding", is_zero_or_one},
     KnownKey{"expert_chunk_feed_forward_length", kIgnored, "experts in chunks"},
-    KnownKey{"expert_gating_func", kIgnored, "a router without softmax", is_softmax},
-    KnownKey{"expert_group_scale", kIgnored, "scaled groups of experts", is_no_scale},
+    KnownKey{"expert_gating_func", kIgnored, "a router without softmax", is_zero_or_one},
+    KnownKey{"expert_group_scale", kIgnored, "scaled groups of experts", is_zero_or_one},
     KnownKey{"expert_latent_length", kIgnored, "experts of latent width"},
     KnownKey{"expert_shared_count", kIgnored, "shared experts"},
     KnownKey{"expert_shared_feed_forward_length", kIgnored, "shared experts"},
     KnownKey{"expert_weights_norm", kIgnored, "another normalization of expert weights",
              is_own_renormalization},
-    KnownKey{"expert_weights_scale", kIgnored, "scaled expert weights", is_no_scale},
+    KnownKey{"expert_weights_scale", kIgnored, "scaled expert weights", is_zero_or_one},
     KnownKey{"experts_per_group", kIgnored, "routing within groups of experts"},
     KnownKey{"features_length", kIgnored, "audio features"},
     KnownKey{"final_logit_softcapping", kIgnored, "a soft cap on logits"},
-    KnownKey{"full_attention_interval", kIgnored, "recurrent layers", is_no_scale},
+    KnownKey{"full_attention_interval", kIgnored, "recurrent layers", is_zero_or_one},
     KnownKey{"hash_layer_count", kIgnored, "routing by hash"},
     KnownKey{"hidden_activation", kIgnored, "another activation"},
     KnownKey{"hrm.", kIgnored, "repeated layers"},
     KnownKey{"hyper_connection.", kIgnored, "several residual streams"},
-    KnownKey{"interleave_moe_layer_step", kIgnored, "dense layers between expert layers", is_no_scale},
+    KnownKey{"interleave_moe_layer_step", kIgnored, "dense layers between expert layers", is_zero_or_one},
     KnownKey{"kda.", kIgnored, "recurrent layers"},
     KnownKey{"leading_dense_block_count", kIgnored, "dense layers before expert layers"},
-    KnownKey{"logit_scale", kIgnored, "scaled logits", is_no_scale},
-    KnownKey{"moe_every_n_layers", kIgnored, "dense layers between expert layers", is_no_scale},
+    KnownKey{"logit_scale", kIgnored, "scaled logits", is_zero_or_one},
+    KnownKey{"moe_every_n_layers", kIgnored, "dense layers between expert layers", is_zero_or_one},
     KnownKey{"moe_latent_size", kIgnored, "experts of latent width"},
     KnownKey{"n_deepstack_layers", kIgnored, "image features in several layers"},
     KnownKey{"norm_before_", kIgnored, "norms in other places"},
-    KnownKey{"num_loops", kIgnored, "repeated layers", is_no_scale},
+    KnownKey{"num_loops", kIgnored, "repeated layers", is_zero_or_one},
     KnownKey{"ple.", kIgnored, "an embedding of each layer"},
     KnownKey{"posnet.", kIgnored, "convolutions"},
     KnownKey{"rescale_every_n_layers", kIgnored, "rescaled layers"},
-    KnownKey{"residual_scale", kIgnored, "a scaled residual stream", is_no_scale},
+    KnownKey{"residual_scale", kIgnored, "a scaled residual stream", is_zero_or_one},
     KnownKey{"rope.dimension_sections", kIgnored, "positions of several axes"},
     KnownKey{"rope.freq_base_swa", kIgnored, "layers with a sliding window"},
-    KnownKey{"rope.scaling.alpha", kIgnored, "NTK-aware position scaling", is_no_scale},
+    KnownKey{"rope.scaling.alpha", kIgnored, "NTK-aware position scaling", is_zero_or_one},
     KnownKey{"rope.scaling.yarn_", kIgnored, "settings of YaRN"},
     KnownKey{"router_logit_softcapping", kIgnored, "a soft cap on the router"},
     KnownKey{"sample_from_anchor", kIgnored, "another head"},

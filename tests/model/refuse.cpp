@@ -1,6 +1,6 @@
-// A library to preload (LD_PRELOAD): refuses threads and memory to a program from some call on, and writes the
-// stack of a crash to a file. See exit_codes_test.py. It counts from main on, and only the program's own calls:
-// a driver's always succeed.
+// A library to preload (LD_PRELOAD): refuses threads and memory to a program from some call on, and writes
+// the stack of a crash to a file. See exit_codes_test.py. It counts from main on, and only the program's own
+// calls: a driver's always succeed.
 //
 //   VKMOE_REFUSE_THREADS_AFTER=N  std::thread fails after N threads
 //   VKMOE_REFUSE_MEMORY_AFTER=N   operator new fails after N calls
@@ -129,9 +129,10 @@ int counted_main(int argc, char** argv, char** environment) {
 
 }  // namespace
 
-extern "C" int __libc_start_main(Main* main, int argc, char** argv, void (*begin)(), void (*end)(), void (*end_loader)(),
-                                 void* stack_end) {
-    const auto original = reinterpret_cast<decltype(&__libc_start_main)>(::dlsym(RTLD_NEXT, "__libc_start_main"));
+extern "C" int __libc_start_main(Main* main, int argc, char** argv, void (*begin)(), void (*end)(),
+                                 void (*end_loader)(), void* stack_end) {
+    const auto original =
+        reinterpret_cast<decltype(&__libc_start_main)>(::dlsym(RTLD_NEXT, "__libc_start_main"));
     program_main = main;
     return original(counted_main, argc, argv, begin, end, end_loader, stack_end);
 }
