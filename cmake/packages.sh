@@ -90,10 +90,10 @@ debian_mirror() {
     if [ -n "${VKMOE_DEBIAN_MIRROR:-}" ]; then
         printf '%s\n' "$VKMOE_DEBIAN_MIRROR"
     elif [ "$(. /etc/os-release && printf %s "$ID")" = debian ]; then
-        local codename
-        codename=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
-        apt-get indextargets --format '$(SITE) $(CODENAME) $(COMPONENT) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
-            awk -v codename="$codename" '$2 == codename && $3 == "main" && $4 == "Debian" { print $5; exit }'
+        # A release's own suite: those of updates, backports and security have a hyphen. os-release does not name it,
+        # since sid calls itself by the release to come.
+        apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
+            awk '$1 !~ /-/ && $2 == "main" && $3 == "Debian" { print $4; exit }'
     else
         sed -n 's/^BaseURI: *//p' /usr/share/python-apt/templates/Debian.info 2>/dev/null | head -n 1
     fi
