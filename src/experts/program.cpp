@@ -1,5 +1,6 @@
 #include "experts/program.h"
 
+#include "base/error.h"
 #include "experts/host_pager.h"
 
 namespace vkmoe {
