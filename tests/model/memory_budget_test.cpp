@@ -1,5 +1,6 @@
 // Budgets of whole models: who is paged for which session, and what is taken then.
 
+#include "base/error.h"
 #include "long_form.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"

@@ -1,5 +1,6 @@
 // Files that are no models, or not ones that vkmoe computes: each gives one line that says where and what.
 
+#include "base/error.h"
 #include "engine/session.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"

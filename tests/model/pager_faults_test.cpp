@@ -1,6 +1,7 @@
 // What a paged model does when memory is refused, files break and waits fail: it goes on with the same bits
 // where it can, and else says what is wrong, keeps its place and goes on when that is mended.
 
+#include "base/error.h"
 #include "base/log.h"
 #include "engine/generate.h"
 #include "engine/session.h"

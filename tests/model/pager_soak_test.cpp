@@ -1,6 +1,7 @@
 // Paged models at small budgets, again and again, while memory is refused, reads fail and the device is lost:
 // no wrong number, no hang, no leak. Runs for VKMOE_SOAK_SECONDS; 20 s without it.
 
+#include "base/error.h"
 #include "base/faults.h"
 #include "engine/session.h"
 #include "experts/pager.h"

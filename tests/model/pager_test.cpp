@@ -1,6 +1,7 @@
 // A model whose experts do not fit computes the same bits as one whose experts do, whoever pages them.
 
 #include "experts/pager.h"
+#include "base/error.h"
 
 #include "engine/session.h"
 #include "experts/device_pager.h"

@@ -2,6 +2,7 @@
 // while others read what the pager counts and take the slots' memory: every token is the one that a lone
 // session computes.
 
+#include "base/error.h"
 #include "engine/session.h"
 #include "experts/pager.h"
 #include "gpu/arena.h"

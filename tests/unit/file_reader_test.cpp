@@ -1,4 +1,5 @@
 #include "base/file_reader.h"
+#include "base/error.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+#include "base/error.h"
 #include "formats/gguf.h"
 
 #include <gtest/gtest.h>

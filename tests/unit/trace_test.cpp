@@ -1,4 +1,5 @@
 #include "experts/trace.h"
+#include "base/error.h"
 
 #include <gtest/gtest.h>
 

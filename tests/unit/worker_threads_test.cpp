@@ -1,6 +1,7 @@
 // Threads start all together or not at all, and a system that refuses one is an error.
 
 #include "base/worker_threads.h"
+#include "base/error.h"
 
 #include <gtest/gtest.h>
 
