@@ -70,7 +70,7 @@ TEST(DescribeLinkSpeed, IsOneLine) {
     speed.device_bytes_per_second = 0;
     speed.host_bytes_per_second = 15e9;
     EXPECT_EQ(describe(speed),
-              "link: 9.8 GB/s by shader reads, 12.1 GB/s by queue copies, 15.0 GB/s by threads of the host, "
+              "link: 9.8 GB/s by shader reads, 12.1 GB/s by queue copies, 15.0 GB/s by host threads, "
               "round trip 35 us");
 }
 
