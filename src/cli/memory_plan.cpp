@@ -1,5 +1,6 @@
 #include "cli/memory_plan.h"
 
+#include "base/error.h"
 #include "experts/pager.h"
 #include "kernels/kernel_table.h"
 #include "model/paging.h"
@@ -92,7 +93,12 @@ MemoryPlan make_memory_plan(const Model& model, const ModelParams& params, const
         const uint64_t beside = plan.dense + plan.session.bytes();
         plan.slots = Pager::plan_for(device, needs.pager, experts, plan.available - beside);
     }
-    plan.speed = plan_speed(model, params, plan, experts, locality);
+    try {
+        plan.speed = plan_speed(model, params, plan, experts, locality);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::kOutOfMemory) throw;
+        plan.why_no_speed = error.what();
+    }
     return plan;
 }
 

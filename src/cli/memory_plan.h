@@ -47,7 +47,8 @@ struct MemoryPlan {
     uint64_t least = 0;              ///< the least budget of device memory that works
     SlotPlan slots;                  ///< of a paged model that fits
     HostPlan host;                   ///< of a paged model
-    std::optional<SpeedPlan> speed;  ///< where the plan fits
+    std::optional<SpeedPlan> speed;  ///< where the plan fits and leaves memory to measure with
+    std::string why_no_speed;        ///< where it fits and does not
 
     bool pins_or_need_not = true;  ///< false: experts must be pinned, and there is no room for that
 

@@ -57,9 +57,12 @@ std::string describe_pager(const vkmoe_pager_stats& stats) {
         "prefetched ({} used), {} streamed for prefill\n",
         mode_name(stats.mode), stats.n_slots, stats.n_records, human_bytes(stats.slot_bytes),
         100 * stats.hit_rate, stats.evictions, stats.prefetched, stats.prefetched_used, stats.streamed);
-    text += fmt::format("link: {} transferred, {:.0f}% of its {}/s used; {:.0f}% of the time stalled\n",
-                        gigabytes(static_cast<double>(stats.bytes_moved)), 100 * stats.link_share,
-                        gigabytes(stats.link_bytes_per_second), 100 * stats.stall_share);
+    text += fmt::format("link: {} transferred", gigabytes(static_cast<double>(stats.bytes_moved)));
+    if (stats.link_bytes_per_second > 0) {
+        text += fmt::format(", {:.0f}% of its {}/s used", 100 * stats.link_share,
+                            gigabytes(stats.link_bytes_per_second));
+    }
+    text += fmt::format("; {:.0f}% of the time stalled\n", 100 * stats.stall_share);
     text += fmt::format("memory: peak {} on the device", human_bytes(stats.peak_device_bytes));
     if (stats.vram_budget != 0) text += fmt::format(" of a budget of {}", human_bytes(stats.vram_budget));
     if (stats.host_bytes != 0)

@@ -126,6 +126,9 @@ std::string describe(const MemoryPlan& plan, const Model& model, const LocalityC
     if (plan.is_paged) describe_host_memory(plan, table);
     if (plan.speed) {
         describe_speed(*plan.speed, locality, table);
+    } else if (plan.fits()) {
+        table.heading("expected speed: not measured");
+        table.line("reason", plan.why_no_speed);
     } else if (plan.is_paged || plan.n_records == 0) {
         table.heading("does not fit; raise the budget, or use a smaller context or --micro-batch");
     } else {
@@ -161,6 +164,7 @@ Json to_json(const MemoryPlan& plan, const LocalityCurve& locality) {
                      {"host_holds_all", plan.host.holds_all},
                      {"host_pinned", plan.host.pinned}});
     }
+    if (!plan.why_no_speed.empty()) json["speed_not_measured"] = plan.why_no_speed;
     if (plan.speed) {
         const SpeedPlan& speed = *plan.speed;
         json.update({{"tokens_per_second", speed.tokens_per_second()},

@@ -425,6 +425,14 @@ class Plan(Case):
         self.assertGreater(self.plan("-c", 600)["kv_cache_bytes"], 1.9 * plan["kv_cache_bytes"])
         self.assertGreater(plan["tokens_per_second"], 0)
 
+    def test_a_speed_that_cannot_be_measured_fails_nothing(self):
+        for budget in ("20M", "1G"):
+            arguments = ["plan", "-m", MODEL, "-c", 300, "--vram-budget", budget]
+            result = vkmoe(*arguments, env={"VKMOE_FAULTS": "device_allocation"})
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertRegex(result.stdout.decode(), r"(?m)^expected speed: not measured\n +reason +.*cannot allocate")
+            self.assertIn("dense weights", result.stdout.decode())
+
     def test_budgets_are_kept(self):
         least = self.plan("-c", 300, "--pager", "device")["least_vram_budget"]
         slots = 0
