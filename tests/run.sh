@@ -8,10 +8,12 @@ usage: tests/run.sh [--long | --sanitize address|thread] [--no-install] [--witho
 
 Installs the dependencies of the tests, builds preset `test` in build/test (optimized, assertions on, warnings are
 errors) and runs the tests. Unit tests run once. GPU tests run on two software drivers, lavapipe and SwiftShader, with
-the validation layer enabled; a validation error fails the test. Steps that are already done are skipped.
+the validation layer enabled; a validation error fails the test. The slowest GPU tests run on SwiftShader only with
+--long. Steps that are already done are skipped.
 Works as root and as a user with sudo, on Debian 12 and Ubuntu 24.04 and later. The output ends with ctest's summary.
 
-  --long                 run only the long forms of the randomized tests, which take minutes each
+  --long                 run only what takes minutes: the long forms of the tests, and the slowest GPU tests on
+                         SwiftShader
   --sanitize KIND        build the unit, engine and C API tests with sanitizers and run them on lavapipe; KIND is address
                          (with undefined behaviour, in build/debug) or thread (in build/thread)
   --no-install           install and download nothing; report missing packages instead
