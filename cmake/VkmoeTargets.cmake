@@ -23,6 +23,30 @@ if(VKMOE_SANITIZE)
     add_link_options(-fsanitize=${VKMOE_SANITIZE})
 endif()
 
+# Half of the time that a source takes to compile goes into these headers: 1.5 of 3 s with GCC 12. Builds with sanitizers
+# do without, so that a header that a source forgot to include is found there.
+set(VKMOE_COMMON_HEADERS <algorithm> <array> <chrono> <functional> <map> <memory> <mutex> <optional> <span> <string>
+    <string_view> <thread> <vector> <fmt/format.h>)
+set(precompiled ON)
+if(VKMOE_SANITIZE)
+    set(precompiled OFF)
+endif()
+option(VKMOE_PRECOMPILED_HEADERS "Precompile the headers that most sources include" ${precompiled})
+
+# vkmoe_precompile(TARGET header...): precompiles headers for a target. vkmoe_precompile(TARGET REUSE_FROM other): uses
+# those of another target, which must be compiled with the same options, and without macros that TARGET lacks.
+function(vkmoe_precompile target)
+    if(NOT VKMOE_PRECOMPILED_HEADERS)
+        return()
+    endif()
+    if(ARGV1 STREQUAL REUSE_FROM)
+        target_precompile_headers(${target} REUSE_FROM ${ARGV2})
+    else()
+        target_precompile_headers(${target} PRIVATE ${ARGN})
+    endif()
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # for ccache
+endfunction()
+
 # vkmoe_library(FOLDER SOURCES file... LINKS target... [PRIVATE_LINKS target...])
 # One folder of src is one static library, vkmoe_FOLDER; it includes files as "folder/file.h".
 # LINKS names every folder that it may include from: tests/unit/layering_test.py holds it to that.
@@ -31,4 +55,7 @@ function(vkmoe_library folder)
     add_library(vkmoe_${folder} STATIC ${ARG_SOURCES})
     target_include_directories(vkmoe_${folder} PUBLIC "${CMAKE_SOURCE_DIR}/src")
     target_link_libraries(vkmoe_${folder} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} vkmoe_options)
+    if(NOT folder STREQUAL cli)  # which has more of them
+        vkmoe_precompile(vkmoe_${folder} REUSE_FROM vkmoe_headers)
+    endif()
 endfunction()
