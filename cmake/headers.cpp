@@ -1,3 +1,1 @@
-// Nothing of its own: for the targets that precompiled headers belong to.
-
-int main() {}
+// Nothing of its own: for the target that precompiled headers belong to.
