@@ -13,6 +13,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -222,7 +223,8 @@ class Player {
             }
             case 2:
                 is_valid = false;
-                session.params.struct_size = below(sizeof session.params);
+                // Smaller than the struct's first version, which ended before this member.
+                session.params.struct_size = below(offsetof(vkmoe_session_params, allow_nonfinite));
                 break;
             case 3:
                 is_valid = false;
