@@ -33,18 +33,13 @@ if(VKMOE_SANITIZE)
 endif()
 option(VKMOE_PRECOMPILED_HEADERS "Precompile the headers that most sources include" ${precompiled})
 
-# vkmoe_precompile(TARGET header...): precompiles headers for a target. vkmoe_precompile(TARGET REUSE_FROM other): uses
-# those of another target, which must be compiled with the same options, and without macros that TARGET lacks.
+# vkmoe_precompile(TARGET PRIVATE header...|REUSE_FROM other): target_precompile_headers where it is wanted. The other
+# target must be compiled with the same options, and without macros that TARGET lacks.
 function(vkmoe_precompile target)
-    if(NOT VKMOE_PRECOMPILED_HEADERS)
-        return()
+    if(VKMOE_PRECOMPILED_HEADERS)
+        target_precompile_headers(${target} ${ARGN})
+        target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # for ccache
     endif()
-    if(ARGV1 STREQUAL REUSE_FROM)
-        target_precompile_headers(${target} REUSE_FROM ${ARGV2})
-    else()
-        target_precompile_headers(${target} PRIVATE ${ARGN})
-    endif()
-    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # for ccache
 endfunction()
 
 # vkmoe_library(FOLDER SOURCES file... LINKS target... [PRIVATE_LINKS target...])
