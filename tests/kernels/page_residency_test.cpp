@@ -7,6 +7,7 @@
 #include "kernels/kernel_fixture.h"
 #include "kernels/page_batch.h"
 #include "kernels/page_resolve.h"
+#include "long_form.h"
 
 #include <fmt/format.h>
 
@@ -32,7 +33,7 @@ constexpr uint32_t kBatchPairs = 40;
 constexpr uint32_t kWaveSlots = 2;
 constexpr uint32_t kCopyGroups = 3;
 constexpr std::array<uint32_t, 3> kMissGroups{5, 4, 2};
-constexpr uint32_t kTokens = 2000;
+const uint32_t kTokens = is_long_form() ? 2000 : 400;  // all kinds of routes, once or five times
 
 /// Which slots the layers may use: all of them, or, with two sizes of records, every other layer's share.
 ResidencyShape shape_of(uint32_t n_slots, uint32_t n_sizes) {

@@ -5,6 +5,7 @@
 #include "experts/device_pager.h"
 #include "experts/host_pager.h"
 #include "experts/residency.h"
+#include "long_form.h"
 #include "model/paged_memory.h"
 #include "text/tokenizer.h"
 
@@ -122,8 +123,8 @@ std::vector<T> layer_of(const std::vector<T>& rows, uint32_t n_layers, uint32_t 
 }
 
 TEST_P(DeviceDecisionsTest, AreThoseOfThePolicy) {
-    constexpr uint32_t kTokens = 2304;
     constexpr uint32_t kContext = 256;
+    const uint32_t kTokens = (is_long_form() ? 9 : 2) * kContext;
     constexpr uint32_t kPrompt = 24;  // of each context: a batch, which only passes through
     const bool looks_ahead = GetParam().prefetch == Prefetch::kOn;
     ASSERT_NO_FATAL_FAILURE(load({.n_context = kContext, .n_micro_batch = kPrompt}));

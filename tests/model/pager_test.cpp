@@ -122,7 +122,9 @@ TEST_P(PagerTest, AnyBudgetGivesTheSameBits) {
             expected[prompt] = everything(resident, tokens_of(prompt, seed_));
         }
     }
-    for (double share : {1.5, 0.75, 0.5, 0.25, 0.0}) {
+    const std::vector<double> shares =
+        is_long_form() ? std::vector{1.5, 0.75, 0.5, 0.25, 0.0} : std::vector{1.5, 0.5, 0.0};
+    for (const double share : shares) {
         const uint64_t budget = budget_of(share);
         const auto model = load(budget);
         Session session(model, kSession);

@@ -97,7 +97,7 @@ class Terminal(unittest.TestCase):
 
     def prompt(self):
         """Long enough for the bar, which waits 100 ms before it is drawn."""
-        return ["run", "-m", MODEL, "-f", self.text(6000), "-c", 4096, "--micro-batch", 8, "--no-prompt", "-n", 2]
+        return ["run", "-m", MODEL, "-f", self.text(1500), "-c", 4096, "--micro-batch", 8, "--no-prompt", "-n", 2]
 
 
 class Bar(Terminal):
