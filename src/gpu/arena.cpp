@@ -15,6 +15,7 @@
 #include <bit>
 #include <cassert>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 namespace vkmoe {
@@ -241,15 +242,16 @@ VkResult Arena::fill_chunk(Chunk& chunk) const {
     VkMemoryRequirements needs{};
     vk.vkGetBufferMemoryRequirements(device_->handle(), chunk.buffer, &needs);
 
-    std::vector<uint32_t> types = memory_types_for(kind_, device_->caps(), plan.heaps, needs.memoryTypeBits);
+    const std::vector<uint32_t> types =
+        memory_types_for(kind_, device_->caps(), plan.heaps, needs.memoryTypeBits);
     if (types.empty()) {
         vk.vkDestroyBuffer(device_->handle(), std::exchange(chunk.buffer, VK_NULL_HANDLE), nullptr);
         fail(ErrorCode::kUnsupported, "device '{}' has no {} memory for storage buffers; update its driver",
              device_->caps().name, kind_name(kind_));
     }
     // Only device memory goes on to another heap: uploads must not fill the memory of cards.
-    if (kind_ != MemoryKind::kDevice) types.resize(1);
-    for (const uint32_t type : types) {
+    const size_t n_tried = kind_ == MemoryKind::kDevice ? types.size() : 1;
+    for (const uint32_t type : std::span(types).first(n_tried)) {
         result = take_memory(chunk, needs.size, type);
         if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY && result != VK_ERROR_OUT_OF_HOST_MEMORY) break;
     }
