@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "base/error.h"
@@ -80,7 +81,16 @@ ReadTransfer::Request ReadTransfer::request() const {
     return {piece_.file->descriptor(direct_), buffer_ + got_, bytes, begin_ + got_};
 }
 
-bool ReadTransfer::take(ssize_t result) {
+bool ReadTransfer::take(ssize_t result) noexcept {
+    try {
+        return take_or_throw(result);
+    } catch (const std::exception&) {
+        error_ = "out of memory";  // short enough to need none
+        return true;
+    }
+}
+
+bool ReadTransfer::take_or_throw(ssize_t result) {
     if (piece_.fail) result = -EIO;
     if (result == -EINTR || result == -EAGAIN) return false;
     if (result == -EINVAL && direct_) {
@@ -144,9 +154,16 @@ FileReader::Ticket ReadQueue::submit(std::span<const FileRead> reads) {
     const FileReader::Ticket ticket = ++last_ticket_;
     ReadJob& job = jobs_[ticket];
     job.n_left = pieces.size();
-    for (ReadPiece& piece : pieces) {
-        piece.job = &job;
-        queue_.push_back(piece);
+    const size_t n_queued = queue_.size();
+    try {
+        for (ReadPiece& piece : pieces) {
+            piece.job = &job;
+            queue_.push_back(piece);
+        }
+    } catch (...) {
+        queue_.resize(n_queued);
+        jobs_.erase(ticket);
+        throw;
     }
     if (pieces.size() == 1) {
         work_.notify_one();
@@ -183,14 +200,14 @@ bool ReadQueue::next(ReadPiece& piece, bool wait) {
     return true;
 }
 
-void ReadQueue::finish(const ReadTransfer& transfer) {
+void ReadQueue::finish(ReadTransfer& transfer) noexcept {
     const std::lock_guard lock(mutex_);
     ReadJob& job = *transfer.piece().job;
     --job.n_left;
     if (transfer.error().empty()) {
         bytes_read_ += transfer.piece().to.size();
     } else if (job.error.empty()) {
-        job.error = transfer.error();
+        job.error = transfer.take_error();
         job.n_left -= std::erase_if(queue_, [&](const ReadPiece& piece) { return piece.job == &job; });
     }
     if (job.n_left == 0) done_.notify_all();

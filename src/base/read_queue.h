@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/file_reader.h"
@@ -78,13 +79,15 @@ class ReadTransfer {
     ReadTransfer(const ReadPiece& piece, std::byte* bounce);
 
     Request request() const;
-    /// result: bytes, or a negative errno.
-    bool take(ssize_t result);
+    /// result: bytes, or a negative errno. Never throws: a thread that ended would leave others waiting.
+    bool take(ssize_t result) noexcept;
 
     const ReadPiece& piece() const { return piece_; }
     const std::string& error() const { return error_; }
+    std::string take_error() noexcept { return std::move(error_); }
 
   private:
+    bool take_or_throw(ssize_t result);
     void begin(bool direct);
     bool end_with(const std::string& reason);
 
@@ -112,7 +115,7 @@ class ReadQueue {
 
     /// The next piece; false when there is none now. wait: blocks until there is one or stop() is called.
     bool next(ReadPiece& piece, bool wait);
-    void finish(const ReadTransfer& transfer);
+    void finish(ReadTransfer& transfer) noexcept;
     /// Forgets the pieces that have not begun.
     void stop();
 

@@ -9,9 +9,11 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/faults.h"
@@ -86,6 +88,7 @@ class UringWorkers : public ReadWorkers {
     UringWorkers(ReadQueue& queue, std::unique_ptr<Ring> ring, const FileReaderOptions& options)
         : queue_(queue), ring_(std::move(ring)) {
         for (uint32_t i = 0; i < options.n_in_flight; ++i) places_.emplace_back(options.piece_bytes);
+        asked_.reserve(size_t{options.n_in_flight} + 2);  // one to listen, and a new one beside all that wait
         thread_.start(
             "read files by io_uring", 1, [this](size_t) { work(); }, [] {});
     }
@@ -189,7 +192,8 @@ class UringWorkers : public ReadWorkers {
     /// Remembers the last requests, among which are all that the kernel has not taken.
     void note_asked(Place* place) {
         asked_.push_back(place);
-        while (asked_.size() > ring_->n_untaken()) asked_.pop_front();
+        if (asked_.size() > ring_->n_untaken())
+            asked_.erase(asked_.begin(), asked_.end() - static_cast<std::ptrdiff_t>(ring_->n_untaken()));
     }
 
     void ask(Place& place) {
@@ -209,8 +213,9 @@ class UringWorkers : public ReadWorkers {
     ReadQueue& queue_;
     std::unique_ptr<Ring> ring_;
     std::vector<Place> places_;
-    std::deque<Place*> asked_;  // of the thread, null for a request to listen
-    size_t n_busy_ = 0;         // places, of the thread
+    // Of the thread, null for a request to listen. It has memory for all from the beginning.
+    std::vector<Place*> asked_;
+    size_t n_busy_ = 0;  // places, of the thread
     std::atomic<bool> stop_ = false;
     WorkerThreads thread_;
 };

@@ -8,15 +8,18 @@
 #include "cli/suggestion.h"
 #include "formats/gguf_value.h"
 
+#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <vector>
 
 namespace vkmoe::cli {
@@ -125,10 +128,20 @@ int run_command(int argc, char** argv) noexcept {
     }
 }
 
+/// The terminate handler. Destructors of libraries, nlohmann::json's among them, need memory themselves and
+/// cannot report that there is none.
+[[noreturn]] void end_without_memory() {
+    const std::type_info* thrown = abi::__cxa_current_exception_type();
+    if (thrown == nullptr || *thrown != typeid(std::bad_alloc)) std::abort();
+    write_standard_error("vkmoe: out of memory; close other programs or use a smaller model or context\n");
+    std::_Exit(kFailed);
+}
+
 }  // namespace
 
 int run_program(int argc, char** argv) {
     if (!open_standard_streams()) return kFailed;  // with no stream to say so
+    std::set_terminate(end_without_memory);
     ignore_write_signals();
     const int code = run_command(argc, argv);
     // Also where the command ended well, or for another reason: Ctrl-C reaches the reader of a pipe too.

@@ -77,7 +77,8 @@ bool is_backed(void* mapped, uint64_t bytes) {
     if (mapped == nullptr) return false;
     const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
     const uint64_t last = (reinterpret_cast<uintptr_t>(mapped) + bytes - 1) / page * page;
-    return ::madvise(reinterpret_cast<void*>(last), page, MADV_POPULATE_WRITE) == 0 || errno != EFAULT;
+    // EINVAL: the kernel is too old to tell.
+    return ::madvise(reinterpret_cast<void*>(last), page, MADV_POPULATE_WRITE) == 0 || errno == EINVAL;
 }
 
 /// The size of a chunk for `bytes` from an aligned address on: chunks may begin at less.

@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,8 +51,8 @@ struct Uploader::State {
             while (!segment.reads.empty()) {
                 try {
                     wait_for_read(segment);
-                } catch (const Error& error) {
-                    log_debug("{}", error.what());  // nobody wants it any more
+                } catch (const std::exception&) {
+                    // Nobody wants it any more.
                 }
             }
         }
@@ -91,7 +92,7 @@ struct Uploader::State {
 
     static void wait_for_read(Segment& segment) {
         const PendingRead read = std::move(segment.reads.front());
-        segment.reads.pop_front();
+        segment.reads.pop_front();  // whether it fails or not
         read.reader->wait(read.ticket, read.what);
     }
 
@@ -130,7 +131,14 @@ void Uploader::read(const Allocation& to, FileReader& reader, uint32_t file, uin
     if (to.buffer == VK_NULL_HANDLE) return;
     state_->fill(to, bytes, [&](State::Segment& segment, uint64_t done, std::span<std::byte> place) {
         const FileRead part{file, offset + done, place};
-        segment.reads.push_back({&reader, reader.submit({&part, 1}), what});
+        // Listed before it begins: a read that nobody waits for would write into freed memory.
+        segment.reads.push_back({&reader, 0, what});
+        try {
+            segment.reads.back().ticket = reader.submit({&part, 1});
+        } catch (...) {
+            segment.reads.pop_back();
+            throw;
+        }
     });
 }
 

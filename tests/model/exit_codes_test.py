@@ -38,7 +38,7 @@ HANG_SECONDS = 100
 # Libraries that crash or wait for ever by themselves where memory or a file is refused.
 DRIVERS = re.compile(r"lvp|lavapipe|swiftshader|vk_swift|gallium|LLVM|libvulkan|VkLayer|vulkan_")
 # Whose frames say nothing about who called.
-SYSTEM = re.compile(r"libc\.so|libstdc\+\+|libgcc|libpthread|ld-linux|refuse|libm\.so|linux-vdso|\[0x")
+SYSTEM = re.compile(r"libc\.so|libstdc\+\+|libgcc|libpthread|ld-linux|refuse|libm\.so|linux-vdso|\(_ZN?K?St|^\[0x")
 GIBIBYTE = 1 << 30
 
 Command = collections.namedtuple("Command", "name arguments prints output is_repeatable needs_device")
