@@ -15,20 +15,23 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
 #include <new>
 
 namespace {
 
 constexpr uint64_t kNever = UINT64_MAX;
+
+constexpr std::array kSignals{SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGALRM};  // whose stack is written
 
 uint64_t threads_after = kNever;
 uint64_t memory_after = kNever;
@@ -58,16 +61,32 @@ int find_program(dl_phdr_info* info, size_t, void*) {
     return 1;
 }
 
-void write_stack(int signal, siginfo_t* info, void*) {
+/// The instruction that a signal interrupted.
+void* interrupted_at(const void* context) {
+    const mcontext_t& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+    return reinterpret_cast<void*>(machine.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+    return reinterpret_cast<void*>(machine.pc);
+#else
+    return nullptr;
+#endif
+}
+
+void write_stack(int signal, siginfo_t* info, void* context) {
+    static std::atomic_flag is_writing;
+    while (is_writing.test_and_set()) ::pause();  // another thread crashed first; it ends the program
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     ::setrlimit(RLIMIT_FSIZE, &unlimited);
-    void* frames[100];
-    const int n_frames = ::backtrace(frames, 100);
     const int file = ::open(stack_file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     char line[80];
     const int length = std::snprintf(line, sizeof line, "signal %d at %p\n", signal, info->si_addr);
     if (::write(file, line, static_cast<size_t>(length)) != length) std::abort();
-    ::backtrace_symbols_fd(frames, n_frames, file);
+    // First, since the unwinder itself may crash: in code that a driver made, or for want of memory.
+    void* const instruction = interrupted_at(context);
+    ::backtrace_symbols_fd(&instruction, 1, file);
+    void* frames[100];
+    ::backtrace_symbols_fd(frames, ::backtrace(frames, 100), file);
     ::close(file);
     ::signal(signal, SIG_DFL);
     ::raise(signal);
@@ -97,7 +116,7 @@ __attribute__((constructor)) void begin() {
     static char stack[1 << 16];
     const stack_t alternate{stack, 0, sizeof stack};
     ::sigaltstack(&alternate, nullptr);
-    for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGALRM}) {
+    for (const int signal : kSignals) {
         struct sigaction action {};
         action.sa_sigaction = write_stack;
         action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND);
@@ -148,6 +167,17 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
         if (call == space_at) limit_space();
     }
     return original(thread, attributes, run, argument);
+}
+
+/// Drivers' threads block every signal, and a crash in one of them would leave no stack.
+extern "C" int pthread_sigmask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
+    static const auto original =
+        reinterpret_cast<decltype(&pthread_sigmask)>(::dlsym(RTLD_NEXT, "pthread_sigmask"));
+    if (wanted == nullptr || how == SIG_UNBLOCK || stack_file == nullptr)
+        return original(how, wanted, before);
+    sigset_t blocked = *wanted;
+    for (const int signal : kSignals) ::sigdelset(&blocked, signal);
+    return original(how, &blocked, before);
 }
 
 void* operator new(size_t bytes) {
