@@ -119,7 +119,7 @@ __attribute__((constructor)) void begin() {
     for (const int signal : kSignals) {
         struct sigaction action {};
         action.sa_sigaction = write_stack;
-        action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND);
+        action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK);
         ::sigaction(signal, &action, nullptr);
     }
 }
