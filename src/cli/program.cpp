@@ -28,6 +28,8 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr size_t kMaxMessage = 2000;
+constexpr std::string_view kOutOfMemory =
+    "vkmoe: out of host memory; close other programs or use a smaller model or context\n";
 // The commands that print nothing to stdout.
 constexpr std::array<std::string_view, 2> kSilentCommands = {"logits", "synth"};
 
@@ -44,7 +46,7 @@ int fail_with(std::string_view message) noexcept {
     try {
         write_standard_error(fmt::format("vkmoe: {}\n", printable(message, kMaxMessage)));
     } catch (...) {
-        write_standard_error("vkmoe: out of host memory\n");
+        write_standard_error(kOutOfMemory);
     }
     return kFailed;
 }
@@ -120,7 +122,8 @@ int run_command(int argc, char** argv) noexcept {
     } catch (const ClosedOutput&) {
         return kFailed;
     } catch (const std::bad_alloc&) {
-        return fail_with("out of host memory");
+        write_standard_error(kOutOfMemory);
+        return kFailed;
     } catch (const std::exception& error) {
         return fail_with(error.what());
     } catch (...) {
@@ -133,7 +136,7 @@ int run_command(int argc, char** argv) noexcept {
 [[noreturn]] void end_without_memory() {
     const std::type_info* thrown = abi::__cxa_current_exception_type();
     if (thrown == nullptr || *thrown != typeid(std::bad_alloc)) std::abort();
-    write_standard_error("vkmoe: out of memory; close other programs or use a smaller model or context\n");
+    write_standard_error(kOutOfMemory);
     std::_Exit(kFailed);
 }
 

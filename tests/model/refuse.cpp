@@ -169,17 +169,6 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
     return original(thread, attributes, run, argument);
 }
 
-/// Drivers' threads block every signal, and a crash in one of them would leave no stack.
-extern "C" int pthread_sigmask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
-    static const auto original =
-        reinterpret_cast<decltype(&pthread_sigmask)>(::dlsym(RTLD_NEXT, "pthread_sigmask"));
-    if (wanted == nullptr || how == SIG_UNBLOCK || stack_file == nullptr)
-        return original(how, wanted, before);
-    sigset_t blocked = *wanted;
-    for (const int signal : kSignals) ::sigdelset(&blocked, signal);
-    return original(how, &blocked, before);
-}
-
 void* operator new(size_t bytes) {
     const auto caller = reinterpret_cast<uintptr_t>(__builtin_return_address(0));
     const bool is_program = caller >= program_begin && caller < program_end;
