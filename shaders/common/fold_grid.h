@@ -26,8 +26,8 @@ VKMOE_GRID_FUNCTION fold_grid(VKMOE_UINT columns, VKMOE_UINT rows, GridSize most
     VKMOE_UINT folded_rows = rows * folds;
     GridSize size;
     size.x = columns == 0u ? 0u : (columns - 1u) / folds + 1u;
-    size.z = (folded_rows - 1u) / most.y + 1u;
-    size.y = (folded_rows - 1u) / size.z + 1u;
+    size.z = folded_rows == 0u ? 1u : (folded_rows - 1u) / most.y + 1u;
+    size.y = folded_rows == 0u ? 0u : (folded_rows - 1u) / size.z + 1u;
     return size;
 }
 

@@ -38,4 +38,13 @@ uvec2 advance(uvec2 pointer, uint index, uint stride) {
 
 bool is_null(uvec2 pointer) { return (pointer.x | pointer.y) == 0u; }
 
+/// The float `index` floats from an optional pointer, or `otherwise` where that is null. A driver may load from an address
+/// that is the same in all invocations even where no invocation takes the branch (lavapipe 26.2.6), so another address is
+/// loaded from then: `readable`, of any four bytes.
+float load_or(uvec2 pointer, uint index, float otherwise, uvec2 readable) {
+    bool is_there = !is_null(pointer);
+    float value = Floats(is_there ? pointer : readable).at[is_there ? index : 0u];
+    return is_there ? value : otherwise;
+}
+
 #endif

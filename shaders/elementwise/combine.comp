@@ -25,11 +25,12 @@ void main() {
     for (uint s = 0; s < params.n_slots; ++s) {
         uint pair = t * params.n_slots + s;
         if (!is_null(params.ids) && Words(params.ids).at[pair] >= params.n_experts) continue;
-        float weight = is_null(params.weights) ? 1.0 : Floats(params.weights).at[pair];
+        float weight = load_or(params.weights, pair, 1.0, params.expert_output);
         sum += weight * Floats4(advance(params.expert_output, pair, row_bytes)).at[at];
     }
     if (!is_null(params.shared_output)) {
-        float gate = is_null(params.shared_gate) ? 1.0 : sigmoid(Floats(params.shared_gate).at[t]);
+        float gate = load_or(params.shared_gate, t, 1.0, params.expert_output);
+        if (!is_null(params.shared_gate)) gate = sigmoid(gate);
         sum += gate * Floats4(advance(params.shared_output, t, row_bytes)).at[at];
     }
     Floats4Out(advance(params.destination, t, row_bytes)).at[at] = sum;

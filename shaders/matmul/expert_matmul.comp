@@ -13,7 +13,7 @@ layout(constant_id = 1) const uint ROWS = 4;
 layout(constant_id = 2) const uint TOKENS = 4;
 layout(constant_id = 3) const uint ROW_LANES = 8;
 
-layout(push_constant) uniform Push { ExpertMatmulParams params; };
+layout(push_constant) uniform Push { ExpertParams params; };
 
 uvec2 codebook() { return params.codebook; }
 
@@ -34,12 +34,12 @@ uint pair_of(uint i) { return Words(params.pairs).at[tile.y + min(i, tile.z - 1u
 uvec2 token_row_of(uint i) { return advance(params.x, pair_of(i) / params.x_divisor, params.x_stride); }
 
 void main() {
-    uint grid_rows = is_null(params.second_y) ? params.matrix_tiles : 2u * params.matrix_tiles;
+    uint grid_rows = is_null(params.second_y) ? params.matrix_groups : 2u * params.matrix_groups;
     uvec2 position = grid_position(grid_rows);
     // The first tile tells how many there are.
     if (position.x >= gl_NumWorkGroups.x && position.x >= Words4(params.tiles).at[0].w) return;
-    bool second = position.y >= params.matrix_tiles;
-    first_row = (second ? position.y - params.matrix_tiles : position.y) * TILE_ROWS;
+    bool second = position.y >= params.matrix_groups;
+    first_row = (second ? position.y - params.matrix_groups : position.y) * TILE_ROWS;
     if (first_row >= params.n_rows) return;
     tile = Words4(params.tiles).at[position.x];
     matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);

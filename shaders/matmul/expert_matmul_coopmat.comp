@@ -8,7 +8,7 @@
 #include "common/grid.glsl"
 #include "matmul/params.h"
 
-layout(push_constant) uniform Push { ExpertMatmulParams params; };
+layout(push_constant) uniform Push { ExpertParams params; };
 
 uvec2 codebook() { return params.codebook; }
 
@@ -36,12 +36,12 @@ void store_sum(uint i, uint t, float sum) {
 }
 
 void main() {
-    uint grid_rows = is_null(params.second_y) ? params.matrix_tiles : 2u * params.matrix_tiles;
+    uint grid_rows = is_null(params.second_y) ? params.matrix_groups : 2u * params.matrix_groups;
     uvec2 position = grid_position(grid_rows);
     // The first tile tells how many there are.
     if (position.x >= gl_NumWorkGroups.x && position.x >= Words4(params.tiles).at[0].w) return;
-    bool second = position.y >= params.matrix_tiles;
-    first_row = (second ? position.y - params.matrix_tiles : position.y) * TILE_ROWS;
+    bool second = position.y >= params.matrix_groups;
+    first_row = (second ? position.y - params.matrix_groups : position.y) * TILE_ROWS;
     if (first_row >= params.n_rows) return;
     tile = Words4(params.tiles).at[position.x];
     matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);

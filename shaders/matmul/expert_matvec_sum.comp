@@ -34,8 +34,8 @@ void main() {
         uint pair = token * params.n_slots + slot;
         uint expert = Words(params.ids).at[pair];
         if (expert >= params.n_experts) continue;
-        float weight = is_null(params.weights) ? 1.0 : Floats(params.weights).at[pair];
-        uvec2 matrix = advance(Pointers(params.experts).at[expert], params.offset);
+        float weight = load_or(params.weights, pair, 1.0, params.ids);
+        uvec2 matrix = advance(Pointers(params.experts).at[min(expert, params.n_experts - 1u)], params.offset);
         uvec2 x_row = advance(params.x, pair, params.x_stride);
 
         Activation activations[CHUNK_RUNS];
@@ -56,7 +56,8 @@ void main() {
         uint row = first_row + r;
         if (LANE == r % LANES && row < params.n_rows) {
             uint stride = params.n_rows * 4u;
-            if (!is_null(params.residual)) sum += Floats(advance(params.residual, token, stride)).at[row];
+            uvec2 residual = is_null(params.residual) ? params.residual : advance(params.residual, token, stride);
+            sum += load_or(residual, row, 0.0, params.ids);
             FloatsOut(advance(params.y, token, stride)).at[row] = sum;
         }
     }

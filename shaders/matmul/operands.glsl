@@ -80,7 +80,30 @@ float dot_run(Operand weights, Activation activation) {
 #endif
 }
 
+// A run in one piece: its products are integers.
+const uint RUN_PIECES = 1;
+#define WeightPiece Run
+#define ActivationPiece Activation
+
+WeightPiece weight_piece(Run run, uint piece) { return run; }
+ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns) {
+    return load_activation(row, block, n_columns);
+}
+float add_product(WeightPiece weights, ActivationPiece activation, float sum) { return sum + dot_run(weights, activation); }
+
 #else
+
+const uint RUN_PIECES = 8;
+#define WeightPiece vec4
+#define ActivationPiece vec4
+
+WeightPiece weight_piece(Run run, uint piece) { return decode_vector(run, piece); }
+ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns) {
+    return Floats4(row).at[block * 8u + piece];
+}
+float add_product(WeightPiece w, ActivationPiece x, float sum) {
+    return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
+}
 
 struct Operand {
     vec4 values[8];

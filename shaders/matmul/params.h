@@ -24,23 +24,29 @@ struct MatmulParams {
 };
 VKMOE_CHECK_SIZE(MatmulParams, 64);
 
-/// expert_matvec: each (token, slot) pair by its own expert.
-struct ExpertMatvecParams {
-    VKMOE_POINTER experts;  // addresses of the experts' records, [n_experts]
-    VKMOE_POINTER ids;      // uint [n_pairs]: the expert of each pair
-    VKMOE_POINTER x;    // one row for each x_divisor pairs, x_stride bytes apart
-    VKMOE_POINTER y;   // float32 [n_pairs, n_rows]
+/// expert_matvec and expert_matmul: pairs (token, slot) by their experts, one after the other or in tiles of one expert's.
+struct ExpertParams {
+    VKMOE_POINTER experts;   // addresses of the experts' records, [n_experts]
+    VKMOE_POINTER ids;       // uint [n_pairs]: the expert of each pair; unused for tiles
+    VKMOE_POINTER tiles;     // uvec4 [n_tiles]: expert, first of its entries in pairs, how many; then n_tiles in the first,
+                             // 0 in the others
+    VKMOE_POINTER pairs;     // uint [n_pairs]: pair indices sorted by expert
+    VKMOE_POINTER x;         // one row for each x_divisor pairs, x_stride bytes apart
+    VKMOE_POINTER first_y;   // float32 [n_pairs, n_rows]
+    VKMOE_POINTER second_y;  // likewise, of the second matrix; 0: one result
+    VKMOE_POINTER codebook;
     VKMOE_UINT first_offset;   // bytes from a record's start to its matrix; to gate where there are two
-    VKMOE_UINT second_offset;  // to up; unused for one matrix
+    VKMOE_UINT second_offset;  // to up
     VKMOE_UINT n_rows;
     VKMOE_UINT n_columns;
     VKMOE_UINT n_pairs;
     VKMOE_UINT n_experts;
     VKMOE_UINT x_divisor;  // pair / x_divisor is the row of x: slots a token, or 1
     VKMOE_UINT x_stride;   // bytes
-    VKMOE_POINTER codebook;
+    VKMOE_UINT matrix_groups;  // of the grid for one matrix: as many as cover its rows, or more
+    VKMOE_UINT padding;
 };
-VKMOE_CHECK_SIZE(ExpertMatvecParams, 72);
+VKMOE_CHECK_SIZE(ExpertParams, 104);
 
 /// expert_matvec_sum: y[t, r] = residual[t, r] + sum over slots of weight * (expert's matrix row r . x[pair]).
 struct ExpertMatvecSumParams {
@@ -61,27 +67,6 @@ struct ExpertMatvecSumParams {
     VKMOE_POINTER codebook;
 };
 VKMOE_CHECK_SIZE(ExpertMatvecSumParams, 88);
-
-/// expert_matmul: pairs grouped by expert (group_routes), in tiles of at most the kernel's token tile.
-struct ExpertMatmulParams {
-    VKMOE_POINTER experts;
-    VKMOE_POINTER tiles;          // uvec4 [n_tiles]: expert, first of its entries in pairs, how many; then n_tiles in the
-                                  // first, 0 in the others
-    VKMOE_POINTER pairs;          // uint [n_pairs]: pair indices sorted by expert
-    VKMOE_POINTER x;          // one row for each x_divisor pairs, x_stride bytes apart
-    VKMOE_POINTER first_y;   // float32 [n_pairs, n_rows]
-    VKMOE_POINTER second_y;  // likewise, for the second matrix; unused for one
-    VKMOE_UINT first_offset;      // bytes from a record's start to its matrix
-    VKMOE_UINT second_offset;
-    VKMOE_UINT n_rows;
-    VKMOE_UINT n_columns;
-    VKMOE_UINT x_divisor;
-    VKMOE_UINT x_stride;  // bytes
-    VKMOE_POINTER codebook;
-    VKMOE_UINT matrix_tiles;  // rows of the grid for one matrix: its tiles of weight rows, or more
-    VKMOE_UINT padding;
-};
-VKMOE_CHECK_SIZE(ExpertMatmulParams, 88);
 
 #ifdef __cplusplus
 }

@@ -13,4 +13,6 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
     [[unroll]] for (uint i = 0; i < 8; ++i) runs[0].values[i] = source.at[chunk * 8u + i];
 }
 
+vec4 decode_vector(Run run, uint i) { return run.values[i]; }
+
 void decode_run(Run run, out vec4 values[8]) { values = run.values; }

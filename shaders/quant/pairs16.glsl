@@ -13,9 +13,11 @@ void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
     [[unroll]] for (uint i = 0; i < 4; ++i) runs[0].words[i] = source.at[chunk * 4u + i];
 }
 
+vec4 decode_vector(Run run, uint i) {
+    uvec4 words = run.words[i / 2u];
+    return i % 2u == 0u ? vec4(unpack_pair(words.x), unpack_pair(words.y)) : vec4(unpack_pair(words.z), unpack_pair(words.w));
+}
+
 void decode_run(Run run, out vec4 values[8]) {
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-        values[2 * i] = vec4(unpack_pair(run.words[i].x), unpack_pair(run.words[i].y));
-        values[2 * i + 1] = vec4(unpack_pair(run.words[i].z), unpack_pair(run.words[i].w));
-    }
+    [[unroll]] for (uint i = 0; i < 8; ++i) values[i] = decode_vector(run, i);
 }

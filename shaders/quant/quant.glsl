@@ -36,11 +36,12 @@ vec4 unpack_int8(uint word) {
     return vec4(bytes);
 }
 
+vec4 decode_vector(Run run, uint i) {
+    return i < 4u ? run.scale.x * unpack_int8(run.q[i]) - run.offset.x : run.scale.y * unpack_int8(run.q[i]) - run.offset.y;
+}
+
 void decode_run(Run run, out vec4 values[8]) {
-    [[unroll]] for (uint i = 0; i < 8; ++i) {
-        values[i] = i < 4 ? run.scale.x * unpack_int8(run.q[i]) - run.offset.x
-                          : run.scale.y * unpack_int8(run.q[i]) - run.offset.y;
-    }
+    [[unroll]] for (uint i = 0; i < 8; ++i) values[i] = decode_vector(run, i);
 }
 
 /// The grid of a type that has one.

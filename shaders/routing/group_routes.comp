@@ -1,6 +1,6 @@
 #version 460
 // Sorts the (token, slot) pairs of a batch by expert: counts, scans, scatters; cuts each expert's pairs into tiles of at
-// most tile_tokens; and writes the arguments of two indirect dispatches over the tiles. Pairs whose id names no expert
+// most tile_tokens; and writes the arguments of three indirect dispatches over the tiles. Pairs whose id names no expert
 // are left out. The order of an expert's pairs is not fixed: each is computed on its own, so that no result depends on it.
 // Launch: one workgroup.
 #extension GL_GOOGLE_include_directive : require
@@ -17,7 +17,10 @@ shared uint cursors[MAX_EXPERTS];      // the next free entry of pairs for each 
 shared uint first_tiles[MAX_EXPERTS];  // the expert's first tile
 shared uint n_tiles;
 
-void store_grid(uint dispatch, GridSize grid) {
+void store_grid(uint dispatch) {
+    uint groups = params.groups[dispatch];
+    bool tiles_as_rows = ((params.tiles_as_rows >> dispatch) & 1u) != 0u;
+    GridSize grid = fold_grid(tiles_as_rows ? groups : n_tiles, tiles_as_rows ? n_tiles : groups, params.most_groups);
     WordsOut arguments = WordsOut(advance(params.arguments, dispatch * 12u));
     arguments.at[0] = grid.x;
     arguments.at[1] = grid.y;
@@ -43,8 +46,7 @@ void main() {
             n_entries += counts[e];
             n_tiles += (counts[e] + params.tile_tokens - 1u) / params.tile_tokens;
         }
-        store_grid(0u, fold_grid(n_tiles, params.first_rows, params.most_groups));
-        store_grid(1u, fold_grid(n_tiles, params.second_rows, params.most_groups));
+        for (uint dispatch = 0u; dispatch < 3u; ++dispatch) store_grid(dispatch);
     }
     barrier();
     for (uint e = lane; e < params.n_experts; e += lanes) {

@@ -46,15 +46,15 @@ struct GroupRoutesParams {
     VKMOE_POINTER pairs;      // out: uint [n_pairs], pair indices, those of one expert together
     VKMOE_POINTER tiles;      // out: uvec4 [at most n_pairs / tile_tokens + n_experts]: expert, first entry in pairs, count;
                               // then the number of tiles in the first, 0 in the others
-    VKMOE_POINTER arguments;  // out: uint [2, 3]: grids of tiles by first_rows and by second_rows, folded
+    VKMOE_POINTER arguments;  // out: uint [3, 3]: grids of tiles by groups, folded
     VKMOE_UINT n_pairs;
     VKMOE_UINT n_experts;
     VKMOE_UINT tile_tokens;
-    VKMOE_UINT first_rows;
-    VKMOE_UINT second_rows;
-    GridSize most_groups;  // of a dispatch
+    VKMOE_UINT groups[3];      // of each dispatch: workgroups over the rows of weights, for each tile
+    VKMOE_UINT tiles_as_rows;  // bit i: tiles are rows of dispatch i's grid, else columns
+    GridSize most_groups;      // of a dispatch
 };
-VKMOE_CHECK_SIZE(GroupRoutesParams, 64);
+VKMOE_CHECK_SIZE(GroupRoutesParams, 72);
 
 #ifdef __cplusplus
 }  // namespace vkmoe

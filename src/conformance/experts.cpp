@@ -138,12 +138,12 @@ GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertS
     args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();
     args.grouped.tiles =
         c.output<std::array<uint32_t, 4>>(max_route_tiles(shape.n_pairs(), n_experts, tile_tokens)).memory();
-    args.grouped.arguments = c.output<uint32_t>(6).memory();
+    args.grouped.arguments = c.output<uint32_t>(kTileDispatches * 3).memory();
     args.n_pairs = shape.n_pairs();
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.second_rows = expert_tile_rows(c.plan(), path, shape.n_rows);
-    args.first_rows = 2 * args.second_rows;
+    args.grids = {expert_tile_grid(c.plan(), path, shape.n_rows, 2),
+                  expert_tile_grid(c.plan(), path, shape.n_rows, 1), {}};
     c.run({group_routes(c.kernels(), args)});
     return args.grouped;
 }

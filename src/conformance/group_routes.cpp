@@ -11,8 +11,7 @@ namespace vkmoe::conformance {
 namespace {
 
 constexpr uint32_t kUntouched = 0xFFFFFFFF;
-constexpr uint32_t kFirstRows = 6;
-constexpr uint32_t kSecondRows = 7;
+constexpr std::array<TileGrid, kTileDispatches> kGrids{{{6, false}, {7, true}, {1, true}}};
 
 struct Tile {
     uint32_t expert;
@@ -29,8 +28,9 @@ struct Grouped {
 
 std::vector<uint32_t> expected_arguments(uint32_t n_tiles, const GridSize& most) {
     std::vector<uint32_t> arguments;
-    for (const uint32_t rows : {kFirstRows, kSecondRows}) {
-        const GridSize grid = fold_grid(n_tiles, rows, most);
+    for (const auto& [groups, tiles_as_rows] : kGrids) {
+        const GridSize grid =
+            fold_grid(tiles_as_rows ? groups : n_tiles, tiles_as_rows ? n_tiles : groups, most);
         arguments.insert(arguments.end(), {grid.x, grid.y, grid.z});
     }
     return arguments;
@@ -87,15 +87,14 @@ void check_grouping(CaseContext& c, const std::vector<uint32_t>& ids, uint32_t n
     const uint32_t n_pairs = static_cast<uint32_t>(ids.size());
     auto pairs = c.output<uint32_t>(n_pairs);
     auto tiles = c.output<Tile>(max_route_tiles(n_pairs, n_experts, tile_tokens));
-    auto arguments = c.output<uint32_t>(6);
+    auto arguments = c.output<uint32_t>(kTileDispatches * 3);
     GroupRoutesArgs args;
     args.ids = upload_shifted(c, ids, 4 * random_below(c.random(), 4));
     args.grouped = {pairs.memory(), tiles.memory(), arguments.memory()};
     args.n_pairs = n_pairs;
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.first_rows = kFirstRows;
-    args.second_rows = kSecondRows;
+    args.grids = kGrids;
     c.run({group_routes(c.kernels(), args)});
     check_tiles(fmt::format("{} pairs, {} experts, tiles of {}", n_pairs, n_experts, tile_tokens), ids,
                 n_experts, tile_tokens, c.kernels().most_groups(),

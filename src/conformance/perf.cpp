@@ -151,7 +151,7 @@ class Bencher {
         args.grouped = group_pairs(case_, cell.path, args.ids, shape, shape.n_experts);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        return expert_work(cell, shape, expert_matmul(kernels_, args), 2, inputs.x.bytes.size());
+        return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());
     }
 
     Work expert_work(const KernelKey& cell, const ExpertShape& shape, std::vector<Dispatch> dispatches,

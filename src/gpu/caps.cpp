@@ -123,6 +123,7 @@ void query_properties(VkPhysicalDevice device, DeviceCaps& caps) {
 
     copy_uuid(caps.device_uuid, v11.deviceUUID);
     copy_uuid(caps.driver_uuid, v11.driverUUID);
+    caps.driver_id = v12.driverID;
     caps.driver_name = v12.driverName;
     caps.driver_info = v12.driverInfo;
     caps.max_allocation_size = v11.maxMemoryAllocationSize;

@@ -67,6 +67,7 @@ struct MatrixCaps {
 /// tests.
 struct DeviceCaps {
     std::string name;
+    VkDriverId driver_id = VK_DRIVER_ID_MAX_ENUM;
     std::string driver_name;
     std::string driver_info;
     VkPhysicalDeviceType type = VK_PHYSICAL_DEVICE_TYPE_OTHER;

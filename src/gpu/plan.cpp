@@ -10,6 +10,7 @@ namespace vkmoe {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint32_t kNarrowSubgroup = 16;      // fewer lanes than any GPU's
 constexpr uint32_t kPushConstantBytes = 128;  // the least that Vulkan promises, and what all kernels share
 
 constexpr VkSubgroupFeatureFlags kSubgroupOperations =
@@ -30,6 +31,20 @@ constexpr SubgroupQuirk kSubgroupQuirks[] = {
      "hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has (by the "
      "hardware's "
      "documents, not measured)"},
+};
+
+/// Drivers of CPUs that load once from an address which is the same in all invocations. There, with a row of weights
+/// for each lane of a vector, a product takes one load of an activation and one multiply-add, weights are decoded
+/// once for all tokens, and there is neither shared memory nor a barrier. Others load for each lane.
+struct ScalarLoads {
+    VkDriverId driver;
+    uint32_t first_version;
+    const char* reason;
+};
+constexpr ScalarLoads kScalarLoads[] = {
+    {VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 26, 0, 0),
+     "Q4_K, 2048 x 2304 by 480 tokens, AVX2, GFLOP/s on the scalar path and on dot4: lavapipe 26.2.6 (LLVM 22) 62 to "
+     "71 and 10, lavapipe 25.0.7 (LLVM 15) 4 and 10"},
 };
 
 std::vector<std::string> missing_needs(const DeviceCaps& caps) {
@@ -131,6 +146,34 @@ std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
     return order;
 }
 
+/// The order for products with weights.
+std::vector<Path> order_matrix_paths(const DeviceCaps& caps, const DevicePlan& plan,
+                                     std::optional<Path> forced_path) {
+    std::vector<Path> order = plan.path_order;
+    const auto is_meant = [&caps](const ScalarLoads& loads) {
+        return loads.driver == caps.driver_id && caps.driver_version >= loads.first_version;
+    };
+    if (forced_path || plan.subgroup_size >= kNarrowSubgroup || std::ranges::none_of(kScalarLoads, is_meant))
+        return order;
+    std::erase(order, Path::kScalar);
+    order.insert(order.begin(), Path::kScalar);
+    return order;
+}
+
+RegisterPlan plan_registers(const DevicePlan& plan) {
+    RegisterPlan registers;
+    registers.scalar_workgroup = plan.workgroup_size;
+    if (plan.matrix_order.front() != Path::kScalar || plan.path_order.front() == Path::kScalar)
+        return registers;
+    registers.scalar_workgroup = plan.subgroup_size;
+    registers.few_tokens = 1;
+    // The sums of 8 to 12 tokens are the most that 16 vector registers serve; and rows of activations that lie a
+    // multiple of 4 KiB apart share 8 ways of a cache: 16 of them, of 2048 columns, take 3 times as long.
+    registers.tile_tokens = 12;
+    registers.scalar_rows = 2;
+    return registers;
+}
+
 std::vector<Path> order_paths(const DeviceCaps& caps, const DevicePlan& plan,
                               std::optional<Path> forced_path) {
     std::vector<Path> order = usual_order(caps, plan);
@@ -175,6 +218,8 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan_subgroups(caps, plan);
     plan_paths(caps, plan);
     plan.path_order = order_paths(caps, plan, forced_path);
+    plan.matrix_order = order_matrix_paths(caps, plan, forced_path);
+    plan.registers = plan_registers(plan);
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
     if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");

@@ -13,12 +13,21 @@
 
 namespace vkmoe {
 
+/// How matrix kernels that keep their sums in registers and share nothing (register_rows.glsl) are used.
+struct RegisterPlan {
+    uint32_t scalar_workgroup = 0;  ///< invocations on the scalar path, each with rows of its own
+    uint32_t few_tokens = 8;        ///< up to which batches take them without sorting tokens by expert
+    uint32_t tile_tokens = 4;       ///< the most tokens whose sums an invocation holds on the scalar path
+    uint32_t scalar_rows = 1;       ///< rows of an invocation on the scalar path, for one or two tokens
+};
+
 /// What vkmoe will use of a device: a pure function of its caps and the user's wishes.
 struct DevicePlan {
     uint32_t compute_family = 0;
     std::optional<uint32_t> transfer_family;      ///< a family that only copies, where there is one
     std::vector<std::string> extensions;          ///< to enable, beyond core 1.3
     std::vector<Path> path_order;                 ///< best first; each op takes the first that it has
+    std::vector<Path> matrix_order;               ///< of the products with weights
     std::array<std::string, kPathCount> missing;  ///< see missing_for
     std::array<MatrixPlan, kPathCount> matrices;  ///< of the paths with cooperative matrices
     uint32_t subgroup_size =
@@ -26,6 +35,7 @@ struct DevicePlan {
     bool require_subgroup_size =
         false;  ///< ask for subgroup_size by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
     uint32_t workgroup_size = 0;  ///< invocations for row kernels: a whole number of subgroups
+    RegisterPlan registers;
     uint32_t max_workgroup_invocations = 0;
     uint32_t max_shared_memory = 0;    ///< bytes
     uint64_t arena_chunk_size = 0;     ///< bytes; a tensor never straddles two chunks

@@ -25,11 +25,17 @@ Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
     }
     const uint32_t most_tiles = max_route_tiles(args.n_pairs, args.n_experts, args.tile_tokens);
     // The device folds; the largest grid that it may come to must fit.
-    for (const uint32_t rows : {args.first_rows, args.second_rows})
-        static_cast<void>(folded_grid(context, Op::kExpertMatmul, most_tiles, rows));
+    uint32_t tiles_as_rows = 0;
+    for (uint32_t i = 0; i < kTileDispatches; ++i) {
+        const TileGrid& grid = args.grids[i];
+        static_cast<void>(folded_grid(context, Op::kExpertMatmul,
+                                      grid.tiles_as_rows ? grid.groups : most_tiles,
+                                      grid.tiles_as_rows ? most_tiles : grid.groups));
+        tiles_as_rows |= (grid.tiles_as_rows ? 1u : 0u) << i;
+    }
     uint64_t pairs_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
     uint64_t tiles_bytes = uint64_t{most_tiles} * 16;
-    uint64_t arguments_bytes = 6 * sizeof(uint32_t);
+    uint64_t arguments_bytes = kTileDispatches * 3 * sizeof(uint32_t);
     if (args.grouped.pairs.size < pairs_bytes || args.grouped.tiles.size < tiles_bytes ||
         args.grouped.arguments.size < arguments_bytes) {
         fail(ErrorCode::kInvalidArgument, "group_routes: outputs too small for {} pairs", args.n_pairs);
@@ -46,8 +52,9 @@ Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
                                         .n_pairs = args.n_pairs,
                                         .n_experts = args.n_experts,
                                         .tile_tokens = args.tile_tokens,
-                                        .first_rows = args.first_rows,
-                                        .second_rows = args.second_rows,
+                                        .groups = {args.grids[0].groups, args.grids[1].groups,
+                                                   args.grids[2].groups},
+                                        .tiles_as_rows = tiles_as_rows,
                                         .most_groups = context.most_groups()});
     dispatch.read(args.ids, pairs_bytes);
     dispatch.write(args.grouped.pairs.address, pairs_bytes);

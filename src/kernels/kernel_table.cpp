@@ -48,7 +48,7 @@ uint64_t kernel_table_hash() {
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
     Selection selection;
     std::vector<std::string_view> tried;
-    for (Path path : plan.path_order) {
+    for (Path path : is_matrix_product(op) ? plan.matrix_order : plan.path_order) {
         if (loses_precision(path, type)) continue;
         selection.kernel = find_cell({op, type, path});
         if (selection.kernel != nullptr) return selection;

@@ -27,7 +27,7 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 }
 
 TeamShape team_shape(const DevicePlan& plan, Path path) {
-    if (path == Path::kScalar) return {plan.workgroup_size, plan.workgroup_size};
+    if (path == Path::kScalar) return {plan.registers.scalar_workgroup, plan.registers.scalar_workgroup};
     return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.subgroup_size)};
 }
 
@@ -36,7 +36,27 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
     return n_rows / rows_per_group + (n_rows % rows_per_group != 0);
 }
 
+uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
+    // Few sizes, so that pipelines are few.
+    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 12};
+    // Decoding costs about as much as this many more tokens. lavapipe 26.2.6, Q4_K.
+    constexpr uint64_t kDecoding = 3;
+    uint32_t best = 1;
+    uint64_t least = UINT64_MAX;
+    for (const uint32_t size : kSizes) {
+        if (size > plan.registers.tile_tokens) break;
+        const uint64_t n_tiles = (uint64_t{n_tokens} + size - 1) / size;
+        const uint64_t cost = n_tiles * (size + kDecoding);
+        if (cost >= least) continue;
+        least = cost;
+        best = size;
+    }
+    return best;
+}
+
 MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
+    if (path == Path::kScalar)
+        return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
     if (!uses_matrices(path)) {
         // 64 invocations, 8 along the rows, with 4 x 4 sums each: a tile of 32 x 32, which needs 10 KiB of
         // shared memory on dot4 and 16 KiB on float32 for types with chunks of 64. Both fit every Vulkan

@@ -25,18 +25,21 @@ struct TeamShape {
 };
 TeamShape team_shape(const DevicePlan& plan, Path path);
 
+/// Tokens of a tile of the scalar path's dense kernel for so many tokens: those that take the least work.
+uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens);
+
 /// Workgroups that cover n_rows, by teams of rows_per_team.
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team);
 
-/// A tile of a matmul kernel: of matmul/tile.glsl, or of matmul/coopmat_tile.glsl on paths with cooperative
-/// matrices.
+/// A tile of a matmul kernel: of matmul/tile.glsl, of matmul/coopmat_tile.glsl on paths with cooperative
+/// matrices, or of matmul/register_rows.glsl on the scalar path.
 struct MatmulTile {
-    std::vector<uint32_t> constants;  ///< the kernel's specialization constants
+    std::vector<uint32_t> constants;  ///< the kernel's specialization constants; none on the scalar path
     uint32_t rows;
     uint32_t tokens;
 };
 enum class TileUse : uint8_t { kDense, kExperts };
-/// One tile for all types of weights. Not for the scalar path, which has none. Error(kUnsupported) for a path
+/// One tile for all types of weights. Error(kUnsupported) for a path
 /// of cooperative matrices that the plan's order leaves out: the device was made without it.
 MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use);
 

@@ -23,9 +23,10 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     uint32_t tile_tokens = 0;
     if (kernel.key.path == Path::kScalar) {
         TeamShape shape = team_shape(context.plan(), kernel.key.path);
-        tile_tokens = std::min(args.n_tokens, kMaxMatvecTokens);
-        dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, 1, tile_tokens});
-        columns = row_groups(shape, args.n_rows, 1);
+        tile_tokens = register_tile_tokens(context.plan(), args.n_tokens);
+        const uint32_t rows = tile_tokens <= 2 ? context.plan().registers.scalar_rows : 1;
+        dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tile_tokens});
+        columns = row_groups(shape, args.n_rows, rows);
     } else {
         const MatmulTile tile = matmul_tile(context.plan(), kernel.key.path, TileUse::kDense);
         tile_tokens = tile.tokens;
@@ -39,12 +40,12 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
 }
 
 Dispatch linear(KernelContext& context, const MatmulArgs& args) {
-    return args.n_tokens <= kMaxMatvecTokens ? matvec(context, args) : matmul(context, args);
+    return args.n_tokens <= context.plan().registers.few_tokens ? matvec(context, args) : matmul(context, args);
 }
 
 ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens) {
     // All matrix kernels for few tokens have the same paths for a type, and so have those for many.
-    const Op op = n_tokens <= kMaxMatvecTokens ? Op::kMatvec : Op::kMatmul;
+    const Op op = n_tokens <= context.plan().registers.few_tokens ? Op::kMatvec : Op::kMatmul;
     return activation_layout(linear_path(context, op, type));
 }
 

@@ -5,10 +5,10 @@
 
 namespace vkmoe {
 
-/// As matvec, for any number of tokens, in tiles (on the scalar path in groups of kMaxMatvecTokens).
+/// As matvec, for any number of tokens, in tiles (on the scalar path of register_tile_tokens).
 Dispatch matmul(KernelContext& context, const MatmulArgs& args);
 
-/// matvec for at most kMaxMatvecTokens tokens, else matmul; x as linear_layout says.
+/// matvec for at most the plan's few_tokens, else matmul; x as linear_layout says.
 Dispatch linear(KernelContext& context, const MatmulArgs& args);
 
 /// How the matrix kernels for so many tokens, of experts too, read activations.

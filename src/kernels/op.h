@@ -37,4 +37,10 @@ inline constexpr uint32_t kOpCount = 23;
 
 std::string_view op_name(Op op);
 
+/// Whether it is a product with weights, whose path fixes how activations come (activation_layout).
+constexpr bool is_matrix_product(Op op) {
+    return op == Op::kMatvec || op == Op::kMatmul || op == Op::kExpertMatvec || op == Op::kExpertMatvecSum ||
+           op == Op::kExpertMatmul;
+}
+
 }  // namespace vkmoe

@@ -139,63 +139,69 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     KernelContext& kernels = batch.kernels();
-    const bool one_type = experts.gate_type == experts.up_type;
     const DevicePlan& plan = kernels.plan();
     const Path gate_path = linear_path(kernels, Op::kExpertMatmul, experts.gate_type);
     const Path up_path = linear_path(kernels, Op::kExpertMatmul, experts.up_type);
     const Path down_path = linear_path(kernels, Op::kExpertMatmul, experts.down_type);
-    // Groups beyond a matrix do nothing, so the grid of the smaller tiles serves gate and up.
-    const uint32_t inner_groups = std::max(expert_tile_rows(plan, gate_path, inner_width),
-                                           expert_tile_rows(plan, up_path, inner_width));
+    const bool one_type = experts.gate_type == experts.up_type;
+    const bool gated = one_type && expert_matmul_gates(gate_path) &&
+                       activation_layout(down_path) == ActivationLayout::kFloat32;
     ExpertsOfMany parts;
-    parts.group.push_back(
-        group_routes(kernels, {.ids = ids,
-                               .grouped = workspace.grouped,
-                               .n_pairs = n_pairs,
-                               .n_experts = hyper.n_experts,
-                               .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
-                               .first_rows = (one_type ? 2 : 1) * inner_groups,
-                               .second_rows = expert_tile_rows(plan, down_path, hyper.n_embedding)}));
+    parts.group.push_back(group_routes(
+        kernels,
+        {.ids = ids,
+         .grouped = workspace.grouped,
+         .n_pairs = n_pairs,
+         .n_experts = hyper.n_experts,
+         .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
+         .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
+                   expert_tile_grid(plan, up_path, inner_width, 1),
+                   expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = table,
                           .ids = ids,
                           .grouped = workspace.grouped,
+                          .dispatch = 0,
                           .x = rows.x_gate,
-                          .first_y = workspace.gate.address,
+                          .first_y = gated ? workspace.inner.f32.address : workspace.gate.address,
+                          .gated = gated,
                           .first_offset = experts.gate_offset,
                           .n_rows = inner_width,
                           .n_columns = hyper.n_embedding,
                           .n_pairs = n_pairs,
                           .x_divisor = hyper.n_experts_used,
-                          .matrix_tiles = inner_groups,
                           .label = "experts gate+up"};
     if (one_type) {
-        args.second_y = workspace.up.address;
+        if (!gated) args.second_y = workspace.up.address;
         args.second_offset = experts.up_offset;
-        parts.gate_up = expert_matmul(kernels, args);
+        parts.gate_up.push_back(expert_matmul(kernels, args));
     } else {
-        parts.gate_up = expert_matmul(kernels, args);
+        parts.gate_up.push_back(expert_matmul(kernels, args));
         args.type = experts.up_type;
+        args.dispatch = 1;
         args.x = rows.x_up;
         args.first_y = workspace.up.address;
         args.first_offset = experts.up_offset;
-        std::ranges::move(expert_matmul(kernels, args), std::back_inserter(parts.gate_up));
+        parts.gate_up.push_back(expert_matmul(kernels, args));
     }
-    Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, {ids, hyper.n_experts});
-    parts.inner = std::move(inner.dispatches);
-    parts.down =
-        expert_matmul(kernels, {.type = experts.down_type,
-                                .experts = table,
-                                .ids = ids,
-                                .grouped = workspace.grouped,
-                                .second_dispatch = true,
-                                .x = inner.rows.in(batch.layout(experts.down_type, batch.n_tokens())),
-                                .first_y = workspace.expert_output.address,
-                                .first_offset = experts.down_offset,
-                                .n_rows = hyper.n_embedding,
-                                .n_columns = inner_width,
-                                .n_pairs = n_pairs,
-                                .label = "experts down"});
+    uint64_t inner_rows = workspace.inner.f32.address;
+    if (!gated) {
+        Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, {ids, hyper.n_experts});
+        inner_rows = inner.rows.in(batch.layout(experts.down_type, batch.n_tokens()));
+        parts.inner = std::move(inner.dispatches);
+    }
+    parts.down.push_back(expert_matmul(kernels, {.type = experts.down_type,
+                                                 .experts = table,
+                                                 .ids = ids,
+                                                 .grouped = workspace.grouped,
+                                                 .dispatch = 2,
+                                                 .x = inner_rows,
+                                                 .first_y = workspace.expert_output.address,
+                                                 .first_offset = experts.down_offset,
+                                                 .n_rows = hyper.n_embedding,
+                                                 .n_columns = inner_width,
+                                                 .n_pairs = n_pairs,
+                                                 .label = "experts down"}));
     return parts;
 }
 
@@ -213,7 +219,7 @@ Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows) {
 
 void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
     const AddressRange memory = rows.experts.table.memory;
-    if (batch.n_tokens() <= kMaxMatvecTokens) {
+    if (batch.n_tokens() <= batch.kernels().plan().registers.few_tokens) {
         batch.add(gate_up_of_few(batch, rows, rows.ids, memory));
         batch.add(down_of_few(batch, rows));
         return;

@@ -14,7 +14,7 @@ namespace vkmoe {
 namespace {
 
 /// No tile of any kernel is narrower; the room for tile tables is reckoned by it.
-constexpr uint32_t kLeastTileTokens = 8;
+constexpr uint32_t kLeastTileTokens = 4;
 
 uint64_t floats(uint64_t rows, uint64_t columns) {
     return rows * columns * sizeof(float);
@@ -130,7 +130,7 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
         grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
         grouped.tiles = arena.allocate(
             uint64_t{max_route_tiles(static_cast<uint32_t>(pairs), hyper.n_experts, kLeastTileTokens)} * 16);
-        grouped.arguments = arena.allocate(6 * sizeof(uint32_t));
+        grouped.arguments = arena.allocate(kTileDispatches * 3 * sizeof(uint32_t));
         expert_output = arena.allocate(floats(pairs, hyper.n_embedding));
         of_experts = {pairs, hyper.n_expert_feed_forward};
     }

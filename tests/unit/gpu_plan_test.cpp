@@ -310,6 +310,30 @@ TEST(GpuPlan, MatricesComeBeforeTheOthersOnAGpuAndAfterThemOnACpu) {
               (std::vector<Path>{kDot4, kSubgroup, kCoopmat, kCoopmatInt8, kScalar}));
 }
 
+TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
+    using enum Path;
+    DeviceCaps cpu = invented_gpu();
+    cpu.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    cpu.driver_id = VK_DRIVER_ID_MESA_LLVMPIPE;
+    cpu.driver_version = VK_MAKE_API_VERSION(0, 26, 2, 6);
+    cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
+    const DevicePlan plan = make_plan(cpu, std::nullopt);
+    EXPECT_EQ(plan.path_order, (std::vector<Path>{kDot4, kSubgroup, kScalar}));
+    EXPECT_EQ(plan.matrix_order, (std::vector<Path>{kScalar, kDot4, kSubgroup}));
+    EXPECT_EQ(plan.registers.scalar_workgroup, 8u);
+    EXPECT_EQ(plan.registers.few_tokens, 1u);
+    EXPECT_EQ(make_plan(cpu, kDot4).matrix_order, (std::vector<Path>{kDot4, kScalar}));
+    cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 32;
+    EXPECT_EQ(make_plan(cpu, std::nullopt).matrix_order, make_plan(cpu, std::nullopt).path_order);
+    cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
+    cpu.driver_version = VK_MAKE_API_VERSION(0, 25, 0, 7);
+    EXPECT_EQ(make_plan(cpu, std::nullopt).matrix_order, make_plan(cpu, std::nullopt).path_order)
+        << "loads for each lane";
+    const DevicePlan gpu = make_plan(invented_gpu(), std::nullopt);
+    EXPECT_EQ(gpu.matrix_order, gpu.path_order);
+    EXPECT_EQ(gpu.registers.few_tokens, 8u);
+}
+
 TEST(GpuPlan, AForcedPathOfMatricesLeavesTheOthersInTheirOrder) {
     using enum Path;
     const DevicePlan plan = make_plan(nvidia2(), kCoopmat);
