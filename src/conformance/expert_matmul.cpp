@@ -14,7 +14,7 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape) {
     const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
 
     auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
-    args.grouped = group_pairs(c, cell.path, args.ids, shape, inputs.experts.table.n_experts);
+    args.grouped = group_pairs(c, cell.path, inputs, shape);
     auto check_result = [&](const auto& value_of, const TypedOutput<float>& y, std::string_view how) {
         std::vector<Expected> expected;
         for (uint32_t p = 0; p < n_pairs; ++p) {

@@ -130,11 +130,11 @@ ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const E
     return inputs;
 }
 
-GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,
-                          uint32_t n_experts) {
+GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs, const ExpertShape& shape) {
+    const uint32_t n_experts = inputs.experts.table.n_experts;
     const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path});
     GroupRoutesArgs args;
-    args.ids = ids;
+    args.ids = c.upload(inputs.ids).address;
     args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();
     args.grouped.tiles =
         c.output<std::array<uint32_t, 4>>(max_route_tiles(shape.n_pairs(), n_experts, tile_tokens)).memory();
@@ -143,7 +143,8 @@ GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertS
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
     args.grids = {expert_tile_grid(c.plan(), path, shape.n_rows, 2),
-                  expert_tile_grid(c.plan(), path, shape.n_rows, 1), {}};
+                  expert_tile_grid(c.plan(), path, shape.n_rows, 1),
+                  {}};
     c.run({group_routes(c.kernels(), args)});
     return args.grouped;
 }

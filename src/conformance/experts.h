@@ -76,7 +76,7 @@ Args expert_args(CaseContext& c, const KernelKey& cell, const ExpertShape& shape
     Args args;
     args.type = cell.type;
     args.experts = inputs.experts.table;
-    args.ids = c.upload(inputs.ids).address;
+    if constexpr (requires { args.ids; }) args.ids = c.upload(inputs.ids).address;
     args.x = c.upload(inputs.x.bytes).address;
     args.first_offset = inputs.experts.offsets[0];
     args.second_offset = inputs.experts.offsets[1];
@@ -90,7 +90,6 @@ Args expert_args(CaseContext& c, const KernelKey& cell, const ExpertShape& shape
 
 /// Pairs as group_routes sorts them on the device for expert_matmul on a path: for a first dispatch over two
 /// matrices and a second one over one.
-GroupedRoutes group_pairs(CaseContext& c, Path path, uint64_t ids, const ExpertShape& shape,
-                          uint32_t n_experts);
+GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs, const ExpertShape& shape);
 
 }  // namespace vkmoe::conformance

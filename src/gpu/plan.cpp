@@ -33,9 +33,10 @@ constexpr SubgroupQuirk kSubgroupQuirks[] = {
      "documents, not measured)"},
 };
 
-/// Drivers of CPUs that load once from an address which is the same in all invocations. There, with a row of weights
-/// for each lane of a vector, a product takes one load of an activation and one multiply-add, weights are decoded
-/// once for all tokens, and there is neither shared memory nor a barrier. Others load for each lane.
+/// Drivers of CPUs that load once from an address which is the same in all invocations. There, with a row of
+/// weights for each lane of a vector, a product takes one load of an activation and one multiply-add, weights
+/// are decoded once for all tokens, and there is neither shared memory nor a barrier. Others load for each
+/// lane.
 struct ScalarLoads {
     VkDriverId driver;
     uint32_t first_version;
@@ -43,8 +44,8 @@ struct ScalarLoads {
 };
 constexpr ScalarLoads kScalarLoads[] = {
     {VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 26, 0, 0),
-     "Q4_K, 2048 x 2304 by 480 tokens, AVX2, GFLOP/s on the scalar path and on dot4: lavapipe 26.2.6 (LLVM 22) 62 to "
-     "71 and 10, lavapipe 25.0.7 (LLVM 15) 4 and 10"},
+     "GFLOP/s of Q4_K, 2048 x 2304 by 480 tokens, with AVX2: 62 to 71 on the scalar path and 10 on dot4 of "
+     "lavapipe 26.2.6 (LLVM 22); 4 and 10 of lavapipe 25.0.7 (LLVM 15)"},
 };
 
 std::vector<std::string> missing_needs(const DeviceCaps& caps) {
@@ -167,8 +168,8 @@ RegisterPlan plan_registers(const DevicePlan& plan) {
         return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;
-    // The sums of 8 to 12 tokens are the most that 16 vector registers serve; and rows of activations that lie a
-    // multiple of 4 KiB apart share 8 ways of a cache: 16 of them, of 2048 columns, take 3 times as long.
+    // 16 vector registers hold the sums of 8 to 12 tokens. Rows of activations that lie a multiple of 4 KiB
+    // apart share the 8 ways of a cache set: 16 rows of 2048 columns take 3 times as long as 12.
     registers.tile_tokens = 12;
     registers.scalar_rows = 2;
     return registers;

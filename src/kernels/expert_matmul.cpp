@@ -18,7 +18,8 @@ uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows) {
 
 std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated) {
     MatmulTile tile = matmul_tile(plan, path, TileUse::kExperts);
-    if (path == Path::kScalar) return {team_shape(plan, path).workgroup_size, 1, gated ? 1u : 0u, tile.tokens};
+    if (path == Path::kScalar)
+        return {team_shape(plan, path).workgroup_size, 1, gated ? 1u : 0u, tile.tokens};
     return std::move(tile.constants);
 }
 
@@ -56,7 +57,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
     dispatch.indirect = args.grouped.arguments.slice(args.dispatch * kArgumentBytes, kArgumentBytes);
     dispatch.set_push(ExpertParams{.experts = args.experts.records,
-                                   .ids = args.ids,
+                                   .ids = 0,
                                    .tiles = args.grouped.tiles.address,
                                    .pairs = args.grouped.pairs.address,
                                    .x = args.x,

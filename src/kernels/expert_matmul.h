@@ -7,19 +7,18 @@
 
 namespace vkmoe {
 
-/// The experts' matrices for many tokens, each pair p (token, slot) by expert ids[p]: y[p, r] = W[r, :] .
-/// x[p / x_divisor, :], for one matrix, or for two of one shape and type (gate and up): with a result each, or
-/// gated, first_y[p, r] = silu(gate[r, :] . x) * (up[r, :] . x).
+/// The experts' matrices for many tokens, each pair p (token, slot) by its expert: y[p, r] = W[r, :] .
+/// x[p / x_divisor, :], for one matrix, or for two of one shape and type (gate and up): with a result each,
+/// or gated, first_y[p, r] = silu(gate[r, :] . x) * (up[r, :] . x).
 struct ExpertMatmulArgs {
     TensorType type = TensorType::kF32;
     ExpertTable experts;
-    uint64_t ids = 0;       ///< uint32 [n_pairs]
-    GroupedRoutes grouped;  ///< of group_routes with expert_tile_tokens
-    uint32_t dispatch = 0;  ///< which of grouped.arguments
-    uint64_t x = 0;         ///< [n_pairs / x_divisor, n_columns], rows of activation_row_bytes
-    uint64_t first_y = 0;   ///< float32 [n_pairs, n_rows]
-    uint64_t second_y = 0;  ///< float32 [n_pairs, n_rows]; 0: only one result
-    bool gated = false;     ///< where expert_matmul_gates
+    GroupedRoutes grouped;      ///< of group_routes with expert_tile_tokens
+    uint32_t dispatch = 0;      ///< which of grouped.arguments
+    uint64_t x = 0;             ///< [n_pairs / x_divisor, n_columns], rows of activation_row_bytes
+    uint64_t first_y = 0;       ///< float32 [n_pairs, n_rows]
+    uint64_t second_y = 0;      ///< float32 [n_pairs, n_rows]; 0: only one result
+    bool gated = false;         ///< where expert_matmul_gates
     uint64_t first_offset = 0;  ///< bytes from a record's start to the matrix
     uint64_t second_offset = 0;
     uint32_t n_rows = 0;

@@ -16,7 +16,8 @@ struct GroupedRoutes {
     Allocation pairs;  ///< uint32 [n_pairs]
     Allocation tiles;  ///< uint32 [max_route_tiles, 4]: expert, first entry in pairs, count, and the number
                        ///< of tiles in the first one, 0 in the others
-    Allocation arguments;  ///< uint32 [kTileDispatches, 3]: indirect arguments of the dispatches over the tiles
+    Allocation
+        arguments;  ///< uint32 [kTileDispatches, 3]: indirect arguments of the dispatches over the tiles
 };
 
 /// The most tiles that n_pairs pairs can make.
@@ -32,8 +33,8 @@ struct GroupRoutesArgs {
     uint64_t ids = 0;  ///< uint32 [n_pairs]
     GroupedRoutes grouped;
     uint32_t n_pairs = 0;
-    uint32_t n_experts = 0;    ///< at most 512
-    uint32_t tile_tokens = 0;  ///< of the expert_matmul that follows
+    uint32_t n_experts = 0;                       ///< at most 512
+    uint32_t tile_tokens = 0;                     ///< of the expert_matmul that follows
     std::array<TileGrid, kTileDispatches> grids;  ///< expert_tile_grid of each dispatch
 };
 

@@ -55,8 +55,7 @@ uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
 }
 
 MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
-    if (path == Path::kScalar)
-        return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
+    if (path == Path::kScalar) return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
     if (!uses_matrices(path)) {
         // 64 invocations, 8 along the rows, with 4 x 4 sums each: a tile of 32 x 32, which needs 10 KiB of
         // shared memory on dot4 and 16 KiB on float32 for types with chunks of 64. Both fit every Vulkan

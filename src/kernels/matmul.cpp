@@ -40,7 +40,8 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
 }
 
 Dispatch linear(KernelContext& context, const MatmulArgs& args) {
-    return args.n_tokens <= context.plan().registers.few_tokens ? matvec(context, args) : matmul(context, args);
+    return args.n_tokens <= context.plan().registers.few_tokens ? matvec(context, args)
+                                                                : matmul(context, args);
 }
 
 ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens) {

@@ -148,18 +148,16 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                        activation_layout(down_path) == ActivationLayout::kFloat32;
     ExpertsOfMany parts;
     parts.group.push_back(group_routes(
-        kernels,
-        {.ids = ids,
-         .grouped = workspace.grouped,
-         .n_pairs = n_pairs,
-         .n_experts = hyper.n_experts,
-         .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
-         .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
-                   expert_tile_grid(plan, up_path, inner_width, 1),
-                   expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
+        kernels, {.ids = ids,
+                  .grouped = workspace.grouped,
+                  .n_pairs = n_pairs,
+                  .n_experts = hyper.n_experts,
+                  .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
+                  .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
+                            expert_tile_grid(plan, up_path, inner_width, 1),
+                            expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = table,
-                          .ids = ids,
                           .grouped = workspace.grouped,
                           .dispatch = 0,
                           .x = rows.x_gate,
@@ -192,7 +190,6 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     }
     parts.down.push_back(expert_matmul(kernels, {.type = experts.down_type,
                                                  .experts = table,
-                                                 .ids = ids,
                                                  .grouped = workspace.grouped,
                                                  .dispatch = 2,
                                                  .x = inner_rows,

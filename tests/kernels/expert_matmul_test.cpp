@@ -13,7 +13,6 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
     ExpertMatmulArgs good;
     good.type = TensorType::kQ8_0;
     good.experts = {0x10000, 4, {0x100000, 0x200000}};
-    good.ids = 0x20000;
     good.grouped.arguments = output(6 * sizeof(uint32_t)).memory();
     good.grouped.pairs = output(6 * sizeof(uint32_t)).memory();
     good.grouped.tiles = output(6 * 4 * sizeof(uint32_t)).memory();
@@ -28,6 +27,10 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
     refused([](ExpertMatmulArgs& args) { args.x_divisor = 0; });
     refused([](ExpertMatmulArgs& args) { args.x_divisor = 4; });
     refused([](ExpertMatmulArgs& args) { args.n_rows = 0; });
+    refused([](ExpertMatmulArgs& args) {
+        args.gated = true;
+        args.path = Path::kDot4;
+    });
     refused([](ExpertMatmulArgs& args) { args.n_columns = 48; });
     refused([](ExpertMatmulArgs& args) { args.first_offset = uint64_t{1} << 32; });
 }
