@@ -29,7 +29,7 @@ void main() {
         sum += weight * Floats4(advance(params.expert_output, pair, row_bytes)).at[at];
     }
     if (!is_null(params.shared_output)) {
-        float gate = load_or(params.shared_gate, t, 1.0, params.expert_output);
+        float gate = load_or(params.shared_gate, t, 1.0, params.shared_output);
         if (!is_null(params.shared_gate)) gate = sigmoid(gate);
         sum += gate * Floats4(advance(params.shared_output, t, row_bytes)).at[at];
     }
