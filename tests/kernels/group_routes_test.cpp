@@ -16,7 +16,7 @@ TEST_F(GroupRoutesTest, OneOfTheDeepCases) {
 TEST_F(GroupRoutesTest, RefusesWhatDoesNotFit) {
     auto pairs = output<uint32_t>(10);
     auto tiles = output<uint32_t>(4 * size_t{max_route_tiles(10, 4, 4)});
-    auto arguments = output<uint32_t>(6);
+    auto arguments = output<uint32_t>(kTileDispatches * 3);
     GroupRoutesArgs good;
     good.ids = 0x10000;
     good.grouped = {pairs.memory(), tiles.memory(), arguments.memory()};
