@@ -82,6 +82,7 @@ void main() {
         n_pairs = tile.z;
     }
     bool second = GATED == 0u && position.x >= params.matrix_groups;
+    if (second && is_null(params.second_y)) return;  // a folded grid has more columns than were asked for
     first_row = team_index(second ? position.x - params.matrix_groups : position.x) * ROWS;
     if (first_row >= params.n_rows) return;
     result = second ? params.second_y : params.first_y;
