@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <deque>
 #include <thread>
 #include <utility>
 #include <vector>

@@ -36,9 +36,6 @@ struct ExpertMatvecArgs {
 
 Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args);
 
-/// Rows of a team for one matrix, or for gate and up together.
-uint32_t expert_team_rows(const DevicePlan& plan, Path path, bool gated);
-
 /// A record offset as kernels take it; Error(kUnsupported) beyond 4 GiB.
 uint32_t checked_record_offset(uint64_t offset);
 

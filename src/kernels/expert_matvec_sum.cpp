@@ -16,7 +16,7 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
     }
     const KernelBinary& kernel = find_kernel(context, Op::kExpertMatvecSum, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
-    uint32_t rows = kernel.key.path == Path::kScalar ? context.plan().registers.scalar_rows : 2;
+    const uint32_t rows = shape.rows;
 
     Dispatch dispatch;
     dispatch.label = args.label;

@@ -16,8 +16,7 @@ struct GroupedRoutes {
     Allocation pairs;  ///< uint32 [n_pairs]
     Allocation tiles;  ///< uint32 [max_route_tiles, 4]: expert, first entry in pairs, count, and the number
                        ///< of tiles in the first one, 0 in the others
-    Allocation
-        arguments;  ///< uint32 [kTileDispatches, 3]: indirect arguments of the dispatches over the tiles
+    Allocation arguments;  ///< uint32 [kTileDispatches, 3]: indirect, of the dispatches over the tiles
 };
 
 /// The most tiles that n_pairs pairs can make.

@@ -22,6 +22,7 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 struct TeamShape {
     uint32_t workgroup_size;
     uint32_t teams;  ///< a workgroup
+    uint32_t rows;   ///< a team, for one or two tokens: rows share each load of the activations
 };
 TeamShape team_shape(const DevicePlan& plan, Path path);
 

@@ -24,7 +24,7 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
     if (kernel.key.path == Path::kScalar) {
         TeamShape shape = team_shape(context.plan(), kernel.key.path);
         tile_tokens = register_tile_tokens(context.plan(), args.n_tokens);
-        const uint32_t rows = tile_tokens <= 2 ? context.plan().registers.scalar_rows : 1;
+        const uint32_t rows = tile_tokens <= 2 ? shape.rows : 1;
         dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tile_tokens});
         columns = row_groups(shape, args.n_rows, rows);
     } else {

@@ -41,9 +41,7 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     }
     const KernelBinary& kernel = find_kernel(context, Op::kMatvec, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
-    // Two rows share each load of the activations; a batch has less room in registers for it.
-    uint32_t rows = args.n_tokens <= 2 ? 2 : 1;
-    if (kernel.key.path == Path::kScalar && rows == 2) rows = context.plan().registers.scalar_rows;
+    const uint32_t rows = args.n_tokens <= 2 ? shape.rows : 1;  // a batch has less room in registers
 
     Dispatch dispatch;
     dispatch.label = args.label;

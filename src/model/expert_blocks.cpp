@@ -4,7 +4,6 @@
 #include "kernels/expert_matmul.h"
 #include "kernels/expert_matvec_sum.h"
 #include "kernels/linear_shape.h"
-#include "kernels/matvec.h"
 #include "kernels/quantize_q8.h"
 #include "kernels/swiglu.h"
 #include "model/model.h"

@@ -1,7 +1,6 @@
 #include "model/paged_experts.h"
 
 #include "experts/device_pager.h"
-#include "kernels/matvec.h"
 #include "kernels/page_wave.h"
 #include "model/look_ahead.h"
 #include "model/model.h"
