@@ -7,12 +7,13 @@
 // Launch: columns of the grid cover teams of ROWS rows: of the one matrix, of gate and up together (GATED), or of the first
 // and then of the second where there is a second result. Rows of the grid are pairs or tiles.
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x_id = 0) in;
+
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
 #include "common/grid.glsl"
 #include "matmul/params.h"
 
-layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint ROWS = 1;
 layout(constant_id = 2) const uint GATED = 0;
 layout(constant_id = 3) const uint TOKENS = 0;
@@ -83,17 +84,17 @@ void main() {
     }
     bool second = GATED == 0u && position.x >= params.matrix_groups;
     if (second && is_null(params.second_y)) return;  // a folded grid has more columns than were asked for
-    first_row = team_index(second ? position.x - params.matrix_groups : position.x) * ROWS;
+    uint column = second ? position.x - params.matrix_groups : position.x;
+    first_row = team_index(column) * ROWS;
     if (first_row >= params.n_rows) return;
     result = second ? params.second_y : params.first_y;
 
     uvec2 record = Pointers(params.experts).at[min(expert, params.n_experts - 1u)];
-    uint weight_stride = row_stride(params.n_columns);
-    uvec2 weight_rows[MATRIX_ROWS];
+    uint stride = row_stride(params.n_columns);
+    Row weight_rows[MATRIX_ROWS];
     [[unroll]] for (uint r = 0; r < MATRIX_ROWS; ++r) {
         uvec2 matrix = advance(record, r < ROWS && !second ? params.first_offset : params.second_offset);
-        uint row = first_row + (r < ROWS ? r : r - ROWS);
-        weight_rows[r] = advance(matrix, min(row, params.n_rows - 1u), weight_stride);
+        weight_rows[r] = team_row(matrix, params.n_rows, stride, column, ROWS, r < ROWS ? r : r - ROWS);
     }
     if (TOKENS > 8u && n_pairs > 8u) {
         multiply_12(weight_rows, params.n_columns);

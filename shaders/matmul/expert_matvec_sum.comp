@@ -6,12 +6,13 @@
 // take in turn, so that short rows still occupy a wide subgroup. Launch: columns of the grid cover teams of ROWS
 // rows, rows are tokens.
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x_id = 0) in;
+
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
 #include "common/grid.glsl"
 #include "matmul/params.h"
 
-layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint ROWS = 1;
 
 layout(push_constant) uniform Push { ExpertMatvecSumParams params; };
@@ -44,7 +45,7 @@ void main() {
         }
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
             Run runs[CHUNK_RUNS];
-            load_chunk(advance(matrix, min(first_row + r, params.n_rows - 1u), weight_stride), chunk, runs);
+            load_chunk(team_row(matrix, params.n_rows, weight_stride, position.x, ROWS, r), chunk, runs);
             float product = 0.0;
             [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) product += dot_run(prepare(runs[i]), activations[i]);
             sums[r] += weight * product;

@@ -2,12 +2,13 @@
 // y[t, r] = weights[r, :] . x[t, :] (+ residual[t, r]), in the registers of teams of lanes (register_rows.glsl): ROWS rows
 // by TOKENS tokens each. Launch: columns of the grid cover teams of ROWS rows, rows of the grid tiles of TOKENS tokens.
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x_id = 0) in;
+
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
 #include "common/grid.glsl"
 #include "matmul/params.h"
 
-layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint ROWS = 1;
 layout(constant_id = 2) const uint TOKENS = 1;
 const uint GATED = 0u;
@@ -40,10 +41,10 @@ void main() {
     first_row = team_index(position.x) * ROWS;
     first_token = position.y * TOKENS;
     if (first_row >= params.n_rows) return;
-    uint weight_stride = row_stride(params.n_columns);
-    uvec2 weight_rows[ROWS];
+    uint stride = row_stride(params.n_columns);
+    Row weight_rows[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-        weight_rows[r] = advance(params.weights, min(first_row + r, params.n_rows - 1u), weight_stride);
+        weight_rows[r] = team_row(params.weights, params.n_rows, stride, position.x, ROWS, r);
     }
     multiply(weight_rows, params.n_columns);
 }

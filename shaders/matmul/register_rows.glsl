@@ -5,7 +5,7 @@
 // Included once for every number of tokens: before, define N_TOKENS, and multiply_rows as the name of the function. The
 // shader declares ROWS, GATED and MATRIX_ROWS = ROWS * (1 + GATED), of which the second half are up's, and defines
 // token_row_of and store_sum.
-void multiply_rows(uvec2 weight_rows[MATRIX_ROWS], uint n_columns) {
+void multiply_rows(Row weight_rows[MATRIX_ROWS], uint n_columns) {
     float sums[MATRIX_ROWS * N_TOKENS];
     [[unroll]] for (uint i = 0; i < MATRIX_ROWS * N_TOKENS; ++i) sums[i] = 0.0;
     uvec2 x_rows[N_TOKENS];

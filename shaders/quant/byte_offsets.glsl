@@ -1,25 +1,22 @@
 // Reads at byte offsets from a block that starts at any even address.
 
-uint byte_at(HalfwordReader block, uint offset) {
-    uint at = offset + (block.shift >> 3);
-    return (block.words.at[at >> 2] >> ((at & 3u) << 3)) & 0xFFu;
+RowReader reader_at(RowReader block, uint offset) { return open_reader(block.row, block.offset + offset); }
+
+uint byte_at(RowReader block, uint offset) {
+    RowReader reader = reader_at(block, offset);
+    return (aligned_word(reader, 0u) >> reader.shift) & 0xFFu;
 }
 
 /// offset: even, here and below
-uint halfword_at(HalfwordReader block, uint offset) {
-    uint at = offset + (block.shift >> 3);
-    return (block.words.at[at >> 2] >> ((at & 2u) << 3)) & 0xFFFFu;
+uint halfword_at(RowReader block, uint offset) {
+    RowReader reader = reader_at(block, offset);
+    return (aligned_word(reader, 0u) >> reader.shift) & 0xFFFFu;
 }
 
-uint word_at(HalfwordReader block, uint offset) {
-    uint at = offset + (block.shift >> 3);
-    return read_word(HalfwordReader(block.words, (at & 2u) << 3), at >> 2);
-}
+uint word_at(RowReader block, uint offset) { return read_word(reader_at(block, offset), 0u); }
 
-uvec2 words2_at(HalfwordReader block, uint offset) {
-    uint at = offset + (block.shift >> 3);
-    HalfwordReader reader = HalfwordReader(block.words, (at & 2u) << 3);
-    uint i = at >> 2;
-    uvec3 words = uvec3(reader.words.at[i], reader.words.at[i + 1u], reader.words.at[i + 2u]);
+uvec2 words2_at(RowReader block, uint offset) {
+    RowReader reader = reader_at(block, offset);
+    uvec3 words = uvec3(aligned_word(reader, 0u), aligned_word(reader, 1u), aligned_word(reader, 2u));
     return uvec2(join_words(reader, words.x, words.y), join_words(reader, words.y, words.z));
 }

@@ -14,13 +14,12 @@ uint eighths(uint values, bool minus) {
     return minus ? ~(eights ^ ((eights & 0x08080808u) * 0x1Eu)) : eights | 0x01010101u;
 }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    uvec2 block_at = advance(row, (chunk >> 3) * 56u);
-    Words block = Words(block_at);
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = (chunk >> 3) * 56u;
     uint run = chunk & 7u;
-    uint low = block.at[run];
-    uint high = block.at[8u + (run >> 1)] >> ((run & 1u) * 16u);
-    uvec2 scales = Words2(block_at).at[6];
+    uint low = row_word(row, block, run);
+    uint high = row_word(row, block, 8u + (run >> 1)) >> ((run & 1u) * 16u);
+    uvec2 scales = row_words2(row, block, 6u);
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         uvec2 values = grid8(((low >> (8 * i)) & 0xFFu) | (((high << 8) >> (4 * i)) & 0x700u));
         bool minus = (high & (8u << (4 * i))) != 0u;

@@ -9,8 +9,8 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 256u * 82u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader block = open_reader(advance(row, (chunk >> 3) * 82u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader block = open_reader(row, (chunk >> 3) * 82u);
     uint run = chunk & 7u;
     uint low = word_at(block, 2u + run * 4u);
     uint signs = word_at(block, 34u + run * 4u);

@@ -8,8 +8,8 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 256u * 74u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader block = open_reader(advance(row, (chunk >> 3) * 74u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader block = open_reader(row, (chunk >> 3) * 74u);
     uint run = chunk & 7u;
     uvec2 words = words2_at(block, 2u + run * 8u);
     uint signs = even_signs(((words.x >> 9) & 0x7Fu) | ((words.x >> 17) & 0x7F00u) | ((words.y << 7) & 0x7F0000u) |

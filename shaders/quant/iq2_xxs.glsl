@@ -7,8 +7,8 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 256u * 66u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader block = open_reader(advance(row, (chunk >> 3) * 66u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader block = open_reader(row, (chunk >> 3) * 66u);
     uvec2 words = words2_at(block, 2u + (chunk & 7u) * 8u);
     uint signs = even_signs(spread_sevens(words.y));
     [[unroll]] for (uint i = 0; i < 4; ++i) {

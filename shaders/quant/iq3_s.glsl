@@ -7,8 +7,8 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 256u * 110u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader block = open_reader(advance(row, (chunk >> 3) * 110u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader block = open_reader(row, (chunk >> 3) * 110u);
     uint run = chunk & 7u;
     uvec2 low = words2_at(block, 2u + run * 8u);
     uint high = byte_at(block, 66u + run) << 8;

@@ -6,11 +6,11 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 256u * 136u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words2 block = Words2(advance(row, (chunk >> 3) * 136u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = (chunk >> 3) * 136u;
     uint run = chunk & 7u;
-    uvec2 header = block.at[0];
-    uvec2 codes[2] = uvec2[2](block.at[1u + run * 2u], block.at[2u + run * 2u]);
+    uvec2 header = row_words2(row, block, 0u);
+    uvec2 codes[2] = uvec2[2](row_words2(row, block, 1u + run * 2u), row_words2(row, block, 2u + run * 2u));
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         uvec2 values = iq4_values(codes[i / 2][i % 2]);
         runs[0].q[i] = values.x;

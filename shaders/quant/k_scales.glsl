@@ -1,10 +1,13 @@
 // The 6-bit scales and minimums that Q4_K and Q5_K share: 12 bytes hold eight of each.
 
-/// Scale (x) and minimum (y) of sub-block j (0..7); packed: the three words.
-uvec2 k_scale_min(uvec3 packed, uint j) {
-    uint shift = (j & 3u) * 8u;
-    uint a = (packed.x >> shift) & 0xFFu;  // scales 0..3, and the high bits of scales 4..7
-    uint b = (packed.y >> shift) & 0xFFu;  // minimums 0..3, and the high bits of minimums 4..7
-    uint c = (packed.z >> shift) & 0xFFu;  // low nibbles of scales (low) and minimums (high) 4..7
-    return j < 4u ? uvec2(a & 63u, b & 63u) : uvec2((c & 15u) | ((a >> 6) << 4), (c >> 4) | ((b >> 6) << 4));
+/// Of four sub-blocks, 4 * half_index and the next three: their scales (x) and minimums (y), in a byte each.
+uvec2 k_scales_minimums(uvec3 packed, uint half_index) {
+    // The first word's bytes are scales 0 to 3 and above them the high bits of scales 4 to 7; the second's the same of
+    // minimums; the third's the low bits of scales 4 to 7 and above them those of minimums.
+    uvec2 first = packed.xy & 0x3F3F3F3Fu;
+    uvec2 second = (uvec2(packed.z, packed.z >> 4) & 0x0F0F0F0Fu) | ((packed.xy >> 2) & 0x30303030u);
+    return mix(first, second, bvec2(half_index != 0u));
 }
+
+/// Scale and minimum of the sub-block at a byte of these.
+vec2 k_scale_minimum(uvec2 four, uint i) { return vec2(ivec2((four >> (i * 8u)) & 0xFFu)); }

@@ -6,12 +6,11 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 32u * 17u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    uvec2 block = advance(row, chunk * 17u);
-    Words source = Words(uvec2(block.x & ~3u, block.y));
-    uint e_shift = (block.x & 3u) * 8u;
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, chunk * 17u);
+    uint e_shift = reader.shift;
     uint words[5];
-    [[unroll]] for (uint i = 0; i < 5; ++i) words[i] = source.at[i];
+    [[unroll]] for (uint i = 0; i < 5; ++i) words[i] = aligned_word(reader, i);
     uint e = (words[0] >> e_shift) & 0xFFu;
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         // Nibbles start e_shift + 8 bits into a word: in two steps, for a shift by 32 is undefined.

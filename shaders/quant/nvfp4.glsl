@@ -14,12 +14,12 @@ float half_of_scale(uint code) {
     return exponent == 0u ? float(code & 7u) * (1.0 / 1024.0) : uintBitsToFloat((exponent + 119u) << 23 | (code & 7u) << 20);
 }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words block = Words(advance(row, chunk * 36u));
-    uint scales = block.at[0];
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = chunk * 36u;
+    uint scales = row_word(row, block, 0u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         [[unroll]] for (uint i = 0; i < 4; ++i) {
-            uint word = block.at[1 + r * 4 + i];
+            uint word = row_word(row, block, 1u + r * 4u + i);
             uint at = i < 2 ? i : i + 2;
             runs[r].q[at] = fp4_doubled(word & 0x0F0F0F0Fu);
             runs[r].q[at + 2] = fp4_doubled((word >> 4) & 0x0F0F0F0Fu);

@@ -8,9 +8,8 @@ struct Run {
 uint row_stride(uint n_columns) { return n_columns * 2u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words4 source = Words4(row);
-    [[unroll]] for (uint i = 0; i < 4; ++i) runs[0].words[i] = source.at[chunk * 4u + i];
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    [[unroll]] for (uint i = 0; i < 4; ++i) runs[0].words[i] = row_words4(row, chunk * 64u, i);
 }
 
 vec4 decode_vector(Run run, uint i) {

@@ -11,10 +11,10 @@ uint spread_pairs(uint pairs) {
     return (nibbles | (nibbles << 6)) & 0x03030303u;
 }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    uvec2 block = advance(row, chunk * 18u);
-    HalfwordReader reader = open_reader(advance(block, 2u));
-    float d = read_half(open_reader(block), 0u);
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = chunk * 18u;
+    RowReader reader = open_reader(row, block + 2u);
+    float d = read_half(open_reader(row, block), 0u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         [[unroll]] for (uint i = 0; i < 8; ++i) {
             runs[r].q[i] = spread_pairs(read_word(reader, r * 2u + i / 4) >> (8 * (i % 4)));

@@ -9,18 +9,18 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 84u; }
 uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words block = Words(advance(row, (chunk >> 2) * 84u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = (chunk >> 2) * 84u;
     uint part = chunk & 3u;
-    uint scale_word = block.at[part];
+    uint scale_word = row_word(row, block, part);
     uint pairs_at = 4u + (part >> 1) * 8u;
     uint shift = (part & 1u) * 4u;
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint pairs = block.at[pairs_at + i] >> shift;
+        uint pairs = row_word(row, block, pairs_at + i) >> shift;
         runs[0].q[i] = pairs & 0x03030303u;
         runs[1].q[i] = (pairs >> 2) & 0x03030303u;
     }
-    vec2 d = unpackHalf2x16(block.at[20]);
+    vec2 d = unpackHalf2x16(row_word(row, block, 20u));
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         uvec2 packed = (uvec2(scale_word) >> uvec2(16 * r, 16 * r + 8)) & 0xFFu;
         runs[r].scale = d.x * vec2(packed & 15u);

@@ -7,15 +7,15 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 110u; }
 uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader reader = open_reader(advance(row, (chunk >> 2) * 110u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, (chunk >> 2) * 110u);
     uint part = chunk & 3u;
     uint pairs_at = 8u + (part >> 1) * 8u;
-    uint third_low = reader.words.at[0];
-    uint pairs_low = reader.words.at[pairs_at];
+    uint third_low = aligned_word(reader, 0);
+    uint pairs_low = aligned_word(reader, pairs_at);
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint third_next = reader.words.at[i + 1u];
-        uint pairs_next = reader.words.at[pairs_at + i + 1u];
+        uint third_next = aligned_word(reader, i + 1u);
+        uint pairs_next = aligned_word(reader, pairs_at + i + 1u);
         uint third = join_words(reader, third_low, third_next) >> (part * 2u);
         uint pairs = join_words(reader, pairs_low, pairs_next) >> ((part & 1u) * 4u);
         runs[0].q[i] = subtract_bytes((pairs & 0x03030303u) | ((third & 0x01010101u) << 2), 0x04040404u);

@@ -5,10 +5,10 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 32u * 18u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader reader = open_reader(advance(row, chunk * 18u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, chunk * 18u);
     uint words[5];  // 4.5 words, wherever the half lies
-    [[unroll]] for (uint i = 0; i < 5; ++i) words[i] = reader.words.at[i];
+    [[unroll]] for (uint i = 0; i < 5; ++i) words[i] = aligned_word(reader, i);
     vec2 halves = unpackHalf2x16(words[0]);
     float d = reader.shift == 0u ? halves.x : halves.y;
     [[unroll]] for (uint i = 0; i < 4; ++i) {

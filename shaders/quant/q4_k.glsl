@@ -7,15 +7,16 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 144u; }
 uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words4 block = Words4(advance(row, (chunk >> 2) * 144u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = (chunk >> 2) * 144u;
     uint pair = chunk & 3u;
-    uvec4 header = block.at[0];
-    uvec4 low = block.at[1u + pair * 2u];
-    uvec4 high = block.at[2u + pair * 2u];
+    uvec4 header = row_words4(row, block, 0u);
+    uvec4 low = row_words4(row, block, 1u + pair * 2u);
+    uvec4 high = row_words4(row, block, 2u + pair * 2u);
     vec2 d = unpackHalf2x16(header.x);
+    uvec2 scales = k_scales_minimums(header.yzw, pair >> 1);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
-        vec2 scaled = d * vec2(k_scale_min(header.yzw, pair * 2u + r));
+        vec2 scaled = d * k_scale_minimum(scales, (pair & 1u) * 2u + r);
         [[unroll]] for (uint i = 0; i < 4; ++i) {
             runs[r].q[i] = (low[i] >> (4 * r)) & 0x0F0F0F0Fu;
             runs[r].q[i + 4] = (high[i] >> (4 * r)) & 0x0F0F0F0Fu;

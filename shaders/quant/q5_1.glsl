@@ -5,10 +5,10 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 32u * 24u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words2 block = Words2(advance(row, chunk * 24u));
-    uvec2 header = block.at[0];
-    uvec2 pairs[2] = uvec2[2](block.at[1], block.at[2]);
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = chunk * 24u;
+    uvec2 header = row_words2(row, block, 0u);
+    uvec2 pairs[2] = uvec2[2](row_words2(row, block, 1u), row_words2(row, block, 2u));
     vec2 d_m = unpackHalf2x16(header.x);
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         uint nibbles = pairs[i / 2][i % 2];

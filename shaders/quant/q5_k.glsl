@@ -6,16 +6,17 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 176u; }
 uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    Words4 block = Words4(advance(row, (chunk >> 2) * 176u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    uint block = (chunk >> 2) * 176u;
     uint pair = chunk & 3u;
-    uvec4 header = block.at[0];
-    uvec4 fifth[2] = uvec4[2](block.at[1], block.at[2]);
-    uvec4 nibbles[2] = uvec4[2](block.at[3u + pair * 2u], block.at[4u + pair * 2u]);
+    uvec4 header = row_words4(row, block, 0u);
+    uvec4 fifth[2] = uvec4[2](row_words4(row, block, 1u), row_words4(row, block, 2u));
+    uvec4 nibbles[2] = uvec4[2](row_words4(row, block, 3u + pair * 2u), row_words4(row, block, 4u + pair * 2u));
     vec2 d = unpackHalf2x16(header.x);
+    uvec2 scales = k_scales_minimums(header.yzw, pair >> 1);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         uint sub_block = pair * 2u + r;
-        vec2 scaled = d * vec2(k_scale_min(header.yzw, sub_block));
+        vec2 scaled = d * k_scale_minimum(scales, sub_block & 3u);
         [[unroll]] for (uint i = 0; i < 8; ++i) {
             uint low = (nibbles[i / 4][i % 4] >> (4 * r)) & 0x0F0F0F0Fu;
             runs[r].q[i] = low | (((fifth[i / 4][i % 4] >> sub_block) & 0x01010101u) << 4);

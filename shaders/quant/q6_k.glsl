@@ -8,18 +8,18 @@ const uint CHUNK_RUNS = 2;
 uint row_stride(uint n_columns) { return n_columns / 256u * 210u; }
 uint run_block(uint chunk, uint run) { return (chunk >> 1) * 4u + (chunk & 1u) + run * 2u; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader reader = open_reader(advance(row, (chunk >> 2) * 210u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, (chunk >> 2) * 210u);
     uint half_index = (chunk >> 1) & 1u;
     uint quarter = chunk & 1u;
     uint nibbles_at = half_index * 16u + quarter * 8u;
     uint high_at = 32u + half_index * 8u;
     uint scales_at = 48u + half_index * 2u;  // eight int8, two for each quarter
-    uint nibbles_low = reader.words.at[nibbles_at];
-    uint high_low = reader.words.at[high_at];
+    uint nibbles_low = aligned_word(reader, nibbles_at);
+    uint high_low = aligned_word(reader, high_at);
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint nibbles_next = reader.words.at[nibbles_at + i + 1u];
-        uint high_next = reader.words.at[high_at + i + 1u];
+        uint nibbles_next = aligned_word(reader, nibbles_at + i + 1u);
+        uint high_next = aligned_word(reader, high_at + i + 1u);
         uint nibbles = join_words(reader, nibbles_low, nibbles_next);
         uint high = join_words(reader, high_low, high_next) >> (2u * quarter);
         runs[0].q[i] = subtract_bytes((nibbles & 0x0F0F0F0Fu) | ((high & 0x03030303u) << 4), 0x20202020u);

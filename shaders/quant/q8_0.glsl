@@ -4,10 +4,10 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 32u * 34u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader reader = open_reader(advance(row, chunk * 34u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, chunk * 34u);
     uint words[9];  // 8.5 words, wherever the half lies
-    [[unroll]] for (uint i = 0; i < 9; ++i) words[i] = reader.words.at[i];
+    [[unroll]] for (uint i = 0; i < 9; ++i) words[i] = aligned_word(reader, i);
     float d;
     if (reader.shift == 0u) {
         d = unpackHalf2x16(words[0]).x;

@@ -5,7 +5,7 @@
 //
 //   const uint CHUNK_RUNS            1 or 2
 //   struct Run                       for quantized types: uint q[8] (32 int8), vec2 scale and vec2 offset of its halves
-//   void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS])
+//   void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS])
 //   uint run_block(uint chunk, uint run)
 //   uint row_stride(uint n_columns)  bytes
 //   void decode_run(Run run, out vec4 values[8])
@@ -20,7 +20,7 @@
 #ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
 #define VKMOE_SHADERS_QUANT_QUANT_GLSL
 
-#include "common/memory.glsl"
+#include "quant/row.glsl"
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
 
@@ -37,7 +37,8 @@ vec4 unpack_int8(uint word) {
 }
 
 vec4 decode_vector(Run run, uint i) {
-    return i < 4u ? run.scale.x * unpack_int8(run.q[i]) - run.offset.x : run.scale.y * unpack_int8(run.q[i]) - run.offset.y;
+    vec4 q = unpack_int8(run.q[i]);
+    return i < 4u ? fma(run.scale.xxxx, q, -run.offset.xxxx) : fma(run.scale.yyyy, q, -run.offset.yyyy);
 }
 
 void decode_run(Run run, out vec4 values[8]) {
@@ -47,29 +48,29 @@ void decode_run(Run run, out vec4 values[8]) {
 /// The grid of a type that has one.
 uvec2 codebook();
 
-/// Reads words from an address that is only a multiple of 2: blocks of some types have an odd number of halfwords.
-struct HalfwordReader {
-    Words words;
-    uint shift;
+/// Reads words from an address of any byte: blocks of some types have an odd number of halfwords or of bytes.
+struct RowReader {
+    Row row;
+    uint offset;  // of the address in the row
+    uint shift;   // of its first bit in the word that holds it
 };
 
-HalfwordReader open_reader(uvec2 address) {
-    return HalfwordReader(Words(uvec2(address.x & ~3u, address.y)), (address.x & 2u) << 3);
+RowReader open_reader(Row row, uint offset) { return RowReader(row, offset, row_byte(row, offset) * 8u); }
+
+/// The aligned word that is index words after the one that holds the address.
+uint aligned_word(RowReader reader, uint index) { return row_aligned_word(reader.row, reader.offset, index); }
+
+/// For addresses that are a multiple of 2: the word from the address on, of the aligned ones around it.
+uint join_words(RowReader reader, uint low, uint high) { return reader.shift == 0u ? low : (low >> 16) | (high << 16); }
+
+uint read_word(RowReader reader, uint index) {
+    return join_words(reader, aligned_word(reader, index), aligned_word(reader, index + 1u));
 }
 
-uint join_words(HalfwordReader reader, uint low, uint high) {
-    return reader.shift == 0u ? low : (low >> 16) | (high << 16);
-}
-
-uint read_word(HalfwordReader reader, uint index) {
-    return join_words(reader, reader.words.at[index], reader.words.at[index + 1u]);
-}
-
-/// The float16 that is index halfwords from the address.
-float read_half(HalfwordReader reader, uint index) {
-    uint at = index + (reader.shift >> 4);
-    vec2 halves = unpackHalf2x16(reader.words.at[at >> 1]);
-    return (at & 1u) == 0u ? halves.x : halves.y;
+/// The float16 that is index halfwords from the address. index: even
+float read_half(RowReader reader, uint index) {
+    vec2 halves = unpackHalf2x16(aligned_word(reader, index >> 1));
+    return reader.shift == 0u ? halves.x : halves.y;
 }
 
 /// The difference of each byte, as int8, for bytes below 128: no borrow crosses a byte because the top bit is lent and

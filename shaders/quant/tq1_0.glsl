@@ -16,8 +16,8 @@ uint digits(uint word, uint power) {
     return (((even * 3u) >> 8) & 0x00030003u) | ((odd * 3u) & 0x03000300u);
 }
 
-void load_chunk(uvec2 row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    HalfwordReader reader = open_reader(advance(row, (chunk >> 2) * 54u));
+void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
+    RowReader reader = open_reader(row, (chunk >> 2) * 54u);
     float d = read_half(reader, 26u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
         uint run = (chunk & 3u) * 2u + r;

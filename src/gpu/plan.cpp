@@ -164,7 +164,7 @@ std::vector<Path> order_matrix_paths(const DeviceCaps& caps, const DevicePlan& p
 RegisterPlan plan_registers(const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
-    if (plan.matrix_order.front() != Path::kScalar || plan.path_order.front() == Path::kScalar)
+    if (plan.subgroup_size >= kNarrowSubgroup || plan.matrix_order.front() != Path::kScalar)
         return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;

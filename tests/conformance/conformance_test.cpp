@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "conformance/activations.h"
 #include "conformance/report.h"
+#include "kernels/scoped_variable.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include <bit>
 #include <limits>
 #include <memory>
+#include <random>
 
 namespace vkmoe::conformance {
 namespace {
@@ -63,6 +65,23 @@ TEST(CheckNumbers, LetsOnlySubnormalErrorsBeFlushed) {
     const std::vector<Expected> expected = {{1e-39, 1e-39, 2e-38}};
     EXPECT_NO_THROW(check_numbers("numbers", expected, std::vector<float>{0}, Tolerance{}));
     EXPECT_EQ(failure_of(expected, {1e-37f}).first_wrong, 0u);
+}
+
+/// Forced to the scalar path, a driver with subgroups of eight loads weights for all rows of a workgroup
+/// (quant/row.glsl), as those do that take this path of themselves.
+TEST(ScalarPath, HoldsWhereItIsForced) {
+    const ScopedVariable forced("VKMOE_PATH", "scalar");
+    KernelContext kernels(Device::create());
+    Bench bench(kernels);
+    for (const Op op : {Op::kMatvec, Op::kExpertMatvec, Op::kExpertMatvecSum, Op::kExpertMatmul}) {
+        for (const TensorType type :
+             {TensorType::kF16, TensorType::kF32, TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ8_0,
+              TensorType::kIQ4_XS, TensorType::kIQ2_S, TensorType::kMXFP4}) {
+            const CellResult result =
+                run_cell(bench, {op, type, Path::kScalar}, Depth::kQuick, std::random_device{}());
+            EXPECT_EQ(outcome(result), Outcome::kOk) << cell_name(result.cell);
+        }
+    }
 }
 
 class SuiteTest : public testing::Test {
