@@ -211,12 +211,22 @@ std::string json_report(const PipelineReport& report) {
                        {"spilling_in_plan", counts.spilling_in_plan}};
     if (!report.ended.empty()) json["ended"] = report.ended;
     json["left_out"] = report.left_out;
-    json["pipelines"] = Json::array();
-    for (const PipelineResult& pipeline : report.pipelines)
-        if (pipeline.is_done) json["pipelines"].push_back(to_json(pipeline));
     json["descriptions"] = descriptions(report);
     // Names and descriptions come from the driver.
-    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    const auto dump = [](const Json& value, int indent) {
+        return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+    };
+    // Pipelines last, a line each, so that people can search and compare them.
+    std::string text = dump(json, 1);
+    text.resize(text.rfind('}') - 1);
+    text += ",\n \"pipelines\": [";
+    bool is_first = true;
+    for (const PipelineResult& pipeline : report.pipelines) {
+        if (!pipeline.is_done) continue;
+        text += (is_first ? "\n" : ",\n") + dump(to_json(pipeline), -1);
+        is_first = false;
+    }
+    return text + "]\n}\n";
 }
 
 }  // namespace vkmoe::conformance

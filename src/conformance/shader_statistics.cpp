@@ -8,8 +8,7 @@ namespace {
 
 using Figure = ShaderStatistics::Figure;
 
-/// What drivers call a figure. The same name means the same everywhere, but for the unit of code, which the
-/// description says.
+/// What drivers call a figure. The same name means the same everywhere, but for its unit.
 struct DriverName {
     std::string_view name;
     Figure ShaderStatistics::*figure;
@@ -48,6 +47,7 @@ constexpr DriverName kDriverNames[] = {
     {"Max Waves Per Core", &ShaderStatistics::subgroups},
 
     {"GPRs", &ShaderStatistics::registers},
+    {"Threads", &ShaderStatistics::subgroups},
     {"Spills", &ShaderStatistics::spills},
     {"Fills", &ShaderStatistics::fills},
     {"Scratch", &ShaderStatistics::scratch_bytes},
@@ -89,11 +89,25 @@ bool same_name(std::string_view left, std::string_view right) {
     return std::ranges::equal(left, right, {}, lower, lower);
 }
 
+/// What a unit that a driver counts in is of ours, where its description says so.
+double unit_of(const ExecutableStatistic& statistic, const PipelineExecutable& executable) {
+    const auto says = [&statistic](const char* words) {
+        return statistic.description.find(words) != std::string::npos;
+    };
+    if (statistic.name == "Registers used" || says("of dwords"))
+        return 4;                            // Turnip's: vectors, words of code
+    if (says("of 16-bit GPRs")) return 0.5;  // Honeykrisp's registers
+    if (says("of threads in flight"))        // and its occupancy
+        return 1.0 / std::max(executable.subgroup_size, 1u);
+    return 1;
+}
+
 /// A figure as a count; empty where it is none.
-Figure count_of(const ExecutableStatistic& statistic) {
-    const double number = std::visit([](auto value) { return static_cast<double>(value); }, statistic.value);
+Figure count_of(const ExecutableStatistic& statistic, const PipelineExecutable& executable) {
+    const double number = std::visit([](auto value) { return static_cast<double>(value); }, statistic.value) *
+                          unit_of(statistic, executable);
     if (!(number >= 0 && number < 0x1p63)) return std::nullopt;
-    return static_cast<uint64_t>(std::llround(number));
+    return static_cast<uint64_t>(std::ceil(number));
 }
 
 ShaderStatistics statistics_of(const PipelineExecutable& executable) {
@@ -103,12 +117,8 @@ ShaderStatistics statistics_of(const PipelineExecutable& executable) {
         const auto* known = std::ranges::find_if(
             kDriverNames, [&told](const DriverName& one) { return same_name(one.name, told.name); });
         if (known == std::end(kDriverNames)) continue;
-        Figure count = count_of(told);
+        const Figure count = count_of(told, executable);
         if (!count) continue;
-        // Turnip counts the words of its code.
-        if (known->figure == &ShaderStatistics::code_bytes &&
-            told.description.find("dwords") != std::string::npos)
-            *count *= 4;
         Figure& figure = statistics.*known->figure;
         figure = figure.value_or(0) + *count;  // vector and scalar registers spill alike
     }
