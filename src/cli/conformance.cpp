@@ -77,8 +77,8 @@ void print_header(const RunFacts& facts) {
     StandardOutput().write(text + '\n');
 }
 
-void run_conformance(const ConformanceOptions& options) {
-    if (!options.compile.diff.empty()) return print_report_diff(options.compile.diff);
+void run_conformance(const CLI::App& command, const ConformanceOptions& options) {
+    if (!options.compile.diff.empty()) return print_report_diff(command, options.compile.diff);
     const std::vector<KernelKey> cells = wanted_cells(options);
     if (options.list) return list_cells(cells);
     if (options.compile.wanted)
@@ -166,7 +166,7 @@ void add_conformance_command(CLI::App& app) {
         ->type_name("N");
     command->add_flag("--list", options->list, "List all cells (operation/type/path) without running them");
     add_compile_options(*command, options->compile);
-    command->callback([options] { run_conformance(*options); });
+    command->callback([command, options] { run_conformance(*command, *options); });
 }
 
 }  // namespace vkmoe::cli

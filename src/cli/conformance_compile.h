@@ -32,7 +32,8 @@ struct CompileOnlyRun {
 /// Makes pipelines and prints a report. Throws where any failed, and where one of the plan spills.
 void compile_only(const CompileOnlyOptions& options, const CompileOnlyRun& run);
 
-/// Prints how two reports differ. Throws where the second is worse.
-void print_report_diff(const std::vector<std::string>& files);
+/// Prints how two reports differ. Throws where the second is worse, and where the subcommand was given more
+/// than --diff.
+void print_report_diff(const CLI::App& command, const std::vector<std::string>& files);
 
 }  // namespace vkmoe::cli

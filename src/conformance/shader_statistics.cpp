@@ -14,8 +14,10 @@ struct DriverName {
     Figure ShaderStatistics::*figure;
 };
 
-// Mesa's names are those of 26.2.6, read from the drivers: RADV, NVK, ANV, Turnip and Honeykrisp in this
-// order. Then NVIDIA's own driver, AMD's own (the fields of VK_AMD_shader_info) and Qualcomm's own.
+// Mesa's names are those of 26.2.6, read from the drivers: RADV, NVK, ANV (and its names in earlier
+// versions), Turnip and Honeykrisp in this order; what an earlier one has is not listed again. Then NVIDIA's
+// own driver, AMD's own (the fields of VK_AMD_shader_info) and Qualcomm's own, from what tools of others
+// read.
 constexpr DriverName kDriverNames[] = {
     {"VGPRs", &ShaderStatistics::registers},
     {"SGPRs", &ShaderStatistics::scalar_registers},
@@ -35,10 +37,13 @@ constexpr DriverName kDriverNames[] = {
     {"Instruction count", &ShaderStatistics::instructions},
 
     {"Max live registers", &ShaderStatistics::registers},
+    {"Spills", &ShaderStatistics::spills},
     {"Spill Count", &ShaderStatistics::spills},
+    {"Fills", &ShaderStatistics::fills},
     {"Fill Count", &ShaderStatistics::fills},
     {"Scratch Memory Size", &ShaderStatistics::scratch_bytes},
     {"Workgroup Memory Size", &ShaderStatistics::shared_bytes},
+    {"Loops", &ShaderStatistics::loops},
     {"Loop Count", &ShaderStatistics::loops},
 
     {"Registers used", &ShaderStatistics::registers},
@@ -48,10 +53,7 @@ constexpr DriverName kDriverNames[] = {
 
     {"GPRs", &ShaderStatistics::registers},
     {"Threads", &ShaderStatistics::subgroups},
-    {"Spills", &ShaderStatistics::spills},
-    {"Fills", &ShaderStatistics::fills},
     {"Scratch", &ShaderStatistics::scratch_bytes},
-    {"Loops", &ShaderStatistics::loops},
 
     {"Register Count", &ShaderStatistics::registers},
     {"Local Memory Size", &ShaderStatistics::scratch_bytes},

@@ -139,7 +139,7 @@ def main():
     parser.add_argument("--vkmoe", default=str(ROOT / "build/release/vkmoe"), help="program to run (%(default)s)")
     parser.add_argument("--types", help="types of weights of a new file, comma-separated; default: all of the program")
     parser.add_argument("--keep", help="folder under /tmp that keeps the JSON reports, for vkmoe conformance --diff")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if "PEERS" not in os.environ:
         die("set PEERS to the folder of gpu-compilers.sh; see tests/peers/README.md")
     table = Table(FILE.read_text() if FILE.is_file() else "")
