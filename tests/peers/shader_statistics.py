@@ -149,6 +149,10 @@ def main():
         die(f"{FILE} has other types ({table.types}) and other devices; name them all")
     types = (options.types or table.types) if options.mode == "write" else table.types
     devices = options.devices or (DEVICES if options.mode == "write" else sorted(table.rows))
+    if not pathlib.Path(options.vkmoe).is_file():
+        die(f"there is no program {options.vkmoe}; build it, or name another with --vkmoe")
+    if options.mode == "check" and (unknown := sorted(set(devices) - set(table.rows))):
+        die(f"{FILE} has no {', '.join(unknown)}; run write for it first")
     libraries = subprocess.run([str(HERE / "tree_libraries.sh"), options.vkmoe], check=True, capture_output=True,
                                text=True).stdout.strip()
     is_worse = False
@@ -156,10 +160,10 @@ def main():
         report = compile_on(device, str(pathlib.Path(options.vkmoe).resolve()), libraries, types, options.keep)
         rows = rows_of(report)
         print(f"{device}: {report['run']['device']}, {report['run']['driver']}: {json.dumps(report['summary'])}", flush=True)
-        if options.mode == "check" and device not in table.rows:
-            die(f"{FILE} has no {device}; run write {device}")
         lines, worse = differences(table.rows.get(device, {}), rows)
         if options.mode == "check":
+            if table.drivers[device] != report["run"]["driver"]:
+                print(f"  another driver than the file's ({table.drivers[device]})")
             is_worse |= worse
             for line in lines:
                 print("  " + line)
