@@ -1,12 +1,13 @@
 #include "conformance/report.h"
 
 #include "base/error.h"
-#include "base/output_file.h"
 #include "base/standard_streams.h"
 #include "cli/commands.h"
+#include "cli/conformance_compile.h"
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/output_option.h"
+#include "cli/report_file.h"
 #include "gpu/validation.h"
 #include "vkmoe/vkmoe.h"
 
@@ -41,23 +42,7 @@ struct ConformanceOptions {
     std::optional<uint32_t> seed;
     std::string json;
     std::string junit;
-};
-
-/// A file for a report, opened before the run: an error in its path comes before all the work.
-class ReportFile {
-  public:
-    explicit ReportFile(const std::string& path) {
-        if (!path.empty()) file_.emplace(path);
-    }
-    template <typename MakeText>
-    void write(const MakeText& make_text) {
-        if (!file_) return;
-        file_->write(make_text());
-        file_->commit();
-    }
-
-  private:
-    std::optional<OutputFile> file_;
+    CompileOnlyOptions compile;
 };
 
 std::vector<KernelKey> wanted_cells(const ConformanceOptions& options) {
@@ -92,9 +77,12 @@ void print_header(const RunFacts& facts) {
     StandardOutput().write(text + '\n');
 }
 
-void run_conformance(const ConformanceOptions& options) {
+void run_conformance(const CLI::App& command, const ConformanceOptions& options) {
+    if (!options.compile.diff.empty()) return print_report_diff(command, options.compile.diff);
     const std::vector<KernelKey> cells = wanted_cells(options);
     if (options.list) return list_cells(cells);
+    if (options.compile.wanted)
+        return compile_only(options.compile, {options.device, cells, !options.paths.empty(), options.json});
     ReportFile json(options.json);
     ReportFile junit(options.junit);
 
@@ -177,7 +165,8 @@ void add_conformance_command(CLI::App& app) {
         ->check(whole_number(0, UINT32_MAX))
         ->type_name("N");
     command->add_flag("--list", options->list, "List all cells (operation/type/path) without running them");
-    command->callback([options] { run_conformance(*options); });
+    add_compile_options(*command, options->compile);
+    command->callback([command, options] { run_conformance(*command, *options); });
 }
 
 }  // namespace vkmoe::cli

@@ -4,16 +4,17 @@
 #include "formats/random_blocks.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <numeric>
 #include <random>
 
 namespace vkmoe::cli {
 namespace {
 
+constexpr uint64_t kMostChunk = 256;
 constexpr uint64_t kPoolChunks = 8192;
 constexpr uint64_t kPoolChunksATask = 256;
 constexpr uint64_t kPortionBytes = uint64_t{8} << 20;
@@ -42,23 +43,28 @@ void fill_normal(std::mt19937_64& random, double deviation, std::span<float> out
 
 }  // namespace
 
+uint64_t RandomWeights::chunk_length(uint64_t row_length) {
+    return std::gcd(row_length, kMostChunk);
+}
+
 std::span<const std::byte> RandomWeights::pool(TensorType type, uint64_t row_length) {
     std::vector<std::byte>& pool = pools_[{type, row_length}];
     if (!pool.empty()) return pool;
-    const uint64_t chunk_bytes = row_bytes(type, kChunk);
+    const uint64_t length = chunk_length(row_length);
+    const uint64_t chunk_bytes = row_bytes(type, length);
     pool.resize(kPoolChunks * chunk_bytes);
     const uint64_t pool_seed = mix(mix(seed_ ^ static_cast<uint64_t>(type)) ^ row_length);
     const double deviation = 1 / std::sqrt(static_cast<double>(row_length));
     threads_.parallel_for(kPoolChunks / kPoolChunksATask, [&](size_t task) {
         std::mt19937_64 random(mix(pool_seed ^ task));
-        std::array<float, kChunk> numbers;
+        std::vector<float> numbers(length);
         for (uint64_t i = 0; i < kPoolChunksATask; ++i) {
             std::byte* chunk = pool.data() + (task * kPoolChunksATask + i) * chunk_bytes;
             if (can_quantize(type)) {
                 fill_normal(random, deviation, numbers);
-                quantize_row(type, numbers.data(), chunk, kChunk);
+                quantize_row(type, numbers.data(), chunk, length);
             } else {
-                random_row(type, random(), deviation, chunk, kChunk);
+                random_row(type, random(), deviation, chunk, length);
             }
         }
     });
@@ -67,11 +73,12 @@ std::span<const std::byte> RandomWeights::pool(TensorType type, uint64_t row_len
 
 void RandomWeights::produce(TensorType type, uint64_t row_length, uint64_t n_rows,
                             const GgufWriter::Sink& sink) {
-    assert(row_length % kChunk == 0);
+    const uint64_t length = chunk_length(row_length);
+    assert(length % tensor_type_info(type).block_elements == 0);
     const std::span<const std::byte> chunks = pool(type, row_length);
-    const uint64_t chunk_bytes = row_bytes(type, kChunk);
+    const uint64_t chunk_bytes = row_bytes(type, length);
     const uint64_t matrix_seed = mix(seed_ ^ mix(++n_matrices_));
-    const uint64_t n_chunks = row_length / kChunk * n_rows;
+    const uint64_t n_chunks = row_length / length * n_rows;
     const uint64_t chunks_a_task = std::max<uint64_t>(1, kPortionBytes / chunk_bytes / kTasksAPortion);
     const uint64_t chunks_a_portion = chunks_a_task * kTasksAPortion;
     std::vector<std::byte> portion(std::min(n_chunks, chunks_a_portion) * chunk_bytes);

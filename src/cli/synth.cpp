@@ -27,10 +27,24 @@ struct Options {
     std::string output;
 };
 
+/// gpt-oss-20b's rows of 2880 are no whole blocks of 128 or 256.
+void refuse_unfit_type(const PublishedShape& shape, TensorType type) {
+    const TensorTypeInfo& info = tensor_type_info(type);
+    for (const uint32_t row :
+         {shape.n_embedding, shape.n_heads * shape.head_dim, shape.n_expert_feed_forward})
+        if (row % info.block_elements != 0)
+            throw CLI::ValidationError(
+                "--type",
+                fmt::format("{} has blocks of {} numbers, which do not divide the rows of {} of {}; "
+                            "use a type with smaller blocks, such as MXFP4 or Q8_0",
+                            info.name, info.block_elements, row, shape.name));
+}
+
 void write_model(const Options& options) {
     SyntheticModel model;
     model.shape = find_shape(options.shape);
     model.type = *tensor_type_from_name(options.type);
+    refuse_unfit_type(*model.shape, model.type);
     model.n_layers = options.n_layers != 0 ? options.n_layers : model.shape->n_layers;
     model.n_vocabulary = options.n_vocabulary;
     model.seed = options.seed;

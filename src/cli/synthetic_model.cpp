@@ -216,8 +216,8 @@ void add_layer(TensorList& tensors, const SyntheticModel& model, uint32_t layer)
     tensors.add_random(name("attn_k"), type, {n_embedding, n_key});
     tensors.add_random(name("attn_v"), type, {n_embedding, n_key});
     tensors.add_random(name("attn_output"), type, {n_query, n_embedding});
-    if (shape.qk_norm != QkNorm::kNone) {
-        const bool whole = shape.qk_norm == QkNorm::kWholeVector;
+    if (shape.qk_norm != PublishedShape::QkNorm::kNone) {
+        const bool whole = shape.qk_norm == PublishedShape::QkNorm::kWholeVector;
         tensors.add_ones(name("attn_q_norm"), whole ? n_query : shape.head_dim);
         tensors.add_ones(name("attn_k_norm"), whole ? n_key : shape.head_dim);
     }

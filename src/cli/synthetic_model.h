@@ -1,8 +1,8 @@
 #pragma once
 
-#include "cli/published_shapes.h"
 #include "cli/random_weights.h"
 #include "formats/gguf_writer.h"
+#include "formats/published_shapes.h"
 
 #include <cstdint>
 #include <functional>

@@ -212,7 +212,7 @@ std::string date_now() {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 
-std::vector<std::pair<std::string, std::string>> header(const RunFacts& facts) {
+std::vector<std::pair<std::string, std::string>> device_header(const RunFacts& facts) {
     return {
         {"vkmoe", facts.version},
         {"date", facts.date},
@@ -221,9 +221,14 @@ std::vector<std::pair<std::string, std::string>> header(const RunFacts& facts) {
         {"driver version", fmt::format("{:#x}", facts.caps.driver_version)},
         {"vendor and device", fmt::format("{:#06x} {:#06x}", facts.caps.vendor_id, facts.caps.device_id)},
         {"Vulkan", vulkan_version(facts.caps.api_version)},
-        {"depth", std::string(depth_name(facts.options.depth))},
-        {"seed", fmt::format("{}", facts.options.seed)},
     };
+}
+
+std::vector<std::pair<std::string, std::string>> header(const RunFacts& facts) {
+    std::vector<std::pair<std::string, std::string>> pairs = device_header(facts);
+    pairs.emplace_back("depth", depth_name(facts.options.depth));
+    pairs.emplace_back("seed", fmt::format("{}", facts.options.seed));
+    return pairs;
 }
 
 std::string repeat_command(const RunFacts& facts, const KernelKey& cell) {

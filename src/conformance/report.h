@@ -29,7 +29,10 @@ struct Report {
 /// The present time as RunFacts::date.
 std::string date_now();
 
-/// "key: value" pairs that say what ran where.
+/// "key: value" pairs that name the program, the time, the device and the driver.
+std::vector<std::pair<std::string, std::string>> device_header(const RunFacts& facts);
+
+/// The same, and what repeats the run.
 std::vector<std::pair<std::string, std::string>> header(const RunFacts& facts);
 
 /// The command that repeats one cell alone.

@@ -3,6 +3,7 @@
 #include "conformance/case_context.h"
 #include "conformance/generators.h"
 #include "conformance/op_cases.h"
+#include "conformance/published_routers.h"
 #include "conformance/router_reference.h"
 
 #include <algorithm>
@@ -64,14 +65,6 @@ void check_routing(CaseContext& c, const KernelKey& cell, const RouterCase& rout
     require_equal<uint32_t>(describe(args) + ", counts", expected_counts, counts.read());
 }
 
-/// What a published model's router does, beside the shapes.
-struct Gating {
-    RouterArgs args;
-    bool biased = false;
-    bool scaled_by_expert = false;
-    bool by_table = false;
-};
-
 RouterCase random_routing(std::mt19937& random, const Gating& gating, uint32_t n_tokens) {
     RouterCase routing{.args = gating.args};
     RouterArgs& args = routing.args;
@@ -88,63 +81,6 @@ RouterCase random_routing(std::mt19937& random, const Gating& gating, uint32_t n
             routing.tokens.push_back(random_below(random, args.n_table_rows + 1));  // sometimes beyond
     }
     return routing;
-}
-
-struct Published {
-    const char* name;
-    Gating gating;
-};
-
-std::vector<Published> published() {
-    using enum RouterScore;
-    return {
-        {"Mixtral", {{.n_experts = 8, .n_slots = 2, .renormalize = true}}},
-        {"OLMoE", {{.n_experts = 64, .n_slots = 8}}},
-        {"Qwen3-MoE", {{.n_experts = 128, .n_slots = 8, .renormalize = true}}},
-        {"Gemma 4", {{.n_experts = 128, .n_slots = 8, .renormalize = true}, false, true}},
-        {"ERNIE 4.5", {{.n_experts = 64, .n_slots = 6, .renormalize = true, .floor = 1e-12f}, true}},
-        {"gpt-oss", {{.n_experts = 128, .n_slots = 4, .score = kSoftmaxOfChosen}}},
-        {"DeepSeek-V2",
-         {{.n_experts = 160,
-           .n_slots = 6,
-           .n_groups = 8,
-           .n_groups_used = 3,
-           .group_score = GroupScore::kBest,
-           .scale = 16}}},
-        {"DeepSeek-V3",
-         {{.n_experts = 256,
-           .n_slots = 8,
-           .score = kSigmoid,
-           .n_groups = 8,
-           .n_groups_used = 4,
-           .renormalize = true,
-           .sum_offset = 1e-20f,
-           .scale = 2.5f},
-          true}},
-        {"DeepSeek-V4",
-         {{.n_experts = 256,
-           .n_slots = 6,
-           .score = kSqrtSoftplus,
-           .renormalize = true,
-           .sum_offset = 1e-20f,
-           .scale = 1.5f},
-          true}},
-        {"DeepSeek-V4 by token",
-         {{.n_experts = 256,
-           .n_slots = 6,
-           .score = kSqrtSoftplus,
-           .renormalize = true,
-           .sum_offset = 1e-20f,
-           .scale = 1.5f},
-          false,
-          false,
-          true}},
-        {"LFM2",
-         {{.n_experts = 32, .n_slots = 4, .score = kSigmoid, .renormalize = true, .sum_offset = 1e-6f},
-          true}},
-        {"Llama 4", {{.n_experts = 128, .n_slots = 1, .score = kSigmoid}}},
-        {"Phi-3.5-MoE", {{.n_experts = 16, .n_slots = 2, .score = kSparseMixer, .jitter = 0.01f}}},
-    };
 }
 
 /// Any options that may go together, for shapes up to the largest.
@@ -275,7 +211,7 @@ void extreme_shapes(CaseContext& c, const KernelKey& cell) {
 
 std::vector<Case> router_cases(const KernelKey& cell, Depth depth) {
     std::vector<Case> cases;
-    for (const Published& one : published()) {
+    for (const PublishedRouter& one : published_routers()) {
         cases.push_back({one.name, [=](CaseContext& c) {
                              for (uint32_t n_tokens : {1u, 70u})
                                  check_routing(c, cell, random_routing(c.random(), one.gating, n_tokens));

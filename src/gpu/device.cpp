@@ -1,6 +1,7 @@
 #include "gpu/device.h"
 #include "gpu/features.h"
 #include "gpu/matrix_caps.h"
+#include "gpu/pipeline_executables.h"
 #include "gpu/vk_struct.h"
 
 #include "base/error.h"
@@ -42,7 +43,8 @@ double wanted_timeout() {
     return seconds;
 }
 
-VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps, const DevicePlan& plan) {
+VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps, const DevicePlan& plan,
+                               bool captures_statistics) {
     const float priority = 1.0f;
     std::vector<VkDeviceQueueCreateInfo> queues;
     std::vector<uint32_t> families{plan.compute_family};
@@ -57,11 +59,14 @@ VkDevice create_logical_device(VkPhysicalDevice physical, const DeviceCaps& caps
     }
     std::vector<const char*> extensions;
     for (const std::string& extension : plan.extensions) extensions.push_back(extension.c_str());
+    if (captures_statistics) extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
 
     MatrixFeatures matrices(caps.matrices, plan.uses("VK_KHR_cooperative_matrix"),
                             plan.uses("VK_NV_cooperative_matrix2"));
     FeatureChain features;
     features.ask(caps, matrices.head());
+    ExecutableFeature executables(captures_statistics);
+    executables.chain_to(features.head());
     VkDeviceCreateInfo info = vk_struct<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
     info.pNext = &features.head();
     info.queueCreateInfoCount = static_cast<uint32_t>(queues.size());
@@ -118,13 +123,14 @@ void check_vk(VkResult result, const char* doing) {
     }
 }
 
-std::shared_ptr<Device> Device::create(const std::string& wish) {
+std::shared_ptr<Device> Device::create(const std::string& wish, const DeviceOptions& options) {
     std::shared_ptr<Instance> instance = Instance::create();
     const uint32_t index = choose_device(*instance, wish);
-    return create(std::move(instance), index);
+    return create(std::move(instance), index, options);
 }
 
-std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint32_t index) {
+std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint32_t index,
+                                       const DeviceOptions& options) {
     if (index >= instance->physical_devices().size())
         fail(ErrorCode::kNoDevice, "there is no device {}; of the {} devices, the last has index {}", index,
              instance->physical_devices().size(), instance->physical_devices().size() - 1);
@@ -134,7 +140,10 @@ std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, uint3
     device->caps_ = query_caps(device->physical_);
     device->plan_ = make_plan(device->caps_, forced_path());
     device->timeout_seconds_ = wanted_timeout();
-    device->device_ = create_logical_device(device->physical_, device->caps_, device->plan_);
+    device->captures_statistics_ =
+        options.capture_statistics && ExecutableFeature::supported(device->physical_, device->caps_);
+    device->device_ =
+        create_logical_device(device->physical_, device->caps_, device->plan_, device->captures_statistics_);
     volkLoadDeviceTable(&device->vk_, device->device_);
     device->vk_.vkGetDeviceQueue(device->device_, device->plan_.compute_family, 0, &device->compute_queue_);
     if (device->plan_.transfer_family)

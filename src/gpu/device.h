@@ -43,6 +43,13 @@ class Instance {
 /// VKMOE_DEVICE, else the first that vkmoe can use. Throws Error(kNoDevice) as find_device does.
 uint32_t choose_device(const Instance& instance, const std::string& wish);
 
+/// What a device is made with beyond what kernels need.
+struct DeviceOptions {
+    /// Pipelines may be created so that the driver tells of their machine code, where it can
+    /// (Device::captures_statistics). Drivers keep more of such pipelines, and some compile them anew.
+    bool capture_statistics = false;
+};
+
 /// Whose part of device memory an arena takes.
 enum class MemoryShare : uint8_t {
     kGeneral,
@@ -53,8 +60,9 @@ enum class MemoryShare : uint8_t {
 class Device : public std::enable_shared_from_this<Device> {
   public:
     /// wish as for choose_device. Reads VKMOE_PATH and VKMOE_GPU_TIMEOUT.
-    static std::shared_ptr<Device> create(const std::string& wish = {});
-    static std::shared_ptr<Device> create(std::shared_ptr<Instance> instance, uint32_t index);
+    static std::shared_ptr<Device> create(const std::string& wish = {}, const DeviceOptions& options = {});
+    static std::shared_ptr<Device> create(std::shared_ptr<Instance> instance, uint32_t index,
+                                          const DeviceOptions& options = {});
     ~Device();
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
@@ -66,6 +74,8 @@ class Device : public std::enable_shared_from_this<Device> {
     VkPhysicalDevice physical() const { return physical_; }
     VkQueue compute_queue() const { return compute_queue_; }
     VkQueue transfer_queue() const { return transfer_queue_; }  ///< VK_NULL_HANDLE where the plan has none
+    /// Asked for, and the driver has VK_KHR_pipeline_executable_properties.
+    bool captures_statistics() const { return captures_statistics_; }
 
     // Work. A device that is lost, or that did not finish its work in time, has failed for good: from then on
     // submit, the waits and new memory throw Error(kDeviceLost) at once.
@@ -170,6 +180,7 @@ class Device : public std::enable_shared_from_this<Device> {
     VolkDeviceTable vk_{};
     DeviceCaps caps_;
     DevicePlan plan_;
+    bool captures_statistics_ = false;
     double timeout_seconds_ = 0;
     std::mutex submit_mutex_;  // held by who uses the queues
     LastBatch last_compute_;

@@ -8,6 +8,7 @@
 #include "gpu/vk_struct.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <exception>
 #include <map>
@@ -56,12 +57,13 @@ struct PipelineStore::Impl {
     void tell_to_stop();
     void make_layout();
     void make_cache(uint64_t kernels_hash);
+    bool captures_statistics() const { return cache == VK_NULL_HANDLE && device->captures_statistics(); }
     void work();
     void make(const Job& job);
     void save();
     VkShaderModule acquire_module(std::span<const uint32_t> spirv);
     void release_module(std::span<const uint32_t> spirv);
-    VkPipeline create(const PipelineSource& source, VkShaderModule module) const;
+    VkPipeline create(const PipelineSource& source, VkShaderModule module, PipelineMeasures& measures) const;
 };
 
 void PipelineStore::Impl::make_layout() {
@@ -103,9 +105,11 @@ void PipelineStore::Impl::work() {
 void PipelineStore::Impl::make(const Job& job) {
     Pipeline& pipeline = *job.pipeline;
     VkPipeline made = VK_NULL_HANDLE;
+    PipelineMeasures measures;
     std::exception_ptr failure;
     try {
-        made = create(job.source, acquire_module(job.source.spirv));
+        made = create(job.source, acquire_module(job.source.spirv), measures);
+        if (captures_statistics()) measures.executables = pipeline_executables(*device, made);
         name_object(*device, VK_OBJECT_TYPE_PIPELINE, object_id(made), job.source.name);
     } catch (...) {
         failure = std::current_exception();
@@ -119,6 +123,7 @@ void PipelineStore::Impl::make(const Job& job) {
     {
         const std::lock_guard lock(pipeline.mutex_);
         pipeline.pipeline_ = made;
+        pipeline.measures_ = std::move(measures);
         pipeline.state_ = failure == nullptr ? Pipeline::State::kReady : Pipeline::State::kFailed;
         pipeline.failure_ = std::move(failure);
     }
@@ -147,7 +152,8 @@ void PipelineStore::Impl::release_module(std::span<const uint32_t> spirv) {
     modules.erase(found);
 }
 
-VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderModule module) const {
+VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderModule module,
+                                       PipelineMeasures& measures) const {
     const DevicePlan& plan = device->plan();
     const uint32_t local_size = source.constants.empty() ? 1 : source.constants.front();
     if (local_size == 0 || local_size > plan.max_workgroup_invocations ||
@@ -185,9 +191,14 @@ VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderMod
         if (device->caps().full_subgroups && local_size % plan.subgroup_size == 0)
             info.stage.flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
+    if (captures_statistics()) info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
     VkPipeline pipeline = VK_NULL_HANDLE;
-    check_vk(device->vk().vkCreateComputePipelines(device->handle(), cache, 1, &info, nullptr, &pipeline),
-             "create a compute pipeline");
+    const auto start = std::chrono::steady_clock::now();
+    const VkResult result =
+        device->vk().vkCreateComputePipelines(device->handle(), cache, 1, &info, nullptr, &pipeline);
+    measures.milliseconds =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    check_vk(result, "create a compute pipeline");
     return pipeline;
 }
 
@@ -198,15 +209,20 @@ VkPipeline Pipeline::handle() const {
     try {
         std::rethrow_exception(failure_);
     } catch (const Error& failure) {
-        fail(failure.code(), "kernel {}: {}", name_, failure.what());
+        fail(failure.code(), "kernel {}: {}", name(), failure.what());
     }
 }
 
-PipelineStore::PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash)
+bool Pipeline::wait_for(std::chrono::milliseconds time) const {
+    std::unique_lock lock(mutex_);
+    return made_.wait_for(lock, time, [this] { return state_ != State::kPending; });
+}
+
+PipelineStore::PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash, PipelineMaking making)
     : impl_(std::make_unique<Impl>()) {
     impl_->device = std::move(device);
     impl_->make_layout();
-    impl_->make_cache(kernels_hash);
+    if (making == PipelineMaking::kForUse) impl_->make_cache(kernels_hash);
     const uint32_t n_workers = std::max(std::thread::hardware_concurrency(), 1u);
     impl_->workers.start(
         "compile kernels", n_workers, [impl = impl_.get()](size_t) { impl->work(); },
@@ -247,7 +263,7 @@ const Pipeline* PipelineStore::get(const PipelineSource& source) {
 
     auto pipeline = std::make_unique<Pipeline>();
     pipeline->layout_ = impl_->layout;
-    pipeline->name_ = source.name;
+    pipeline->source_ = source;
     Impl::Module& module = impl_->modules[source.spirv.data()];
     // Neither a pipeline without a job, for which its users would wait for ever, nor the reverse.
     impl_->jobs.push_back({source, pipeline.get()});

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "gpu/device.h"
+#include "gpu/pipeline_executables.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <filesystem>
@@ -13,26 +15,6 @@
 
 namespace vkmoe {
 
-/// One compute pipeline, made by a worker thread. handle() waits until it is there, and throws what went
-/// wrong in making it.
-class Pipeline {
-  public:
-    VkPipeline handle() const;
-    VkPipelineLayout layout() const { return layout_; }
-    const std::string& name() const { return name_; }
-
-  private:
-    friend class PipelineStore;
-    enum class State { kPending, kReady, kFailed };
-    mutable std::mutex mutex_;
-    mutable std::condition_variable made_;
-    State state_ = State::kPending;
-    VkPipeline pipeline_ = VK_NULL_HANDLE;
-    VkPipelineLayout layout_ = VK_NULL_HANDLE;
-    std::string name_;
-    std::exception_ptr failure_;
-};
-
 /// What a pipeline is made of. spirv must outlive the store (the generated kernel table does).
 struct PipelineSource {
     std::string name;  ///< for messages, labels and profiles
@@ -42,13 +24,52 @@ struct PipelineSource {
         false;  ///< then the plan's subgroup size is required of the driver, and full subgroups
 };
 
+/// How a pipeline came to be, of a store that measures.
+struct PipelineMeasures {
+    double milliseconds = 0;  ///< in vkCreateComputePipelines
+    /// The driver's own figures; empty where it tells none.
+    std::vector<PipelineExecutable> executables;
+};
+
+/// One compute pipeline, made by a worker thread. handle() waits until it is there, and throws what went
+/// wrong in making it.
+class Pipeline {
+  public:
+    VkPipeline handle() const;
+    VkPipelineLayout layout() const { return layout_; }
+    const PipelineSource& source() const { return source_; }
+    const std::string& name() const { return source_.name; }
+    /// Waits at most so long; whether making it has ended, well or not.
+    bool wait_for(std::chrono::milliseconds time) const;
+    /// Once it has ended.
+    const PipelineMeasures& measures() const { return measures_; }
+
+  private:
+    friend class PipelineStore;
+    enum class State { kPending, kReady, kFailed };
+    mutable std::mutex mutex_;
+    mutable std::condition_variable made_;
+    State state_ = State::kPending;
+    VkPipeline pipeline_ = VK_NULL_HANDLE;
+    VkPipelineLayout layout_ = VK_NULL_HANDLE;
+    PipelineSource source_;
+    PipelineMeasures measures_;
+    std::exception_ptr failure_;
+};
+
+enum class PipelineMaking {
+    kForUse,   ///< from the cache file, where they are there
+    kMeasured  ///< anew, without a cache, with PipelineMeasures
+};
+
 /// Makes pipelines in parallel and keeps them; the same source gives the same Pipeline. All share one layout:
 /// no descriptor sets, 128 bytes of push constants. Backed by a VkPipelineCache on disk under
 /// $VKMOE_CACHE_DIR, else $XDG_CACHE_HOME/vkmoe, else ~/.cache/vkmoe, in a file named by driver UUID and hash
 /// of all kernels; a damaged or foreign file is ignored.
 class PipelineStore {
   public:
-    explicit PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash = 0);
+    explicit PipelineStore(std::shared_ptr<Device> device, uint64_t kernels_hash = 0,
+                           PipelineMaking making = PipelineMaking::kForUse);
     ~PipelineStore();
     PipelineStore(const PipelineStore&) = delete;
     PipelineStore& operator=(const PipelineStore&) = delete;

@@ -4,8 +4,8 @@
 
 namespace vkmoe {
 
-Codebooks::Codebooks(std::shared_ptr<Device> device)
-    : arena_(std::move(device), MemoryKind::kDevice, "codebooks") {}
+Codebooks::Codebooks(std::shared_ptr<Device> device, ArenaMode mode)
+    : arena_(std::move(device), MemoryKind::kDevice, "codebooks", mode) {}
 
 uint64_t Codebooks::address(TensorType type) {
     const std::lock_guard lock(mutex_);

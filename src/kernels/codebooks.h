@@ -10,10 +10,10 @@ namespace vkmoe {
 
 /// The grids of types whose numbers are looked up (src/formats/codebooks.h), in device memory. Each is
 /// uploaded when it is first asked for, so that a model pays for its own types only (at most 16 KiB a type).
-/// Thread-safe.
+/// With ArenaMode::kMeasure addresses are made up and nothing is uploaded. Thread-safe.
 class Codebooks {
   public:
-    explicit Codebooks(std::shared_ptr<Device> device);
+    explicit Codebooks(std::shared_ptr<Device> device, ArenaMode mode = ArenaMode::kTake);
 
     /// Device address, or 0 for types without a grid.
     uint64_t address(TensorType type);

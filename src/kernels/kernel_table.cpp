@@ -59,8 +59,11 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
     return selection;
 }
 
-KernelContext::KernelContext(std::shared_ptr<Device> device)
-    : device_(std::move(device)), pipelines_(device_, kernel_table_hash()), codebooks_(device_) {
+KernelContext::KernelContext(std::shared_ptr<Device> device, KernelUse use)
+    : device_(std::move(device)),
+      pipelines_(device_, kernel_table_hash(),
+                 use == KernelUse::kRun ? PipelineMaking::kForUse : PipelineMaking::kMeasured),
+      codebooks_(device_, use == KernelUse::kRun ? ArenaMode::kTake : ArenaMode::kMeasure) {
     const std::array<uint32_t, 3>& most = device_->caps().max_workgroup_count;
     most_groups_ = {most[0], most[1], most[2]};
 }

@@ -57,10 +57,17 @@ struct Selection {
 /// float16.
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
 
+enum class KernelUse {
+    kRun,
+    /// Dispatches are made for the sake of their pipelines, which are measured (PipelineMaking), and never
+    /// recorded: addresses in them may be made up, and the context takes no device memory.
+    kCompileOnly
+};
+
 /// Device, plan and pipelines: what a kernel's host function needs to make a Dispatch.
 class KernelContext {
   public:
-    explicit KernelContext(std::shared_ptr<Device> device);
+    explicit KernelContext(std::shared_ptr<Device> device, KernelUse use = KernelUse::kRun);
 
     Device& device() const { return *device_; }
     const std::shared_ptr<Device>& shared_device() const { return device_; }

@@ -85,6 +85,52 @@ class Conformance(unittest.TestCase):
         self.assertEqual((case.get("classname"), case.get("name")), ("vkmoe.swiglu", "F32/scalar"))
         self.assertEqual(len(case), 0)
 
+    def test_pipelines_are_compiled_and_compared(self):
+        paths = {name: self.folder / f"{name}.json" for name in ("plan", "all", "scalar")}
+        only = ("--compile-only", "--statistics", "--op", "swiglu,combine")
+        result = conformance(*only, "--json", paths["plan"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        plan = json.loads(paths["plan"].read_text())
+        self.assertRegex(result.stdout, rf"\n{plan['summary']['pipelines']} pipelines, 0 failed")
+        self.assertTrue(all(one["planned"] and one["milliseconds"] > 0 for one in plan["pipelines"]))
+        self.assertEqual({one["op"] for one in plan["pipelines"]}, {"swiglu", "combine"})
+        self.assertIn(plan["run"]["statistics"], ("told", "not told by the driver"))
+
+        result = conformance(*only, "--all-paths", "--shapes", "--json", paths["all"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        every = json.loads(paths["all"].read_text())
+        self.assertEqual({one["path"] for one in every["pipelines"]}, {"scalar", "subgroup"})
+        self.assertIn("gpt-oss-20b", every["pipelines"][0]["shapes"])
+        conformance(*only, "--path", "scalar", "--json", paths["scalar"])
+        self.assertEqual({one["path"] for one in json.loads(paths["scalar"].read_text())["pipelines"]}, {"scalar"})
+
+        result = conformance("--diff", paths["plan"], paths["all"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("only in the second swiglu_f32_scalar", result.stdout)
+        plan["pipelines"][0]["spills"] = 3
+        spills = self.folder / "spills.json"
+        spills.write_text(json.dumps(plan))
+        result = conformance("--diff", paths["plan"], spills)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stdout, r"\nSPILLS \S+ \[.*\]: spills \S+ -> 3\n")
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assertEqual(conformance("--diff", spills, paths["plan"]).returncode, 0)
+
+    def test_options_of_compiling_are_held_together(self):
+        self.refused(2, ["--statistics", "--compile-only"], "--statistics")
+        self.refused(2, ["--seed"], "--compile-only", "--seed", 1)
+        self.refused(2, ["--full"], "--compile-only", "--full")
+        path = str(self.folder / "missing/report")
+        self.refused(1, [path], "--compile-only", *ONE_CELL, "--json", path)
+
+    def test_only_two_reports_can_be_compared(self):
+        odd = self.folder / "odd.json"
+        odd.write_text("{}")
+        self.refused(1, [str(odd), "--json"], "--diff", odd, odd)
+        self.refused(2, ["--diff"], "--diff", odd)
+        self.refused(2, ["missing"], "--diff", odd, self.folder / "missing.json")
+        self.refused(2, ["--diff"], "--diff", odd, odd, "--op", "swiglu")
+
 
 if __name__ == "__main__":
     PROGRAM = sys.argv.pop(1)

@@ -68,6 +68,20 @@ TEST_F(PipelineTest, TheCacheFileIsWrittenOnceAndRead) {
     EXPECT_NE(pipeline_cache_file(device()->caps(), 78), file) << "other kernels, other file";
 }
 
+TEST_F(PipelineTest, AStoreThatMeasuresHasNoCache) {
+    const TempFolder folder;
+    const ScopedVariable variable("VKMOE_CACHE_DIR", (folder / "").c_str());
+    const auto file = pipeline_cache_file(device()->caps(), 77);
+    PipelineStore store(device(), 77, PipelineMaking::kMeasured);
+    const Pipeline* pipeline = store.get(source());
+    EXPECT_NE(pipeline->handle(), VkPipeline{VK_NULL_HANDLE});
+    EXPECT_TRUE(pipeline->wait_for(std::chrono::milliseconds(0)));
+    EXPECT_GT(pipeline->measures().milliseconds, 0);
+    EXPECT_TRUE(pipeline->measures().executables.empty()) << "the device was not asked to tell of them";
+    store.save();
+    EXPECT_FALSE(std::filesystem::exists(*file));
+}
+
 TEST_F(PipelineTest, ADamagedOrForeignCacheIsIgnored) {
     const TempFolder folder;
     const ScopedVariable variable("VKMOE_CACHE_DIR", (folder / "").c_str());

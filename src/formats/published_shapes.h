@@ -4,18 +4,18 @@
 #include <span>
 #include <string_view>
 
-namespace vkmoe::cli {
+namespace vkmoe {
 
-/// How a model normalizes its queries and keys.
-enum class QkNorm { kNone, kEachHead, kWholeVector };
-
-/// The hyper-parameters of a published model, but for its vocabulary. All rows of its matrices are multiples
-/// of 256.
+/// The hyper-parameters of a published model. All rows of its matrices are multiples of 64.
 struct PublishedShape {
+    /// How a model normalizes its queries and keys.
+    enum class QkNorm : uint8_t { kNone, kEachHead, kWholeVector };
+
     std::string_view name;          ///< "Qwen3-30B-A3B"
     std::string_view architecture;  ///< as GGUF has it
     uint32_t n_layers;
     uint32_t n_context;
+    uint32_t n_vocabulary;
     uint32_t n_embedding;
     uint32_t n_heads;
     uint32_t n_kv_heads;
@@ -34,4 +34,4 @@ std::span<const PublishedShape> published_shapes();
 /// The shape with this name, case ignored, or nullptr.
 const PublishedShape* find_shape(std::string_view name);
 
-}  // namespace vkmoe::cli
+}  // namespace vkmoe
