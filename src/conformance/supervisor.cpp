@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::milliseconds kTick(100);
-constexpr Seconds kLongestTick(1.0);  // longer ones are those of a suspended supervisor
+constexpr Seconds kLongestTick(1.0);  // longer ones are those of a supervisor that was suspended
 constexpr Seconds kStartPause(1.0);   // drivers that reset a device take a moment
 constexpr uint32_t kStarts = 3;       // that fail one after the other before a place is given up
 constexpr double kCloseLimit = 60;
@@ -41,7 +41,7 @@ struct Job {
     std::string case_name;  // empty: before the first
     CellResult so_far;
     std::set<std::string> company;  // cells that ran at some time during the present case
-    bool beside_loss = false;       // another worker lost the device meanwhile
+    bool is_disturbed = false;      // meanwhile another worker lost the device, or all were suspended
 };
 
 /// Holds one worker and, after its end, the next.
@@ -214,6 +214,7 @@ class Supervisor : public Runner {
         for (Place& place : places_) {
             if (place.worker == nullptr) continue;
             place.silence += passed;
+            if (place.job && passed == kLongestTick) place.job->is_disturbed = true;
             const bool goes_on = place.worker->receive([&](const Json& message) { hear(place, message); });
             if (!goes_on) {
                 end(place);
@@ -370,8 +371,8 @@ class Supervisor : public Runner {
     void lose_device(Place& place, const std::string& message) {
         Job& job = *place.job;
         for (Place& other : places_)
-            if (&other != &place && other.job) other.job->beside_loss = true;
-        const bool is_clear = job.company.empty() && !job.beside_loss;
+            if (&other != &place && other.job) other.job->is_disturbed = true;
+        const bool is_clear = job.company.empty() && !job.is_disturbed;
         if (!job.task.lost.empty() || is_clear) return fail_job(place, message);
         job.task.lost =
             fmt::format("{}; it occurred in {}: {}", message, cell_name(job.so_far.cell), job.case_name);
