@@ -20,9 +20,9 @@
 namespace vkmoe {
 namespace {
 
-constexpr std::array<std::string_view, 9> kPointNames = {
+constexpr std::array<std::string_view, 11> kPointNames = {
     "device_allocation", "host_pinning", "disk_read", "short_read", "device_lost", "submit", "wait",
-    "thread_start",      "ring_submit"};
+    "thread_start",      "ring_submit",  "crash",     "hang"};
 
 struct Rules {
     bool active = false;
@@ -31,12 +31,13 @@ struct Rules {
     uint64_t after = 0;
     uint64_t times = 0;
     std::optional<double> chance;
+    std::string only;  // empty: any
     std::mt19937_64 random{0};
     uint64_t n_calls = 0;
     uint64_t n_fired = 0;
 
-    bool fires() {
-        if (!active) return false;
+    bool fires(std::string_view name) {
+        if (!active || (!only.empty() && only != name)) return false;
         ++n_calls;
         // Drawn at each call, so that what the other rules let through does not shift the sequence.
         const bool drawn = !chance || std::uniform_real_distribution<double>()(random) < *chance;
@@ -77,6 +78,8 @@ void add_rule(Rules& rules, std::string_view rule) {
         rules.chance = number<double>(rule, value);
     } else if (key == "seed") {
         rules.random.seed(number<uint64_t>(rule, value));
+    } else if (key == "only") {
+        rules.only = value;
     } else {
         const std::array<std::pair<std::string_view, uint64_t Rules::*>, 4> counts = {
             {{"every", &Rules::every},
@@ -89,7 +92,8 @@ void add_rule(Rules& rules, std::string_view rule) {
             return;
         }
         fail(ErrorCode::kInvalidArgument,
-             "VKMOE_FAULTS: unknown rule '{}'; use every=, at=, after=, times=, chance= or seed=", rule);
+             "VKMOE_FAULTS: unknown rule '{}'; use every=, at=, after=, times=, chance=, seed= or only=",
+             rule);
     }
 }
 
@@ -125,10 +129,10 @@ class Faults {
         for (const Rules& rules : plan_) any_ = any_ || rules.active;
     }
 
-    bool fires(FaultPoint point) {
+    bool fires(FaultPoint point, std::string_view name) {
         if (!any_) return false;
         const std::lock_guard lock(mutex_);
-        return plan_[static_cast<size_t>(point)].fires();
+        return plan_[static_cast<size_t>(point)].fires(name);
     }
 
     uint64_t count(FaultPoint point) {
@@ -150,7 +154,11 @@ Faults& faults() {
 }  // namespace
 
 bool fault(FaultPoint point) {
-    return faults().fires(point);
+    return fault(point, {});
+}
+
+bool fault(FaultPoint point, std::string_view name) {
+    return faults().fires(point, name);
 }
 
 void set_faults(std::string_view plan) {
@@ -168,6 +176,10 @@ uint64_t fault_count(FaultPoint point) {
 namespace vkmoe {
 
 bool fault(FaultPoint) {
+    return false;
+}
+
+bool fault(FaultPoint, std::string_view) {
     return false;
 }
 

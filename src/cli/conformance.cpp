@@ -1,4 +1,6 @@
 #include "conformance/report.h"
+#include "conformance/supervisor.h"
+#include "conformance/worker.h"
 
 #include "base/error.h"
 #include "base/standard_streams.h"
@@ -13,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -29,6 +32,9 @@ using namespace vkmoe::conformance;
 // ones read gigabytes.
 constexpr double kQuickLimit = 60;
 constexpr double kFullLimit = 600;
+// A case has many submissions and pipelines, whose compilation no limit of Vulkan bounds, and its reference.
+constexpr uint32_t kQuickCaseLimit = 300;
+constexpr uint32_t kFullCaseLimit = 3600;
 
 struct ConformanceOptions {
     std::string device;
@@ -39,6 +45,9 @@ struct ConformanceOptions {
     bool full = false;
     bool list = false;
     bool perf = false;
+    bool in_process = false;
+    bool worker = false;  // what a supervisor starts
+    std::optional<uint32_t> case_limit;
     std::optional<uint32_t> seed;
     std::string json;
     std::string junit;
@@ -64,11 +73,21 @@ RunOptions run_options(const ConformanceOptions& options) {
     run.depth = options.full ? Depth::kFull : Depth::kQuick;
     run.seed = options.seed ? *options.seed : std::random_device{}();
     run.time_limit = options.full ? kFullLimit : kQuickLimit;
+    run.case_limit = options.case_limit.value_or(options.full ? kFullCaseLimit : kQuickCaseLimit);
     if (std::getenv("VKMOE_GPU_TIMEOUT") != nullptr) run.time_limit = 0;  // that of every wait
     // Layers of 2023 crash when one thread frees commands while another submits (seen with 1.3.239 of the
     // layer).
-    if (wanted_validation() == Validation::kSynchronization) run.n_threads = 1;
+    if (options.in_process && wanted_validation() == Validation::kSynchronization) run.n_threads = 1;
     return run;
+}
+
+std::unique_ptr<Runner> open_runner(const ConformanceOptions& options, const RunOptions& run) {
+    if (options.in_process) return run_in_process(options.device, run);
+    std::vector<std::string> worker{"vkmoe", "conformance", "--worker", fmt::format("--seed={}", run.seed)};
+    if (options.full) worker.push_back("--full");
+    if (!options.device.empty()) worker.push_back("--device=" + options.device);
+    std::signal(SIGCHLD, SIG_DFL);  // how ignored children end cannot be known
+    return run_in_workers(std::move(worker), run);
 }
 
 void print_header(const RunFacts& facts) {
@@ -77,8 +96,23 @@ void print_header(const RunFacts& facts) {
     StandardOutput().write(text + '\n');
 }
 
+void measure(Runner& runner, const std::vector<KernelKey>& cells, Report& report) {
+    Progress progress("speeds");
+    try {
+        report.speeds = runner.measure(
+            cells,
+            [&](size_t done, size_t total, std::string_view cell) {
+                progress.update(static_cast<double>(done) / static_cast<double>(total), cell);
+            },
+            report.result);
+    } catch (const Error& error) {
+        report.result.problems.push_back(fmt::format("the speeds could not be measured: {}", error.what()));
+    }
+}
+
 void run_conformance(const CLI::App& command, const ConformanceOptions& options) {
     if (!options.compile.diff.empty()) return print_report_diff(command, options.compile.diff);
+    if (options.worker) return serve_cells(options.device, run_options(options));
     const std::vector<KernelKey> cells = wanted_cells(options);
     if (options.list) return list_cells(cells);
     if (options.compile.wanted)
@@ -86,10 +120,10 @@ void run_conformance(const CLI::App& command, const ConformanceOptions& options)
     ReportFile json(options.json);
     ReportFile junit(options.junit);
 
-    KernelContext kernels(Device::create(options.device));
+    const RunOptions run = run_options(options);
+    const std::unique_ptr<Runner> runner = open_runner(options, run);
     Report report;
-    report.facts = {vkmoe_version(), date_now(), options.device, kernels.device().caps(),
-                    run_options(options)};
+    report.facts = {vkmoe_version(), date_now(), options.device, runner->caps(), run};
     print_header(report.facts);
     catch_interrupts();
     const auto write_reports = [&] {
@@ -99,20 +133,15 @@ void run_conformance(const CLI::App& command, const ConformanceOptions& options)
     };
     try {
         Progress progress("conformance");
-        run_cells(
-            kernels, cells, report.facts.options,
+        runner->run(
+            cells,
             [&](size_t done, size_t total, std::string_view running) {
                 progress.update(static_cast<double>(done) / static_cast<double>(total),
                                 fmt::format("{} of {}  {}", done, total, running));
             },
             report.result);
-        if (options.perf && report.result.ended.empty()) {
-            Progress measuring("speeds");
-            report.speeds =
-                measure_speeds(kernels, cells, [&](size_t done, size_t total, std::string_view cell) {
-                    measuring.update(static_cast<double>(done) / static_cast<double>(total), cell);
-                });
-        }
+        if (options.perf && report.result.ended.empty()) measure(*runner, cells, report);
+        runner->close(report.result);
     } catch (const Interrupted& interrupted) {
         report.result.ended = interrupted.what();
         write_reports();
@@ -126,7 +155,7 @@ void run_conformance(const CLI::App& command, const ConformanceOptions& options)
         std::_Exit(1);
     }
     if (!report.result.ended.empty()) throw std::runtime_error(report.result.ended);
-    if (const uint64_t errors = validation_error_count(); errors != 0) {
+    if (const uint64_t errors = runner->validation_errors(); errors != 0) {
         throw std::runtime_error(fmt::format(
             "the validation layer reported {} errors (see the lines that begin with 'validation: ')",
             errors));
@@ -134,6 +163,7 @@ void run_conformance(const CLI::App& command, const ConformanceOptions& options)
     size_t failed = 0;
     for (const CellResult& cell : report.result.cells) failed += outcome(cell) == Outcome::kFailed ? 1 : 0;
     if (failed != 0) throw std::runtime_error(fmt::format("{} of {} cells failed", failed, cells.size()));
+    if (!report.result.problems.empty()) throw std::runtime_error(report.result.problems.front());
 }
 
 }  // namespace
@@ -164,6 +194,19 @@ void add_conformance_command(CLI::App& app) {
     command->add_option("--seed", options->seed, "Seed of all inputs; the default is a new one per run")
         ->check(whole_number(0, UINT32_MAX))
         ->type_name("N");
+    CLI::Option* case_limit =
+        command
+            ->add_option(
+                "--case-timeout", options->case_limit,
+                "Seconds after which a case that hangs is ended, and its cell fails; the default is 300, or "
+                "3600 with --full")
+            ->check(whole_number(1, 1U << 24))
+            ->type_name("SECONDS");
+    command
+        ->add_flag("--in-process", options->in_process,
+                   "Run all cells in this process, for debuggers: a crash of the driver ends it")
+        ->excludes(case_limit);
+    command->add_flag("--worker", options->worker)->group("");  // hidden
     command->add_flag("--list", options->list, "List all cells (operation/type/path) without running them");
     add_compile_options(*command, options->compile);
     command->callback([command, options] { run_conformance(*command, *options); });

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string_view>
 
@@ -24,11 +26,16 @@ constexpr size_t kMaxText = 200;
 constexpr std::string_view kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                          "#E69F00", "#56B4E9", "#000000"};
 
-double x_of(double value) {
-    return kLeft + value * (kRight - kLeft);
+double x_of(const LinePlot& plot, double value) {
+    return kLeft + value / plot.x.end() * (kRight - kLeft);
 }
-double y_of(double value) {
-    return kBottom - value * (kBottom - kTop);
+double y_of(const LinePlot& plot, double value) {
+    return kBottom - value / plot.y.end() * (kBottom - kTop);
+}
+
+std::string number_on(const LinePlot::Axis& axis, uint32_t step) {
+    const double value = axis.step * step;
+    return axis.in_percent ? fmt::format("{:g}%", 100 * value) : fmt::format("{:g}", value);
 }
 
 /// Text from outside, one line of it, for between tags.
@@ -79,31 +86,37 @@ std::string axes(const LinePlot& plot) {
     constexpr std::string_view kGrid = "stroke=\"#d0d0d0\"";
     constexpr std::string_view kAxis = "stroke=\"#202020\"";
     std::string svg;
-    for (int percent = 0; percent <= 100; percent += 20) {
-        const double value = percent / 100.0;
-        svg += line_from(x_of(value), kTop, x_of(value), kBottom, kGrid);
-        svg += line_from(kLeft, y_of(value), kRight, y_of(value), kGrid);
-        svg += text_at(x_of(value), kBottom + 18, "text-anchor=\"middle\"", fmt::format("{}%", percent));
-        svg += text_at(kLeft - 8, y_of(value) + 4, "text-anchor=\"end\"", fmt::format("{}%", percent));
+    for (uint32_t i = 0; i <= plot.x.n_steps; ++i) {
+        const double x = x_of(plot, plot.x.step * i);
+        svg += line_from(x, kTop, x, kBottom, kGrid);
+        svg += text_at(x, kBottom + 18, "text-anchor=\"middle\"", number_on(plot.x, i));
+    }
+    for (uint32_t i = 0; i <= plot.y.n_steps; ++i) {
+        const double y = y_of(plot, plot.y.step * i);
+        svg += line_from(kLeft, y, kRight, y, kGrid);
+        svg += text_at(kLeft - 8, y + 4, "text-anchor=\"end\"", number_on(plot.y, i));
     }
     svg += line_from(kLeft, kBottom, kRight, kBottom, kAxis);
     svg += line_from(kLeft, kTop, kLeft, kBottom, kAxis);
     svg += text_at((kLeft + kRight) / 2, kTop - 20, "text-anchor=\"middle\" font-size=\"16\"", plot.title);
-    svg += text_at((kLeft + kRight) / 2, kBottom + 44, "text-anchor=\"middle\"", plot.x_label);
+    svg += text_at((kLeft + kRight) / 2, kBottom + 44, "text-anchor=\"middle\"", plot.x.label);
     const double middle = (kTop + kBottom) / 2;
     svg +=
         text_at(20, middle, fmt::format("text-anchor=\"middle\" transform=\"rotate(-90 20 {:.1f})\"", middle),
-                plot.y_label);
+                plot.y.label);
     return svg;
 }
 
-std::string drawn(const LinePlot::Line& line, size_t index) {
+std::string drawn(const LinePlot& plot, size_t index) {
+    const LinePlot::Line& line = plot.lines[index];
     const std::string_view colour = kColours[index % std::size(kColours)];
     std::string path;
     std::string marks;
-    for (const auto& [x, y] : line.points) {
-        path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : " L", x_of(x), y_of(y));
-        marks += mark_at(x_of(x), y_of(y), index, colour);
+    for (const auto& [x_value, y_value] : line.points) {
+        const double x = x_of(plot, x_value);
+        const double y = y_of(plot, y_value);
+        path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : " L", x, y);
+        marks += mark_at(x, y, index, colour);
     }
     std::string svg = fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>\n{}", path,
                                   colour, marks);
@@ -118,6 +131,15 @@ std::string drawn(const LinePlot::Line& line, size_t index) {
 
 }  // namespace
 
+LinePlot::Axis LinePlot::Axis::of_numbers(std::string label, double most) {
+    constexpr double kMostSteps = 10;
+    double step = std::pow(10, std::floor(std::log10(std::max(most, 1e-9) / kMostSteps)));
+    for (const double factor : {2.0, 2.5, 2.0})  // 1, 2, 5, 10 times a power of ten
+        if (most > step * kMostSteps) step *= factor;
+    const auto n_steps = static_cast<uint32_t>(std::max(std::ceil(most / step), 1.0));
+    return {std::move(label), step, n_steps, false};
+}
+
 std::string LinePlot::svg() const {
     std::string svg = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
@@ -125,7 +147,7 @@ std::string LinePlot::svg() const {
         "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n",
         kWidth, kHeight);
     svg += axes(*this);
-    for (size_t i = 0; i < lines.size(); ++i) svg += drawn(lines[i], i);
+    for (size_t i = 0; i < lines.size(); ++i) svg += drawn(*this, i);
     return svg + "</svg>\n";
 }
 

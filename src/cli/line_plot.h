@@ -1,20 +1,31 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace vkmoe::cli {
 
-/// Lines over two axes that both go from 0 to 1 and are labelled in percent.
+/// Lines over two axes that begin at 0.
 struct LinePlot {
+    struct Axis {
+        std::string label;
+        double step = 0.2;  ///< between two numbers on the axis
+        uint32_t n_steps = 5;
+        bool in_percent = true;
+
+        double end() const { return step * n_steps; }
+        /// One for numbers up to `most`, at most ten steps long.
+        static Axis of_numbers(std::string label, double most);
+    };
     struct Line {
         std::string name;
         std::vector<std::pair<double, double>> points;  ///< x ascending
     };
     std::string title;
-    std::string x_label;
-    std::string y_label;
+    Axis x;
+    Axis y;
     std::vector<Line> lines;  ///< the legend names them in this order
 
     /// One SVG file, readable on light and on dark pages.

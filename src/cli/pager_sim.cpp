@@ -201,8 +201,8 @@ std::string json_of(const std::vector<RoutingTrace>& traces, size_t n_tokens,
 std::string svg_of(const TraceShape& shape, const std::vector<Column>& columns,
                    const std::vector<Row>& rows) {
     LinePlot plot{fmt::format("Hit rates of {}", printable(shape.model, kMaxName)),
-                  "share of the experts that fit in slots",
-                  "hit rate",
+                  {"share of the experts that fit in slots"},
+                  {"hit rate"},
                   {}};
     for (size_t i = 0; i < columns.size(); ++i) {
         LinePlot::Line line{columns[i].name, {}};

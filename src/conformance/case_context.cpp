@@ -24,6 +24,7 @@ void CaseContext::run(std::span<const Dispatch> dispatches) {
 }
 
 Allocation CaseContext::reserve(uint64_t bytes) {
+    if (reserved_ == nullptr && bench_.before_large_pieces) bench_.before_large_pieces();
     Device& device = bench_.kernels.device();
     const uint64_t most = device.plan().max_allocation_size - Arena::kTailPadding;
     if (bytes > most) {

@@ -5,6 +5,7 @@
 #include "sched/scheduler.h"
 
 #include <array>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <random>
@@ -23,6 +24,8 @@ struct Bench {
     Scheduler scheduler;
     GuardedMemory memory;
     double time_limit = 60;  ///< seconds that one submission may take; beyond it, the device counts as hung
+    /// Called before a case takes large pieces of memory; empty where no other process does so.
+    std::function<void()> before_large_pieces;
 };
 
 /// Device memory that a kernel writes, between guard bands. Valid until the end of its case.

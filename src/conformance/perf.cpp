@@ -195,7 +195,8 @@ double best_seconds(KernelContext& kernels, Bench& bench, const std::vector<Disp
     return best;
 }
 
-/// Bytes read and written a second by the driver's own copy, by the host's clock: it is long enough.
+}  // namespace
+
 double copy_speed(KernelContext& kernels) {
     Arena arena(kernels.shared_device(), MemoryKind::kDevice, "copies for the measured peak");
     const Allocation from = arena.allocate(kCopyBytes);
@@ -205,18 +206,20 @@ double copy_speed(KernelContext& kernels) {
     recorder.copy(from, to);
     const std::unique_ptr<CommandBuffer> commands = recorder.finish();
     double best = 0;
+    // By the host's clock: it is long enough.
     for (int i = 0; i <= kRuns; ++i) {
         const auto start = std::chrono::steady_clock::now();
         scheduler.run(*commands);
         const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
         best = std::max(best, 2.0 * kCopyBytes / elapsed.count());
     }
-    return best;
+    return best * 1e-9;
 }
 
-Speed measure(KernelContext& kernels, Bench& bench, const KernelKey& cell) {
+Speed measure_speed(KernelContext& kernels, Bench& bench, const KernelKey& cell) {
     Speed speed;
     speed.cell = cell;
+    if (!missing_for_kernels(kernels.plan(), cell.path).empty()) return speed;
     Bencher bencher(kernels, bench);
     const std::optional<Work> work = bencher.work(cell);
     if (!work) return speed;
@@ -228,22 +231,21 @@ Speed measure(KernelContext& kernels, Bench& bench, const KernelKey& cell) {
     return speed;
 }
 
-}  // namespace
+void add_speed(SpeedReport& report, const Speed& speed) {
+    if (speed.seconds == 0) return;
+    if (speed.is_bound_by_memory) report.best_gigabytes = std::max(report.best_gigabytes, speed.gigabytes);
+    report.best_teraflops = std::max(report.best_teraflops, speed.teraflops);
+    report.speeds.push_back(speed);
+}
 
 SpeedReport measure_speeds(KernelContext& kernels, const std::vector<KernelKey>& cells,
                            const RunProgress& progress) {
     Bench bench(kernels);
     SpeedReport report;
-    report.copy_gigabytes = report.best_gigabytes = copy_speed(kernels) * 1e-9;
+    report.copy_gigabytes = report.best_gigabytes = copy_speed(kernels);
     for (size_t i = 0; i < cells.size(); ++i) {
         if (progress) progress(i, cells.size(), cell_name(cells[i]));
-        if (!missing_for_kernels(kernels.plan(), cells[i].path).empty()) continue;
-        Speed speed = measure(kernels, bench, cells[i]);
-        if (speed.seconds == 0) continue;
-        if (speed.is_bound_by_memory)
-            report.best_gigabytes = std::max(report.best_gigabytes, speed.gigabytes);
-        report.best_teraflops = std::max(report.best_teraflops, speed.teraflops);
-        report.speeds.push_back(std::move(speed));
+        add_speed(report, measure_speed(kernels, bench, cells[i]));
     }
     return report;
 }

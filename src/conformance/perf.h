@@ -25,8 +25,14 @@ struct SpeedReport {
     double best_teraflops = 0;  ///< of the fastest cell
 };
 
-/// Measures the matrix kernels among the cells one after the other, by the device's timestamps.
-/// Error(kUnsupported) where it has none.
+/// Gigabytes read and written a second by the driver's own copy.
+double copy_speed(KernelContext& kernels);
+/// By the device's timestamps; Error(kUnsupported) where it has none. The seconds are 0 for what is no matrix
+/// kernel or cannot run.
+Speed measure_speed(KernelContext& kernels, Bench& bench, const KernelKey& cell);
+void add_speed(SpeedReport& report, const Speed& speed);
+
+/// Measures the copy and then one cell after the other.
 SpeedReport measure_speeds(KernelContext& kernels, const std::vector<KernelKey>& cells,
                            const RunProgress& progress);
 

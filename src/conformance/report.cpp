@@ -1,20 +1,18 @@
 #include "conformance/report.h"
 
+#include "conformance/result_json.h"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <ctime>
 #include <map>
 #include <set>
 
 namespace vkmoe::conformance {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string_view outcome_name(Outcome outcome) {
     switch (outcome) {
@@ -129,6 +127,13 @@ std::string xml_escaped(std::string_view text) {
     return escaped;
 }
 
+/// Errors that are no cell's.
+std::vector<std::string> errors_of_run(const RunResult& result) {
+    std::vector<std::string> errors = result.problems;
+    if (!result.ended.empty()) errors.push_back(result.ended);
+    return errors;
+}
+
 std::string junit_case(const Report& report, const CellResult& cell) {
     const std::string op(op_name(cell.cell.op));
     const std::string name =
@@ -162,26 +167,9 @@ Json to_json(const RunFacts& facts, const CellResult& cell) {
     json["type"] = tensor_type_info(cell.cell.type).name;
     json["path"] = path_name(cell.cell.path);
     json["outcome"] = outcome_name(outcome(cell));
-    if (!cell.missing.empty()) json["missing"] = cell.missing;
-    json["cases"] = cell.n_cases;
-    json["seconds"] = cell.seconds;
-    for (const CaseFailure& failure : cell.failures) {
-        Json entry;
-        entry["case"] = failure.case_name;
-        entry["message"] = failure.message;
-        // JSON has no infinity.
-        if (failure.nmse)
-            entry["nmse"] = std::isfinite(*failure.nmse) ? Json(*failure.nmse) : Json("infinite");
-        if (failure.first_wrong) {
-            entry["first_wrong"] = *failure.first_wrong;
-            entry["expected"] = failure.expected;
-            entry["got"] = failure.got;
-        }
-        entry["repeat"] = repeat_command(facts, cell.cell);
-        json["failures"].push_back(std::move(entry));
-    }
-    for (const CaseSkip& skip : cell.skipped)
-        json["skipped"].push_back({{"case", skip.case_name}, {"reason", skip.reason}});
+    json.update(to_json(cell));
+    if (!cell.failures.empty())
+        for (Json& failure : json["failures"]) failure["repeat"] = repeat_command(facts, cell.cell);
     return json;
 }
 
@@ -196,10 +184,7 @@ Json to_json(const SpeedReport& speeds) {
         entry["op"] = op_name(speed.cell.op);
         entry["type"] = tensor_type_info(speed.cell.type).name;
         entry["path"] = path_name(speed.cell.path);
-        entry["shape"] = speed.shape;
-        entry["seconds"] = speed.seconds;
-        entry["gigabytes_per_second"] = speed.gigabytes;
-        entry["teraflops"] = speed.teraflops;
+        entry.update(to_json(speed));
         entry["share_of_peak"] = share_of_peak(speeds, speed);
         json["cells"].push_back(std::move(entry));
     }
@@ -263,6 +248,7 @@ std::string text_report(const Report& report) {
     for (const UnbuiltPath& path : unbuilt_paths())
         text += fmt::format("not built: path {}: {}\n", path_name(path.path), path.reason);
     text += reasons("skipped cases", skipped);
+    for (const std::string& problem : result.problems) text += fmt::format("PROBLEM: {}\n", problem);
     if (!result.ended.empty()) text += fmt::format("ENDED EARLY: {}\n", result.ended);
     const std::array<size_t, 4> counts = count_outcomes(result.cells);
     text += fmt::format("{} ok, {} unsupported, {} failed", counts[0], counts[1], counts[2]);
@@ -279,10 +265,11 @@ std::string json_report(const Report& report) {
     json["summary"] = {
         {"ok", counts[0]}, {"unsupported", counts[1]}, {"failed", counts[2]}, {"not run", counts[3]}};
     if (!report.result.ended.empty()) json["ended"] = report.result.ended;
+    if (!report.result.problems.empty()) json["problems"] = report.result.problems;
     json["cells"] = Json::array();
     for (const CellResult& cell : report.result.cells) json["cells"].push_back(to_json(report.facts, cell));
     if (report.speeds) json["speeds"] = to_json(*report.speeds);
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return json_text(json, 2) + "\n";
 }
 
 std::string junit_report(const Report& report) {
@@ -291,7 +278,7 @@ std::string junit_report(const Report& report) {
     text += fmt::format(
         "<testsuites name=\"vkmoe conformance\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" errors=\"{}\" "
         "time=\"{:.3f}\">\n",
-        report.result.cells.size(), counts[2], counts[1] + counts[3], report.result.ended.empty() ? 0 : 1,
+        report.result.cells.size(), counts[2], counts[1] + counts[3], errors_of_run(report.result).size(),
         report.result.seconds);
     for (const auto& [op, cells] : by_op(report.result.cells)) {
         size_t failed = 0;
@@ -315,12 +302,14 @@ std::string junit_report(const Report& report) {
         for (const CellResult* cell : cells) text += junit_case(report, *cell);
         text += "  </testsuite>\n";
     }
-    if (!report.result.ended.empty()) {
+    if (const std::vector<std::string> errors = errors_of_run(report.result); !errors.empty()) {
         text += fmt::format(
-            "  <testsuite name=\"vkmoe.run\" tests=\"1\" failures=\"0\" skipped=\"0\" errors=\"1\" "
-            "time=\"{:.3f}\">\n    <testcase classname=\"vkmoe.run\" name=\"ran to its end\"><error "
-            "message=\"{}\"/></testcase>\n  </testsuite>\n",
-            report.result.seconds, xml_escaped(report.result.ended));
+            "  <testsuite name=\"vkmoe.run\" tests=\"1\" failures=\"0\" skipped=\"0\" errors=\"{}\" "
+            "time=\"{:.3f}\">\n    <testcase classname=\"vkmoe.run\" name=\"ran to its end\">",
+            errors.size(), report.result.seconds);
+        for (const std::string& error : errors)
+            text += fmt::format("<error message=\"{}\"/>", xml_escaped(error));
+        text += "</testcase>\n  </testsuite>\n";
     }
     return text + "</testsuites>\n";
 }

@@ -18,7 +18,6 @@ namespace vkmoe::conformance {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr uint32_t kMaxThreads = 4;
 constexpr std::chrono::milliseconds kTick(100);
 
 class Run {
@@ -26,9 +25,7 @@ class Run {
     Run(KernelContext& kernels, const std::vector<KernelKey>& cells, const RunOptions& options,
         RunResult& result)
         : kernels_(kernels), cells_(cells), options_(options), result_(result) {
-        const uint32_t wanted = options.n_threads != 0
-                                    ? options.n_threads
-                                    : std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
+        const uint32_t wanted = cells_at_once(options);
         for (uint32_t i = 0; i < wanted; ++i) {
             benches_.push_back(std::make_unique<Bench>(kernels));
             benches_.back()->time_limit = options.time_limit;
@@ -100,7 +97,7 @@ class Run {
     void run_one(size_t thread, size_t index) {
         const KernelKey& cell = cells_[index];
         const std::string name = cell_name(cell);
-        const auto on_case = [&](std::string_view one) {
+        const auto on_case = [&](const CellResult&, std::string_view one) {
             const std::lock_guard lock(mutex_);
             running_[thread] = fmt::format("{}: {}", name, one);
         };
@@ -151,15 +148,26 @@ class Run {
 
 }  // namespace
 
-void run_cells(KernelContext& kernels, const std::vector<KernelKey>& cells, const RunOptions& options,
-               const RunProgress& progress, RunResult& result) {
-    const Clock::time_point start = Clock::now();
-    result = {};
+uint32_t cells_at_once(const RunOptions& options) {
+    constexpr uint32_t kMost = 4;
+    return options.n_threads != 0 ? options.n_threads
+                                  : std::clamp(std::thread::hardware_concurrency(), 1u, kMost);
+}
+
+RunResult waiting_result(const std::vector<KernelKey>& cells) {
+    RunResult result;
     for (const KernelKey& cell : cells) {
         CellResult waiting;
         waiting.cell = cell;
         result.cells.push_back(std::move(waiting));
     }
+    return result;
+}
+
+void run_cells(KernelContext& kernels, const std::vector<KernelKey>& cells, const RunOptions& options,
+               const RunProgress& progress, RunResult& result) {
+    const Clock::time_point start = Clock::now();
+    result = waiting_result(cells);
     Run run(kernels, cells, options, result);
     run.start();
     try {

@@ -15,6 +15,7 @@ struct RunOptions {
     Depth depth = Depth::kQuick;
     uint32_t seed = 0;
     double time_limit = 60;           ///< seconds that one submission may take
+    double case_limit = 300;          ///< seconds that a case may take; only a Supervisor can end one
     uint32_t n_threads = 0;           ///< cells at once; 0: as many as there are processors, at most four
     FindCases find_cases = cases_of;  ///< another one in tests of the suite
 };
@@ -23,8 +24,15 @@ struct RunResult {
     std::vector<CellResult> cells;  ///< all, in the order asked for
     std::string ended;  ///< why the run ended before its end, and what was running then; else empty
     bool device_lost = false;
+    std::vector<std::string> problems;  ///< that are no cell's, each a sentence
     double seconds = 0;
 };
+
+/// Of cells that have not run.
+RunResult waiting_result(const std::vector<KernelKey>& cells);
+
+/// RunOptions::n_threads, or the number that 0 stands for.
+uint32_t cells_at_once(const RunOptions& options);
 
 /// Heard every tenth of a second and at the end, on the calling thread: how many cells are done of how many,
 /// and one that runs. What it throws stops the run; the result so far is complete by then.

@@ -1,14 +1,27 @@
 #include "conformance/suite.h"
 
 #include "base/error.h"
+#include "base/faults.h"
 #include "conformance/check.h"
 #include "conformance/op_cases.h"
 
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <chrono>
+#include <csignal>
 
 namespace vkmoe::conformance {
+namespace {
+
+/// Fails as a driver may, where a test wants it.
+void inject_faults(const std::string& cell) {
+    if (fault(FaultPoint::kCrash, cell)) std::raise(SIGSEGV);
+    while (fault(FaultPoint::kHang, cell)) ::pause();
+    if (fault(FaultPoint::kDeviceLost, cell)) fail(ErrorCode::kDeviceLost, "injected fault");
+}
+
+}  // namespace
 
 std::vector<Case> cases_of(const KernelKey& cell, Depth depth) {
     switch (cell.op) {
@@ -73,8 +86,8 @@ uint32_t case_seed(uint32_t seed, std::string_view cell, std::string_view name) 
     return static_cast<uint32_t>(XXH3_64bits_withSeed(name.data(), name.size(), hash));
 }
 
-CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed,
-                    const std::function<void(std::string_view)>& on_case, FindCases find_cases) {
+CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed, const OnCase& on_case,
+                    FindCases find_cases) {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point start = Clock::now();
     const std::string name = cell_name(cell);
@@ -84,9 +97,10 @@ CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t s
     result.ran = true;
     if (!result.missing.empty()) return result;
     for (const Case& one : find_cases(cell, depth)) {
-        if (on_case) on_case(one.name);
+        if (on_case) on_case(result, one.name);
         ++result.n_cases;
         try {
+            inject_faults(name);
             CaseContext context(bench, case_seed(seed, name, one.name));
             one.run(context);
             context.check_buffers();

@@ -48,11 +48,12 @@ struct CellResult {
 enum class Outcome { kOk, kUnsupported, kFailed, kNotRun };
 Outcome outcome(const CellResult& result);
 
-/// Runs all cases of a cell, unless the device lacks something for it. on_case hears the name of each before
-/// it starts. Failures of a case are in the result; a lost or hung device is thrown, as Error(kDeviceLost).
-/// find_cases: for tests of the suite.
+/// Told before each case what there is of the cell so far, and the case's name.
+using OnCase = std::function<void(const CellResult& so_far, std::string_view name)>;
+
+/// Runs all cases of a cell, unless the device lacks something for it. Failures of a case are in the result;
+/// a lost or hung device is thrown, as Error(kDeviceLost). find_cases: for tests of the suite.
 CellResult run_cell(Bench& bench, const KernelKey& cell, Depth depth, uint32_t seed,
-                    const std::function<void(std::string_view)>& on_case = {},
-                    FindCases find_cases = cases_of);
+                    const OnCase& on_case = {}, FindCases find_cases = cases_of);
 
 }  // namespace vkmoe::conformance

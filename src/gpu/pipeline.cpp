@@ -61,6 +61,8 @@ struct PipelineStore::Impl {
     void work();
     void make(const Job& job);
     void save();
+    std::vector<std::byte> data_of(VkPipelineCache of) const;
+    std::vector<std::byte> data_with(std::span<const std::byte> others) const;
     VkShaderModule acquire_module(std::span<const uint32_t> spirv);
     void release_module(std::span<const uint32_t> spirv);
     VkPipeline create(const PipelineSource& source, VkShaderModule module, PipelineMeasures& measures) const;
@@ -293,23 +295,46 @@ void PipelineStore::Impl::save() {
         if (!made_any || !cache_file) return;
         made_any = false;
     }
+    std::vector<std::byte> data = data_of(cache);
+    if (data.empty() || data == saved) return;
+    const PipelineCacheLock lock(*cache_file);
+    const std::vector<std::byte> written = load_pipeline_cache(*cache_file, device->caps());
+    if (!written.empty() && written != saved) data = data_with(written);
+    save_pipeline_cache(*cache_file, data);
+    saved = std::move(data);
+}
+
+/// The driver's data of a cache. Empty, with a line in the log, where it gives none.
+std::vector<std::byte> PipelineStore::Impl::data_of(VkPipelineCache of) const {
     const VolkDeviceTable& vk = device->vk();
     size_t size = 0;
     std::vector<std::byte> data;
-    VkResult result = vk.vkGetPipelineCacheData(device->handle(), cache, &size, nullptr);
+    VkResult result = vk.vkGetPipelineCacheData(device->handle(), of, &size, nullptr);
     if (result == VK_SUCCESS) {
         data.resize(size);
-        result = vk.vkGetPipelineCacheData(device->handle(), cache, &size, data.data());
+        result = vk.vkGetPipelineCacheData(device->handle(), of, &size, data.data());
         data.resize(size);
     }
     // Another worker may have grown the cache between the two calls: what did fit is still a whole cache.
-    if (result != VK_SUCCESS && result != VK_INCOMPLETE) {
-        log_info("the driver returned no pipeline cache data ({})", static_cast<int>(result));
-        return;
-    }
-    if (data == saved) return;
-    save_pipeline_cache(*cache_file, data);
-    saved = std::move(data);
+    if (result == VK_SUCCESS || result == VK_INCOMPLETE) return data;
+    log_info("the driver returned no pipeline cache data ({})", static_cast<int>(result));
+    return {};
+}
+
+/// The data of the cache together with those that another process has written.
+std::vector<std::byte> PipelineStore::Impl::data_with(std::span<const std::byte> others) const {
+    const VolkDeviceTable& vk = device->vk();
+    VkPipelineCacheCreateInfo info =
+        vk_struct<VkPipelineCacheCreateInfo>(VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO);
+    info.initialDataSize = others.size();
+    info.pInitialData = others.data();
+    VkPipelineCache both = VK_NULL_HANDLE;
+    check_vk(vk.vkCreatePipelineCache(device->handle(), &info, nullptr, &both), "create a pipeline cache");
+    // Into the new one: workers may be using the other.
+    std::vector<std::byte> data;
+    if (vk.vkMergePipelineCaches(device->handle(), both, 1, &cache) == VK_SUCCESS) data = data_of(both);
+    vk.vkDestroyPipelineCache(device->handle(), both, nullptr);
+    return data.empty() ? data_of(cache) : data;
 }
 
 VkPipelineLayout PipelineStore::layout() const {

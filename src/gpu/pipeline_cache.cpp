@@ -4,13 +4,20 @@
 #include "base/input_file.h"
 #include "base/log.h"
 #include "base/output_file.h"
+#include "base/standard_streams.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 namespace vkmoe {
 namespace {
@@ -82,6 +89,21 @@ std::vector<std::byte> load_pipeline_cache(const fs::path& file, const DeviceCap
     }
     log_info("the pipeline cache {} is damaged or from another driver; recreating it", file.string());
     return {};
+}
+
+// The lock is the folder's own, so that no file is left behind.
+PipelineCacheLock::PipelineCacheLock(const fs::path& file) {
+    std::error_code ignored;
+    fs::create_directories(file.parent_path(), ignored);
+    folder_ = open_file(file.parent_path().string(), O_RDONLY | O_DIRECTORY);
+    constexpr std::chrono::milliseconds kPause(10);
+    constexpr int kAttempts = 500;
+    for (int i = 0; i < kAttempts && ::flock(folder_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++i)
+        std::this_thread::sleep_for(kPause);
+}
+
+PipelineCacheLock::~PipelineCacheLock() {
+    if (folder_ >= 0) ::close(folder_);
 }
 
 void save_pipeline_cache(const fs::path& file, std::span<const std::byte> data) {

@@ -19,6 +19,19 @@ std::optional<std::filesystem::path> pipeline_cache_file(const DeviceCaps& caps,
 /// or driver. Drivers are known to crash on damaged data, so they never see it.
 std::vector<std::byte> load_pipeline_cache(const std::filesystem::path& file, const DeviceCaps& caps);
 
+/// Held by one process at a time while it reads the file and writes it again. Where the file system has no
+/// locks, or another holds it too long, none is held: then one process may lose what another has added.
+class PipelineCacheLock {
+  public:
+    explicit PipelineCacheLock(const std::filesystem::path& file);
+    ~PipelineCacheLock();
+    PipelineCacheLock(const PipelineCacheLock&) = delete;
+    PipelineCacheLock& operator=(const PipelineCacheLock&) = delete;
+
+  private:
+    int folder_ = -1;
+};
+
 /// Writes the file whole or not at all. A failure is logged: without a cache all works, only slower at start.
 void save_pipeline_cache(const std::filesystem::path& file, std::span<const std::byte> data);
 

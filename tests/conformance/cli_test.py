@@ -6,14 +6,19 @@
 import json
 import os
 import pathlib
+import random
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
 
 PROGRAM = ""
 ONE_CELL = ["--op", "swiglu", "--path", "scalar"]
+SOME_CELLS = ["--op", "swiglu,argmax,combine", "--path", "scalar"]
+BAD_CELL = "swiglu/F32/scalar"
 
 
 def conformance(*arguments, env=None):
@@ -130,6 +135,101 @@ class Conformance(unittest.TestCase):
         self.refused(2, ["--diff"], "--diff", odd)
         self.refused(2, ["missing"], "--diff", odd, self.folder / "missing.json")
         self.refused(2, ["--diff"], "--diff", odd, odd, "--op", "swiglu")
+    def test_a_driver_that_fails_in_one_cell_spoils_that_cell_only(self):
+        for fault, words in (("crash", "SIGSEGV"), ("hang", "did not end within 2 s"), ("device_lost", "injected fault")):
+            with self.subTest(fault):
+                files = {flag: self.folder / f"{fault}{flag}" for flag in ("json", "junit")}
+                result = conformance(*SOME_CELLS, "--seed", 1, "--case-timeout", 2, "--json", files["json"], "--junit",
+                                     files["junit"], env={"VKMOE_FAULTS": f"{fault}:only={BAD_CELL}"})
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertEqual(result.stderr.splitlines()[-1], "vkmoe: 1 of 3 cells failed")
+                self.assertIn(f"FAILED {BAD_CELL}\n", result.stdout)
+                self.assertIn(words, result.stdout)
+                self.assertIn("2 ok, 0 unsupported, 1 failed;", result.stdout)
+                self.assertIn("repeat: vkmoe conformance --op swiglu", result.stdout)
+
+                report = json.loads(files["json"].read_text())
+                self.assertEqual(report["summary"], {"ok": 2, "unsupported": 0, "failed": 1, "not run": 0})
+                failed, = [cell for cell in report["cells"] if cell["outcome"] == "failed"]
+                self.assertEqual("/".join(failed[key] for key in ("op", "type", "path")), BAD_CELL)
+                self.assertIn(words, failed["failures"][0]["message"])
+                self.assertTrue(failed["failures"][0]["case"])
+
+                suites = xml.etree.ElementTree.parse(files["junit"]).getroot()
+                self.assertEqual([suites.get(key) for key in ("tests", "failures", "errors")], ["3", "1", "0"])
+                failure, = suites.iter("failure")
+                self.assertIn(words, failure.get("message"))
+
+    def test_speeds_survive_a_driver_too(self):
+        result = conformance("--op", "matvec", "--type", "F32,Q8_0", "--path", "scalar", "--perf",
+                             env={"VKMOE_FAULTS": "device_lost:only=matvec/Q8_0/scalar"})
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stdout, r"(?m)^matvec/F32/scalar .* GB/s")
+        self.assertIn("1 ok, 0 unsupported, 1 failed;", result.stdout)
+
+    def test_in_process(self):
+        result = conformance(*ONE_CELL, "--in-process")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("1 ok, 0 unsupported, 0 failed", result.stdout)
+        crash = conformance(*ONE_CELL, "--in-process", env={"VKMOE_FAULTS": f"crash:only={BAD_CELL}"})
+        self.assertEqual(crash.returncode, -signal.SIGSEGV, crash.stderr)
+
+    def test_workers_are_not_started_by_hand(self):
+        self.refused(1, ["only vkmoe itself"], "--worker")
+        self.assertNotIn("--worker", conformance("--help").stdout)
+
+    def hanging_run(self, *arguments):
+        """A run whose only cell hangs, and the seed, by which its processes are found."""
+        seed = random.randrange(2**32)
+        process = subprocess.Popen([PROGRAM, "conformance", *ONE_CELL, "--seed", str(seed), *map(str, arguments)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "VKMOE_FAULTS": f"hang:only={BAD_CELL}"})
+        self.addCleanup(process.kill)
+        for line in process.stdout:
+            if line.startswith("seed"):
+                break
+        time.sleep(1)
+        self.assertEqual(len(self.processes_of(seed)), 2)
+        return process, seed
+
+    def processes_of(self, seed):
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if str(seed).encode() in path.read_bytes():
+                    found.append(path)
+            except OSError:
+                pass  # it has ended
+        return found
+
+    def test_control_c_ends_the_workers_and_writes_the_reports(self):
+        file = self.folder / "report"
+        process, seed = self.hanging_run("--json", file)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, -signal.SIGINT, stderr)
+        self.assertIn("ENDED EARLY: interrupted", stdout)
+        self.assertEqual(json.loads(file.read_text())["summary"]["not run"], 1)
+        self.assertEqual(self.processes_of(seed), [])
+
+    def test_no_worker_outlives_its_parent(self):
+        process, seed = self.hanging_run()
+        process.kill()
+        process.communicate(timeout=60)
+        for _ in range(100):
+            if not self.processes_of(seed):
+                return
+            time.sleep(0.1)
+        self.fail("a worker goes on")
+
+    def test_processes_that_are_refused(self):
+        """By a limit on descriptors: limits on processes do not bind root."""
+        for limit in range(5, 40, 5):
+            result = subprocess.run(["sh", "-c", f'ulimit -n {limit}; exec "$0" conformance "$@"', PROGRAM, *ONE_CELL],
+                                    capture_output=True, timeout=120, text=True)
+            self.assertIn(result.returncode, (0, 1), result.stderr)
+            if result.returncode == 1:
+                self.assertRegex(result.stderr, r"(?m)^vkmoe: .")
 
 
 if __name__ == "__main__":

@@ -117,6 +117,33 @@ TEST_F(PipelineTest, ADamagedOrForeignCacheIsIgnored) {
     EXPECT_FALSE(load_pipeline_cache(file, device()->caps()).empty()) << "made anew";
 }
 
+TEST_F(PipelineTest, StoresOfTwoProcessesAddToOneCacheFile) {
+    const TempFolder folder;
+    const ScopedVariable variable("VKMOE_CACHE_DIR", (folder / "new").c_str());
+    const auto size_of_file = [&] {
+        return load_pipeline_cache(*pipeline_cache_file(device()->caps(), 1), device()->caps()).size();
+    };
+    {
+        PipelineStore first(device(), 1);
+        PipelineStore second(device(), 1);
+        first.get(source({32}))->handle();
+        second.get(source({64}))->handle();
+        first.save();
+        second.save();
+    }
+    const size_t size_of_both = size_of_file();
+    std::filesystem::remove_all(folder / "new");
+    PipelineStore one(device(), 1);
+    one.get(source({32}))->handle();
+    one.save();
+    if (size_of_file() <= sizeof(VkPipelineCacheHeaderVersionOne))
+        GTEST_SKIP() << "the driver caches nothing";
+    EXPECT_GT(size_of_both, size_of_file());
+    one.get(source({64}))->handle();
+    one.save();
+    EXPECT_EQ(size_of_both, size_of_file());
+}
+
 TEST_F(PipelineTest, WorksWhereNothingCanBeWritten) {
     const ScopedVariable variable("VKMOE_CACHE_DIR", "/dev/null/nowhere");
     PipelineStore store(device());

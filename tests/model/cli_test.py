@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
@@ -747,6 +748,39 @@ class Bench(Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn("decode", result.stdout.decode())
         self.refused(1, [text, "400"], "bench", "-m", MODEL, "-f", text, "-p", 400)
+
+    def test_steps_of_several_rows(self):
+        plot = self.folder / "plot.svg"
+        arguments = ["bench", "-m", MODEL, "-p", 10, "-r", 2]
+        result = vkmoe(*arguments, "--batch", "1-3,8", "--svg", plot)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.decode().splitlines()
+        self.assertEqual(lines[2], "steps after 10 tokens: median of 2")
+        self.assertEqual(lines[3].split(), ["rows", "ms", "tok/s"])
+        self.assertEqual([line.split()[0] for line in lines[4:8]], ["1", "2", "3", "8"])
+        for line in lines[4:8]:
+            rows, milliseconds, speed = map(float, line.split()[:3])
+            self.assertAlmostEqual(speed, 1000 * rows / milliseconds, delta=0.02 * speed)
+        self.assertRegex(lines[8], "^(no cliff|cliffs? at )")
+        self.assertEqual(len(lines), 9)
+        svg = xml.etree.ElementTree.parse(plot).getroot()
+        self.assertEqual(svg.tag.split("}")[1], "svg")
+        self.assertEqual(len([mark for mark in svg.iter() if mark.tag.endswith("circle")]), 4 + 1)  # and the legend's
+
+        result = vkmoe(*arguments, "--batch", "4,2", "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual([step["rows"] for step in report["steps"]], [2, 4])
+        self.assertEqual(len(report["steps"][0]["seconds"]["all"]), 2)
+        self.assertLessEqual(len(report["cliffs"]), 1)
+
+    def test_bad_lists_of_rows(self):
+        for rows in ("0", "x", "3-1", "1,", "1-", "5000", "-3", "1.5"):
+            self.refused(1, [rows, "1-64"], "bench", "-m", MODEL, f"--batch={rows}")
+        self.refused(2, ["--batch"], "bench", "-m", MODEL, "--svg", self.folder / "plot.svg")
+        self.refused(2, ["--tokens", "--batch"], "bench", "-m", MODEL, "--batch", "1", "-n", 4)
+        missing = self.folder / "missing/plot.svg"
+        self.refused(1, [str(missing)], "bench", "-m", MODEL, "--batch", "1", "--svg", missing)
 
     def test_nothing_to_measure(self):
         self.refused(1, ["-p", "-n"], "bench", "-m", MODEL, "-p", 0, "-n", 0)

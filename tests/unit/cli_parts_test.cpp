@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "cli/batch_speeds.h"
 #include "cli/console.h"
 #include "cli/expert_use.h"
 #include "cli/likelihood.h"
@@ -41,6 +42,51 @@ std::string refusal(const std::string& json, uint32_t n_vocabulary = 100) {
     }
     ADD_FAILURE() << json << " was taken";
     return {};
+}
+
+TEST(BatchSpeeds, ListsOfRows) {
+    EXPECT_EQ(parse_row_counts("1-4", 64), (std::vector<uint32_t>{1, 2, 3, 4}));
+    EXPECT_EQ(parse_row_counts("8,1,2-3,8", 64), (std::vector<uint32_t>{1, 2, 3, 8}));
+    EXPECT_EQ(parse_row_counts("64", 64), std::vector<uint32_t>{64});
+    for (const char* text :
+         {"", "0", "0-3", "65", "1-65", "3-1", "1,", ",1", "1-2-3", "-1", "one", "99999999999"})
+        EXPECT_THROW(parse_row_counts(text, 64), Error) << text;
+}
+
+TEST(BatchSpeeds, NumbersOfRowsTakeTurnsAfterAWarmUp) {
+    std::vector<uint32_t> order;
+    double last_share = 0;
+    const std::vector<BatchSpeed> speeds = measure_batches(
+        {1, 2, 9}, 3,
+        [&](uint32_t n_rows) {
+            order.push_back(n_rows);
+            return static_cast<double>(order.size());
+        },
+        [&](double done) { last_share = done; });
+    EXPECT_EQ(order, (std::vector<uint32_t>{1, 2, 9, 1, 2, 9, 9, 2, 1, 1, 2, 9}));
+    EXPECT_EQ(speeds[2].n_rows, 9u);
+    EXPECT_EQ(speeds[2].seconds, (std::vector<double>{6, 7, 12}));
+    EXPECT_EQ(speeds[2].tokens_per_second(), 9.0 / 7);
+    EXPECT_DOUBLE_EQ(last_share, 1);
+}
+
+TEST(BatchSpeeds, NamesCliffs) {
+    // 1.15 times as long a row is none yet; the rows between 2 and 4 are taken into account.
+    std::vector<BatchSpeed> speeds{{1, {1.0}}, {2, {2.29}}, {4, {4.5}}};
+    EXPECT_TRUE(find_cliffs(speeds).empty());
+    EXPECT_NE(batch_table(speeds).find("\nno cliff"), std::string::npos);
+    speeds.push_back({5, {4.5 * 1.45}});
+    const std::vector<Cliff> cliffs = find_cliffs(speeds);
+    ASSERT_EQ(cliffs.size(), 1u);
+    EXPECT_EQ(cliffs[0].from, 4u);
+    EXPECT_EQ(cliffs[0].to, 5u);
+    EXPECT_NEAR(cliffs[0].ratio, 1.45, 1e-9);
+    const std::string table = batch_table(speeds);
+    EXPECT_NE(table.find("     5     6525.00        0.77  cliff: 1.45 times the time of 4\n"),
+              std::string::npos)
+        << table;
+    EXPECT_TRUE(table.ends_with("\ncliff at 4 to 5 rows\n")) << table;
+    EXPECT_EQ(batch_json(speeds)["cliffs"][0]["to"], 5);
 }
 
 TEST(ProgressLine, FitsTheTerminal) {

@@ -37,6 +37,15 @@ TEST(Faults, RulesMustAllHold) {
     EXPECT_EQ(fault_count(FaultPoint::kDeviceLost), 2u);
 }
 
+TEST(Faults, MayConcernOneNameOnly) {
+    const ScopedFaults faults("crash:only=swiglu/F32/scalar:at=2");
+    EXPECT_FALSE(fault(FaultPoint::kCrash, "swiglu/F32/scalar"));
+    EXPECT_FALSE(fault(FaultPoint::kCrash, "swiglu/F32/subgroup"));
+    EXPECT_FALSE(fault(FaultPoint::kCrash));
+    EXPECT_TRUE(fault(FaultPoint::kCrash, "swiglu/F32/scalar"));
+    EXPECT_EQ(fault_count(FaultPoint::kCrash), 1u);
+}
+
 TEST(Faults, ChanceFollowsItsSeed) {
     const std::string plan = "disk_read:chance=0.1:seed=";
     set_faults(plan + "7");

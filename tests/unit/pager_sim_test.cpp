@@ -93,7 +93,7 @@ TEST(PagerSim, SaysWhatIsWrong) {
 }
 
 TEST(LinePlot, DrawsEveryLineInItsPlace) {
-    const LinePlot plot{"a title", "x & y", "z", {{"one", {{0, 0}, {1, 1}}}, {"two", {{0.5, 0.5}}}}};
+    const LinePlot plot{"a title", {"x & y"}, {"z"}, {{"one", {{0, 0}, {1, 1}}}, {"two", {{0.5, 0.5}}}}};
     const std::string svg = plot.svg();
     EXPECT_NE(svg.find("M70.0 420.0 L690.0 50.0"), std::string::npos) << svg;
     EXPECT_NE(svg.find("M380.0 235.0"), std::string::npos) << svg;
@@ -101,6 +101,25 @@ TEST(LinePlot, DrawsEveryLineInItsPlace) {
         EXPECT_NE(svg.find(text), std::string::npos) << text;
     EXPECT_EQ(svg.substr(0, 4), "<svg");
     EXPECT_EQ(svg.substr(svg.size() - 7), "</svg>\n");
+}
+
+TEST(LinePlot, ChoosesRoundNumbersForAnAxis) {
+    const std::vector<std::pair<double, double>> steps = {
+        {0.5, 0.05}, {1, 0.1}, {9.9, 1}, {12, 2}, {64, 10}, {64.1, 10}, {101, 20}, {300, 50}, {1e6, 1e5}};
+    for (const auto& [most, step] : steps) {
+        const LinePlot::Axis axis = LinePlot::Axis::of_numbers("n", most);
+        EXPECT_DOUBLE_EQ(axis.step, step) << most;
+        EXPECT_GE(axis.end() * (1 + 1e-9), most);
+        EXPECT_LE(axis.n_steps, 10u) << most;
+    }
+    const LinePlot plot{"t",
+                        LinePlot::Axis::of_numbers("rows", 64),
+                        LinePlot::Axis::of_numbers("tok/s", 300),
+                        {{"one", {{35, 150}}}}};
+    const std::string svg = plot.svg();
+    EXPECT_NE(svg.find("M380.0 235.0"), std::string::npos) << svg;
+    for (const char* text : {">70<", ">300<", ">rows<", ">tok/s<"})
+        EXPECT_NE(svg.find(text), std::string::npos) << text;
 }
 
 }  // namespace
