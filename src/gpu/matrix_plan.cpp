@@ -246,7 +246,8 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     };
     plan.dense = choose(false);
     plan.experts = choose(true);
-    plan.smaller = smaller_tiles(plan.dense);
+    // A CPU has few cores to fill, and takes a second or two to compile a tile.
+    if (caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU) plan.smaller = smaller_tiles(plan.dense);
     if (plan.dense.m == 0 || plan.experts.m == 0)
         plan.missing =
             least > caps.max_shared_memory

@@ -21,9 +21,13 @@ constexpr VendorTiles kVendorTiles[] = {
      Path::kDot4,
      {128, 8, 4, 8, 4},
      {64, 8, 4, 8, 4},
-     "clocks of a SIMD for 65,536 products of Q4_K, by Mesa 26.2.6's code for Navi 21: 905 and 964, where 4 "
-     "x 4 "
-     "sums take 1142 and 1178; 104 registers"},
+     "clocks of a SIMD for 65,536 products of Q4_K, by Mesa 26.2.6's code for Navi 21: 905 and 964, "
+     "where 4 x 4 sums take 1142 and 1178; 104 registers"},
+    {kIntel,
+     Path::kDot4,
+     {64, 4, 4, 8, 2},
+     {64, 4, 4, 8, 2},
+     "4 words at once take 130 of the 128 registers that 8 lanes have, by Mesa 26.2.6's code for Skylake"},
 };
 
 }  // namespace
@@ -56,13 +60,16 @@ TilePlan plan_tiles(const DeviceCaps& caps, Path path) {
         if (vendor.vendor_id != caps.vendor_id || vendor.path != path) continue;
         plan.dense = vendor.dense;
         plan.experts = vendor.experts;
+        smallest.words = vendor.experts.words;
     }
-    for (StagedTile* tile : {&plan.dense, &plan.experts}) {
-        const bool fits =
-            TilePlan::shared_memory(path, *tile) <= caps.max_shared_memory &&
-            tile->workgroup_size <= std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]);
-        if (!fits) *tile = smallest;
-    }
+    const uint32_t most_lanes = caps.max_subgroups_per_workgroup * std::max(caps.min_subgroup_size, 1u);
+    const auto fits = [&](const StagedTile& tile) {
+        return TilePlan::shared_memory(path, tile) <= caps.max_shared_memory &&
+               tile.workgroup_size <= std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) &&
+               (most_lanes == 0 || tile.workgroup_size <= most_lanes);
+    };
+    for (StagedTile* tile : {&plan.dense, &plan.experts})
+        if (!fits(*tile)) *tile = smallest;
     if (plan.experts != plan.dense && plan.experts != smallest) plan.smaller.push_back(plan.experts);
     if (plan.dense != smallest) plan.smaller.push_back(smallest);
     return plan;

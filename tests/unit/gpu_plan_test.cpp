@@ -351,6 +351,9 @@ TEST(GpuPlan, StagedTilesFitTheirDevice) {
     DeviceCaps caps = invented_gpu();
     caps.vendor_id = 0x1002;
     EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kDot4).dense.tile_rows(), 64);
+    EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kSubgroup).dense.workgroup_size, 256);
+    caps.max_subgroups_per_workgroup = 4;
+    EXPECT_LE(tile_plan(make_plan(caps, std::nullopt), Path::kSubgroup).dense.workgroup_size, 128);
     caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
     EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kDot4).dense, (StagedTile{64, 4, 4, 8, 1}));
 }
