@@ -16,12 +16,18 @@ void shrink_sums() {
 #endif
 
 void store_sums() {
+    // Unrolled with the loops around it, which index sums: Intel's compiler puts an array that is indexed in a loop into
+    // scratch memory, for all of the kernel.
+    const uint kTeamSize = gl_WorkGroupSize.x / (ROW_TEAMS * TOKEN_TEAMS);
+    const uint kStores = (M * N + kTeamSize - 1) / kTeamSize;
     uint base = gl_SubgroupID * M * N;
     [[unroll]] for (uint r = 0; r < ROW_MATRICES; ++r) {
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
             coopMatStore(sums[r * TOKEN_MATRICES + t], elements, base, M, gl_CooperativeMatrixLayoutColumnMajor);
             subgroupBarrier();
-            [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < M * N; i += gl_SubgroupSize) {
+            [[unroll]] for (uint store = 0; store < kStores; ++store) {
+                uint i = store * kTeamSize + gl_SubgroupInvocationID;
+                if (M * N % kTeamSize != 0 && i >= M * N) break;
                 uint row = team_row(r) + i % M;
                 uint token = team_token(t) + i / M;
                 store_sum(row, token, finished(row, token, elements[base + i]));

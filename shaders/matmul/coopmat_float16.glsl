@@ -1,17 +1,21 @@
 // Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_float16): float16 times a power of two for each row.
 //
 // Weights are scaled by a power of two for each row, too, so that neither tiny nor huge scales leave the range of float16.
-// A row's exponent comes of a bound of its first chunk that is not zero, which is scaled to between 1 and 2; the 14 binades
-// above are room for later chunks. One that needs more takes a larger exponent, and the sums of the row so far shrink by
-// the same factor. One invocation has a row in all chunks.
+// A row's exponent comes of a bound of its first step that is not zero, which is scaled to between 1 and 2; the 14 binades
+// above are room for later steps. One that needs more takes a larger exponent, and the sums of the row so far shrink by
+// the same factor. Neighbouring invocations stage a row, a chunk of the step each.
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 #define VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 
 #include "common/power_of_two.glsl"
 #include "matmul/run_bound.glsl"
 
+#extension GL_KHR_shader_subgroup_shuffle : require
+
+layout(constant_id = 10) const bool BYTES_AS_HALVES = false;
+
 const uint RUN_VECTORS = 4;  // 8 float16 each
-const uint STAGED_STRIDE = CHUNK_RUNS * RUN_VECTORS + 1;
+const uint STAGED_STRIDE = STEP_RUNS * RUN_VECTORS + 1;
 const int kHeadroom = 14;
 const int kNoExponent = -1000;
 
@@ -19,8 +23,8 @@ shared uvec4 staged_weights[TILE_ROWS * STAGED_STRIDE];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
 shared int weight_exponents[TILE_ROWS];
 shared int token_exponents[TILE_TOKENS];
-shared float shrinking[TILE_ROWS];  // the factor of this chunk for sums so far
-shared uint last_shrinking;         // the last chunk in which a factor was not 1, plus 1
+shared float shrinking[TILE_ROWS];  // the factor of this step for sums so far
+shared uint last_shrinking;         // the last step in which a factor was not 1, plus 1
 shared uvec2 token_rows[TILE_TOKENS];
 
 void begin_tile(uint n_columns) {
@@ -33,59 +37,108 @@ void begin_tile(uint n_columns) {
     if (gl_LocalInvocationID.x == 0u) last_shrinking = 0u;
 }
 
-void stage_weights(uint chunk) {
-    for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
-        Run runs[CHUNK_RUNS];
-        load_chunk(weight_row_of(row), chunk, runs);
-        float bound = run_bound(runs[0]);
-        [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
+/// The weights of a run, times scale.
+void stage_run(uint vector, Run run, float scale) {
+#if defined(VKMOE_TYPE_F16)
+    [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) staged_weights[vector + i] = scale != 0.0 ? run.words[i] : uvec4(0u);
+#else
+#if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_BF16)
+    if (BYTES_AS_HALVES) {
+        // A byte of 0 to 255 below the exponent of 1024 is the float16 of 1024 more than it: no conversion.
+        vec2 scales = run.scale * scale;
+        vec2 offsets = run.offset * -scale - 1152.0 * scales;
+        [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
+            uvec4 halves;
+            [[unroll]] for (uint w = 0; w < 2; ++w) {
+                uint bytes = run.q[2 * i + w] ^ 0x80808080u;
+                vec2 even = unpackHalf2x16((bytes & 0x00FF00FFu) | 0x64006400u) * scales[i / 2] + offsets[i / 2];
+                vec2 odd = unpackHalf2x16(((bytes >> 8) & 0x00FF00FFu) | 0x64006400u) * scales[i / 2] + offsets[i / 2];
+                halves[2 * w] = packHalf2x16(vec2(even.x, odd.x));
+                halves[2 * w + 1] = packHalf2x16(vec2(even.y, odd.y));
+            }
+            staged_weights[vector + i] = halves;
+        }
+        return;
+    }
+#endif
+    vec4 values[8];
+    decode_run(run, values);
+    [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
+        vec4 low = values[2 * i] * scale;
+        vec4 high = values[2 * i + 1] * scale;
+        staged_weights[vector + i] =
+            uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+    }
+#endif
+}
 
-        int exponent = weight_exponents[row];
-        float factor = 1.0;
-        if (bound != 0.0) {
-            int wanted = exponent_of(bound);
-            if (exponent == kNoExponent) {
-                exponent = wanted;
-                weight_exponents[row] = exponent;
-            } else if (wanted > exponent + kHeadroom) {
+/// The exponent of a row whose weights in this step have this bound. Of the neighbouring invocations that share the row,
+/// the first keeps it.
+int fit_exponent(float bound, uint row, uint step, bool is_first) {
+    int exponent = is_first ? weight_exponents[row] : 0;
+    if (STEP_CHUNKS != 1u) {
+        [[unroll]] for (uint lanes = 1; lanes < STEP_CHUNKS; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
+        exponent = subgroupShuffle(exponent, gl_SubgroupInvocationID / STEP_CHUNKS * STEP_CHUNKS);
+    }
+    float factor = 1.0;
+    if (bound != 0.0) {
+        int wanted = exponent_of(bound);
+        bool is_new = exponent == kNoExponent;
+        if (is_new || wanted > exponent + kHeadroom) {
+            if (!is_new) {
                 factor = power_of_two(exponent - wanted);
-                exponent = wanted;
-                weight_exponents[row] = exponent;
-                atomicMax(last_shrinking, chunk + 1u);
+                atomicMax(last_shrinking, step + 1u);
             }
+            exponent = wanted;
+            if (is_first) weight_exponents[row] = exponent;
         }
-        shrinking[row] = factor;
+    }
+    if (is_first) shrinking[row] = factor;
+    return exponent;
+}
 
-        float scale = exponent == kNoExponent ? 1.0 : power_of_two(-exponent);
-        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-            vec4 values[8];
-            decode_run(runs[run], values);
-            [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
-                vec4 low = values[2 * i] * scale;
-                vec4 high = values[2 * i + 1] * scale;
-                staged_weights[row * STAGED_STRIDE + run * RUN_VECTORS + i] =
-                    uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
-            }
-        }
+void stage_chunk(uint item, uint step, uint n_columns) {
+    uint row = item / STEP_CHUNKS;
+    uint chunk = item % STEP_CHUNKS;
+    Run runs[CHUNK_RUNS];
+    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    float bound = run_bound(runs[0]);
+    [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
+    int exponent = fit_exponent(bound, row, step, chunk == 0u);
+    float scale = exponent == kNoExponent ? 1.0 : power_of_two(-exponent);
+    if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
+        stage_run(row * STAGED_STRIDE + (chunk * CHUNK_RUNS + run) * RUN_VECTORS, runs[run], scale);
     }
 }
 
-void stage_tokens(uint chunk, uint n_columns) {
-    const uint kVectors = CHUNK_RUNS * RUN_VECTORS;
-    for (uint i = gl_LocalInvocationID.x; i < TILE_TOKENS * kVectors; i += gl_WorkGroupSize.x) {
-        uint token = i / kVectors;
-        uint vector = i % kVectors;
-        uint column = run_block(chunk, vector / RUN_VECTORS) * RUN_VECTORS + vector % RUN_VECTORS;
-        staged_tokens[token * STAGED_STRIDE + vector] = Words4(token_rows[token]).at[column];
+const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
+
+void stage_vector(uint item, uint step, uint n_columns) {
+    uint token = item / STEP_VECTORS;
+    uint vector = item % STEP_VECTORS;
+    uint block = step_block(step, vector / RUN_VECTORS, n_columns);
+    staged_tokens[token * STAGED_STRIDE + vector] =
+        Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
+}
+
+void stage_step(uint step, uint n_columns) {
+    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+    // Unrolled, for it is short and its loads are to be in flight together.
+    const uint kItems = TILE_TOKENS * STEP_VECTORS;
+    const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+    [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+        uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+        if (kItems % gl_WorkGroupSize.x == 0u || item < kItems) stage_vector(item, step, n_columns);
     }
 }
 
-/// sums[r, t] of rows that took a larger exponent in this chunk, times their factors.
+/// sums[r, t] of rows that took a larger exponent in this step, times their factors.
 void shrink_sums();
 
-void multiply_staged(uint chunk) {
-    if (last_shrinking == chunk + 1u) shrink_sums();
-    for (uint k = 0; k < CHUNK_RUNS * 32u; k += K) {
+void multiply_staged(uint step, uint n_columns) {
+    if (last_shrinking == step + 1u) shrink_sums();
+    for (uint k = 0; k < STEP_RUNS * 32u; k += K) {
         coopmat<float16_t, SCOPE, K, N, gl_MatrixUseB> tokens[TOKEN_MATRICES];
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
             coopMatLoad(tokens[t], staged_tokens, team_token(t) * STAGED_STRIDE + k / 8, STAGED_STRIDE,

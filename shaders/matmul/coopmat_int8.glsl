@@ -21,16 +21,16 @@ const uint VECTOR_WORDS = K < 16u ? K / 4u : 4u;
 const uint RUN_VECTORS = 8u / VECTOR_WORDS;
 const uint STEP_VECTORS = K / 4u / VECTOR_WORDS;
 const uint WEIGHT_VECTORS = MASKED ? RUN_VECTORS * PARTS : RUN_VECTORS;
-const uint WEIGHT_STRIDE = (CHUNK_RUNS * WEIGHT_VECTORS) | 1u;
-const uint TOKEN_STRIDE = (CHUNK_RUNS * RUN_VECTORS) | 1u;
+const uint WEIGHT_STRIDE = (STEP_RUNS * WEIGHT_VECTORS) | 1u;
+const uint TOKEN_STRIDE = (STEP_RUNS * RUN_VECTORS) | 1u;
 
 shared uvec4 staged_weights[TILE_ROWS * WEIGHT_STRIDE];
 shared uvec4 staged_tokens[TILE_TOKENS * TOKEN_STRIDE];
-shared float weight_scales[CHUNK_RUNS * PARTS * TILE_ROWS];
-shared float token_scales[CHUNK_RUNS * TILE_TOKENS];
+shared float weight_scales[STEP_RUNS * PARTS * TILE_ROWS];
+shared float token_scales[STEP_RUNS * TILE_TOKENS];
 #if defined(VKMOE_OFFSETS)
-shared float weight_offsets[CHUNK_RUNS * PARTS * TILE_ROWS];
-shared float token_sums[CHUNK_RUNS * PARTS * TILE_TOKENS];
+shared float weight_offsets[STEP_RUNS * PARTS * TILE_ROWS];
+shared float token_sums[STEP_RUNS * PARTS * TILE_TOKENS];
 #endif
 shared uvec2 token_rows[TILE_TOKENS];
 
@@ -40,59 +40,64 @@ void begin_tile(uint n_columns) {
     }
 }
 
-void stage_weights(uint chunk) {
-    for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
-        Run runs[CHUNK_RUNS];
-        load_chunk(weight_row_of(row), chunk, runs);
-        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-            [[unroll]] for (uint i = 0; i < WEIGHT_VECTORS; ++i) {
-                uvec4 vector = uvec4(0u);
-                [[unroll]] for (uint w = 0; w < VECTOR_WORDS; ++w) {
-                    uint word = i % RUN_VECTORS * VECTOR_WORDS + w;
-                    if (!MASKED || word / 4u == i / RUN_VECTORS) vector[w] = runs[run].q[word];
-                }
-                staged_weights[row * WEIGHT_STRIDE + run * WEIGHT_VECTORS + i] = vector;
-            }
-            [[unroll]] for (uint part = 0; part < PARTS; ++part) {
-                weight_scales[(run * PARTS + part) * TILE_ROWS + row] = runs[run].scale[part];
-#if defined(VKMOE_OFFSETS)
-                weight_offsets[(run * PARTS + part) * TILE_ROWS + row] = runs[run].offset[part];
-#endif
-            }
+void stage_run(uint row, uint run, Run weights) {
+    [[unroll]] for (uint i = 0; i < WEIGHT_VECTORS; ++i) {
+        uvec4 vector = uvec4(0u);
+        [[unroll]] for (uint w = 0; w < VECTOR_WORDS; ++w) {
+            uint word = i % RUN_VECTORS * VECTOR_WORDS + w;
+            if (!MASKED || word / 4u == i / RUN_VECTORS) vector[w] = weights.q[word];
         }
+        staged_weights[row * WEIGHT_STRIDE + run * WEIGHT_VECTORS + i] = vector;
+    }
+    [[unroll]] for (uint part = 0; part < PARTS; ++part) {
+        weight_scales[(run * PARTS + part) * TILE_ROWS + row] = weights.scale[part];
+#if defined(VKMOE_OFFSETS)
+        weight_offsets[(run * PARTS + part) * TILE_ROWS + row] = weights.offset[part];
+#endif
     }
 }
 
-void stage_tokens(uint chunk, uint n_columns) {
-    for (uint i = gl_LocalInvocationID.x; i < TILE_TOKENS * CHUNK_RUNS; i += gl_WorkGroupSize.x) {
-        uint token = i / CHUNK_RUNS;
-        uint run = i % CHUNK_RUNS;
-        uint block = run_block(chunk, run);
-        Words4 quants = Words4(token_rows[token]);
-        uvec4 halves[2] = uvec4[2](quants.at[block * 2u], quants.at[block * 2u + 1u]);
-        [[unroll]] for (uint v = 0; v < RUN_VECTORS; ++v) {
-            uvec4 vector = uvec4(0u);
-            [[unroll]] for (uint w = 0; w < VECTOR_WORDS; ++w) {
-                uint word = v * VECTOR_WORDS + w;
-                vector[w] = halves[word / 4u][word % 4u];
-            }
-            staged_tokens[token * TOKEN_STRIDE + run * RUN_VECTORS + v] = vector;
+void stage_chunk(uint item, uint step, uint n_columns) {
+    uint row = item / STEP_CHUNKS;
+    uint chunk = item % STEP_CHUNKS;
+    Run runs[CHUNK_RUNS];
+    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+}
+
+void stage_activation(uint item, uint step, uint n_columns) {
+    uint token = item / STEP_RUNS;
+    uint run = item % STEP_RUNS;
+    uint block = step_block(step, run, n_columns);
+    Words4 quants = Words4(token_rows[token]);
+    uvec4 halves[2] = uvec4[2](quants.at[block * 2u], quants.at[block * 2u + 1u]);
+    [[unroll]] for (uint v = 0; v < RUN_VECTORS; ++v) {
+        uvec4 vector = uvec4(0u);
+        [[unroll]] for (uint w = 0; w < VECTOR_WORDS; ++w) {
+            uint word = v * VECTOR_WORDS + w;
+            vector[w] = halves[word / 4u][word % 4u];
         }
-        Floats scales = Floats(advance(token_rows[token], n_columns));
-        float d = scales.at[block * 2u];
-        token_scales[run * TILE_TOKENS + token] = d;
-#if defined(VKMOE_OFFSETS)
-        if (PARTS == 1u) {
-            token_sums[run * TILE_TOKENS + token] = scales.at[block * 2u + 1u];
-        } else {
-            [[unroll]] for (uint part = 0; part < PARTS; ++part) {
-                int sum = 0;
-                [[unroll]] for (uint w = 0; w < 4; ++w) sum += dot4(halves[part][w], 0x01010101u);
-                token_sums[(run * PARTS + part) * TILE_TOKENS + token] = d * float(sum);
-            }
-        }
-#endif
+        staged_tokens[token * TOKEN_STRIDE + run * RUN_VECTORS + v] = vector;
     }
+    Floats scales = Floats(advance(token_rows[token], n_columns));
+    float d = scales.at[block * 2u];
+    token_scales[run * TILE_TOKENS + token] = d;
+#if defined(VKMOE_OFFSETS)
+    if (PARTS == 1u) {
+        token_sums[run * TILE_TOKENS + token] = scales.at[block * 2u + 1u];
+    } else {
+        [[unroll]] for (uint part = 0; part < PARTS; ++part) {
+            int sum = 0;
+            [[unroll]] for (uint w = 0; w < 4; ++w) sum += dot4(halves[part][w], 0x01010101u);
+            token_sums[(run * PARTS + part) * TILE_TOKENS + token] = d * float(sum);
+        }
+    }
+#endif
+}
+
+void stage_step(uint step, uint n_columns) {
+    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+    STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
 }
 
 #define Sums coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>
@@ -152,8 +157,9 @@ void subtract_offsets(uint run, uint part) {
 }
 #endif
 
-void multiply_staged(uint chunk) {
-    [[dont_unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
+void multiply_staged(uint step, uint n_columns) {
+    uint n_runs = step_runs(step, n_columns);
+    [[dont_unroll]] for (uint run = 0; run < n_runs; ++run) {
         [[dont_unroll]] for (uint part = 0; part < PARTS; ++part) {
             multiply_part(run, part);
 #if defined(VKMOE_OFFSETS)

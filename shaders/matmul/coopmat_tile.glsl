@@ -1,5 +1,5 @@
-// A tile of TILE_ROWS weight rows by TILE_TOKENS tokens, computed by one workgroup with cooperative matrices: one chunk of
-// every row and the same columns of every token are staged in shared memory, then multiplied by teams of invocations. A
+// A tile of TILE_ROWS weight rows by TILE_TOKENS tokens, computed by one workgroup with cooperative matrices: one step of
+// every row (steps.glsl) and the same columns of every token are staged in shared memory, then multiplied by teams of invocations. A
 // team (a subgroup; the workgroup where SCOPE says so) holds ROW_MATRICES x TOKEN_MATRICES matrices of M x N sums in
 // float32; ROW_TEAMS x TOKEN_TEAMS teams make the tile. All of it is chosen by the plan (src/gpu/matrix_plan.h).
 //
@@ -34,6 +34,9 @@ layout(constant_id = 5) const uint TOKEN_MATRICES = 2;
 layout(constant_id = 6) const uint ROW_TEAMS = 2;
 layout(constant_id = 7) const uint TOKEN_TEAMS = 2;
 layout(constant_id = 8) const int SCOPE = gl_ScopeSubgroup;
+layout(constant_id = 9) const uint STEP_RUNS = 2;
+
+#include "matmul/steps.glsl"
 
 const uint TILE_ROWS = M * ROW_MATRICES * ROW_TEAMS;
 const uint TILE_TOKENS = N * TOKEN_MATRICES * TOKEN_TEAMS;
@@ -70,12 +73,11 @@ void multiply_tile(uint n_columns) {
     }
     begin_tile(n_columns);
     barrier();
-    uint n_chunks = n_columns / (32u * CHUNK_RUNS);
-    [[dont_unroll]] for (uint chunk = 0; chunk < n_chunks; ++chunk) {
-        stage_weights(chunk);
-        stage_tokens(chunk, n_columns);
+    uint n_steps = steps_of(n_columns);
+    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+        stage_step(step, n_columns);
         barrier();
-        multiply_staged(chunk);
+        multiply_staged(step, n_columns);
         barrier();
     }
     store_sums();

@@ -12,6 +12,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint ROWS = 4;
 layout(constant_id = 2) const uint TOKENS = 4;
 layout(constant_id = 3) const uint ROW_LANES = 8;
+layout(constant_id = 4) const uint WORDS = 1;
 
 layout(push_constant) uniform Push { ExpertParams params; };
 

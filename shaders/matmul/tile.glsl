@@ -1,17 +1,20 @@
 // A tile of TILE_ROWS weight rows by TILE_TOKENS tokens, computed by one workgroup: runs of both are staged in shared
 // memory (packed int8 on the dot4 path, float32 else), and each invocation keeps ROWS x TOKENS sums in registers.
 //
-// The including shader declares the specialization constants ROWS, TOKENS and ROW_LANES (how many invocations lie along
-// the rows), fills weight_row_of and token_row_of, calls multiply_tile(), and reads sums[r * TOKENS + t], which is row
+// The including shader declares the specialization constants ROWS, TOKENS, ROW_LANES (how many invocations lie along the
+// rows) and WORDS, fills weight_row_of and token_row_of, calls multiply_tile(), and reads sums[r * TOKENS + t], which is row
 // r * ROW_LANES + row_lane() by token t * TOKEN_LANES + token_lane() of the tile: neighbours in a subgroup touch
 // neighbours in shared memory.
 //
-// Only the loops over rows and tokens are unrolled: ROWS x TOKENS products a step are enough to hide its loads, and with
-// the loops over a chunk's words unrolled too, lavapipe took ten times as long to compile a pipeline.
+// Of a run's 8 words (vectors on float32), WORDS at a time are unrolled: with more than 1, lavapipe takes up to ten times
+// as long to compile a pipeline.
 #ifndef VKMOE_SHADERS_MATMUL_TILE_GLSL
 #define VKMOE_SHADERS_MATMUL_TILE_GLSL
 
 #include "matmul/operands.glsl"
+
+const uint STEP_RUNS = 2;
+#include "matmul/steps.glsl"
 
 const uint TOKEN_LANES = gl_WorkGroupSize.x / ROW_LANES;
 const uint TILE_ROWS = ROWS * ROW_LANES;
@@ -28,18 +31,14 @@ float sums[ROWS * TOKENS];
 
 #if defined(VKMOE_PATH_DOT4)
 
-shared uint weight_quants[CHUNK_RUNS * 8 * TILE_ROWS];
-shared vec4 weight_scales[CHUNK_RUNS * TILE_ROWS];  // scale, offset
-shared uint token_quants[CHUNK_RUNS * 8 * TILE_TOKENS];
-shared ScaleSum token_scales[CHUNK_RUNS * TILE_TOKENS];
+shared uint weight_quants[STEP_RUNS * 8 * TILE_ROWS];
+shared vec4 weight_scales[STEP_RUNS * TILE_ROWS];  // scale, offset
+shared uint token_quants[STEP_RUNS * 8 * TILE_TOKENS];
+shared ScaleSum token_scales[STEP_RUNS * TILE_TOKENS];
 
-void stage_weights(uint row, Run runs[CHUNK_RUNS]) {
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-        [[unroll]] for (uint i = 0; i < 8; ++i) {
-            weight_quants[(run * 8 + i) * TILE_ROWS + row] = runs[run].q[i];
-        }
-        weight_scales[run * TILE_ROWS + row] = vec4(runs[run].scale, runs[run].offset);
-    }
+void stage_run(uint row, uint run, Run weights) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) weight_quants[(run * 8 + i) * TILE_ROWS + row] = weights.q[i];
+    weight_scales[run * TILE_ROWS + row] = vec4(weights.scale, weights.offset);
 }
 
 void stage_token(uint token, uint run, Activation activation) {
@@ -50,14 +49,15 @@ void stage_token(uint token, uint run, Activation activation) {
 void add_products(uint first_word, uint n_words, float scales[ROWS], float token_scale[TOKENS]) {
     int products[ROWS * TOKENS];
     [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) products[i] = 0;
-    [[dont_unroll]] for (uint word = 0; word < n_words; ++word) {
-        uint w[ROWS];
-        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-            w[r] = weight_quants[(first_word + word) * TILE_ROWS + r * ROW_LANES + row_lane()];
-        }
-        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-            uint x = token_quants[(first_word + word) * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
-            [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r * TOKENS + t] += dot4(w[r], x);
+    [[dont_unroll]] for (uint first = 0; first < n_words; first += WORDS) {
+        [[unroll]] for (uint i = 0; i < WORDS; ++i) {
+            uint word = first_word + first + i;
+            uint w[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; ++r) w[r] = weight_quants[word * TILE_ROWS + r * ROW_LANES + row_lane()];
+            [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+                uint x = token_quants[word * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+                [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r * TOKENS + t] += dot4(w[r], x);
+            }
         }
     }
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
@@ -94,15 +94,13 @@ void multiply_staged(uint run) {
 
 #else
 
-shared vec4 weight_values[CHUNK_RUNS * 8 * TILE_ROWS];
-shared vec4 token_values[CHUNK_RUNS * 8 * TILE_TOKENS];
+shared vec4 weight_values[STEP_RUNS * 8 * TILE_ROWS];
+shared vec4 token_values[STEP_RUNS * 8 * TILE_TOKENS];
 
-void stage_weights(uint row, Run runs[CHUNK_RUNS]) {
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-        vec4 values[8];
-        decode_run(runs[run], values);
-        [[unroll]] for (uint i = 0; i < 8; ++i) weight_values[(run * 8 + i) * TILE_ROWS + row] = values[i];
-    }
+void stage_run(uint row, uint run, Run weights) {
+    vec4 values[8];
+    decode_run(weights, values);
+    [[unroll]] for (uint i = 0; i < 8; ++i) weight_values[(run * 8 + i) * TILE_ROWS + row] = values[i];
 }
 
 void stage_token(uint token, uint run, Activation activation) {
@@ -110,15 +108,17 @@ void stage_token(uint token, uint run, Activation activation) {
 }
 
 void multiply_staged(uint run) {
-    [[dont_unroll]] for (uint i = 0; i < 8; ++i) {
-        vec4 w[ROWS];
-        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-            w[r] = weight_values[(run * 8 + i) * TILE_ROWS + r * ROW_LANES + row_lane()];
-        }
-        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-            vec4 x = token_values[(run * 8 + i) * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
-            [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-                sums[r * TOKENS + t] = fma(w[r].x, x.x, fma(w[r].y, x.y, fma(w[r].z, x.z, fma(w[r].w, x.w, sums[r * TOKENS + t]))));
+    [[dont_unroll]] for (uint first = 0; first < 8; first += WORDS) {
+        [[unroll]] for (uint i = 0; i < WORDS; ++i) {
+            uint vector = run * 8 + first + i;
+            vec4 w[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; ++r) w[r] = weight_values[vector * TILE_ROWS + r * ROW_LANES + row_lane()];
+            [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+                vec4 x = token_values[vector * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+                [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+                    float sum = sums[r * TOKENS + t];
+                    sums[r * TOKENS + t] = fma(w[r].x, x.x, fma(w[r].y, x.y, fma(w[r].z, x.z, fma(w[r].w, x.w, sum))));
+                }
             }
         }
     }
@@ -126,23 +126,30 @@ void multiply_staged(uint run) {
 
 #endif
 
+void stage_chunk(uint item, uint step, uint n_columns) {
+    uint row = item % TILE_ROWS;
+    uint chunk = item / TILE_ROWS;
+    Run runs[CHUNK_RUNS];
+    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+}
+
+void stage_activation(uint item, uint step, uint n_columns) {
+    uint token = item % TILE_TOKENS;
+    uint run = item / TILE_TOKENS;
+    stage_token(token, run, load_activation(token_row_of(token), step_block(step, run, n_columns), n_columns));
+}
+
 /// Every invocation of the workgroup must call it.
 void multiply_tile(uint n_columns) {
     [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) sums[i] = 0.0;
-    uint n_chunks = n_columns / (32u * CHUNK_RUNS);
-    for (uint chunk = 0; chunk < n_chunks; ++chunk) {
-        for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
-            Run runs[CHUNK_RUNS];
-            load_chunk(weight_row_of(row), chunk, runs);
-            stage_weights(row, runs);
-        }
-        for (uint i = gl_LocalInvocationID.x; i < TILE_TOKENS * CHUNK_RUNS; i += gl_WorkGroupSize.x) {
-            uint run = i / TILE_TOKENS;
-            uint token = i % TILE_TOKENS;
-            stage_token(token, run, load_activation(token_row_of(token), run_block(chunk, run), n_columns));
-        }
+    uint n_steps = steps_of(n_columns);
+    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+        STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+        STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
         barrier();
-        [[dont_unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) multiply_staged(run);
+        uint n_runs = step_runs(step, n_columns);
+        [[dont_unroll]] for (uint run = 0; run < n_runs; ++run) multiply_staged(run);
         barrier();
     }
 }

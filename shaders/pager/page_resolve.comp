@@ -21,7 +21,7 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint kOneSubgroup = 0;  // 1: the workgroup is no more than that
-layout(constant_id = 2) const uint kBatch = 4;        // slots that an invocation loads at once
+layout(constant_id = 2) const uint kBatch = 4;        // slots that an invocation loads at once, up to 4
 layout(push_constant) uniform Push { PageResolveParams params; };
 
 const uint kKept = 4u;  // victims that an invocation remembers
@@ -86,8 +86,8 @@ uint reuse;  // of the header, when the step began
 
 bool looks_ahead(PageTables tables) { return params.n_predicted != 0u && params.layer + 1u < tables.n_layers; }
 
-/// A slot as a victim; kNone where it is live.
-Victim victim_of(PageTables tables, uint slot, uint owner) {
+/// A slot as a victim, by its owner and the owner's score; kNone where it is live.
+Victim victim_of(PageTables tables, uint slot, uint owner, uint score) {
     uint rank = kFirstRank - slot;
     if (owner == kNowhere) return Victim(kEmptyKey, rank);
     uint number = owner & ~kPrefetchedBit;
@@ -98,7 +98,7 @@ Victim victim_of(PageTables tables, uint slot, uint owner) {
     uint steps = steps_until(layer, params.layer, tables.n_layers);
     // What the look-ahead does not name will hardly be used at this turn of its layer.
     if (looks_ahead(tables) && layer == params.layer + 1u) steps += tables.n_layers;
-    return Victim(eviction_key(Experts(tables.experts).at[number].score, steps, reuse), rank);
+    return Victim(eviction_key(score, steps, reuse), rank);
 }
 
 /// The first kKept victims after `bound`, of every gl_WorkGroupSize.x-th slot from the invocation's own on.
@@ -106,17 +106,20 @@ void keep_victims(PageTables tables, PageLayer layer, Victim bound, out Victim k
     [[unroll]] for (uint i = 0; i < kKept; ++i) kept[i] = kNone;
     [[dont_unroll]]
     for (uint first = layer.first_slot + invocation(); first < layer.end_slot; first += kBatch * gl_WorkGroupSize.x) {
-        uint owners[kBatch];
-        Victim victims[kBatch];
+        // Only the loads are unrolled: copies of the rest hide no latency, and take drivers seconds to compile.
+        uvec4 owners;
+        uvec4 scores;
         [[unroll]] for (uint b = 0; b < kBatch; ++b) {
             owners[b] = Owners(tables.slots).at[min(first + b * gl_WorkGroupSize.x, layer.end_slot - 1u)];
         }
         [[unroll]] for (uint b = 0; b < kBatch; ++b) {
-            uint slot = first + b * gl_WorkGroupSize.x;
-            victims[b] = slot < layer.end_slot ? victim_of(tables, slot, owners[b]) : kNone;
+            uint owner = owners[b] == kNowhere ? 0u : owners[b] & ~kPrefetchedBit;
+            scores[b] = Experts(tables.experts).at[owner].score;
         }
-        [[unroll]] for (uint b = 0; b < kBatch; ++b) {
-            Victim next = victims[b];
+        [[dont_unroll]] for (uint b = 0; b < kBatch; ++b) {
+            uint slot = first + b * gl_WorkGroupSize.x;
+            if (slot >= layer.end_slot) break;
+            Victim next = victim_of(tables, slot, owners[b], scores[b]);
             if (!is_before(bound, next) || !is_before(next, kept[kKept - 1u])) continue;
             [[unroll]] for (uint i = 0; i < kKept; ++i) {
                 if (is_before(next, kept[i])) {
@@ -289,39 +292,40 @@ void main() {
     uint n_fetched = 0u;
     uint n_evicted = 0u;
     uint units = 0u;
-    if (n_misses != 0u) {
-        synchronize();
-        PageLayer layer = Layers(tables.layers).at[params.layer];
-        units = layer.record_units;
-        uint n_empty;
-        n_fetched = find_victims(tables, layer, n_misses, n_empty);
-        n_evicted = n_fetched - n_empty;
-        synchronize();
-        fetch_missing(tables, units, n_fetched);
-        synchronize();
-        // The look-ahead's own experts are evicted where there is no other slot.
-        if (looks_ahead(tables) && budget != 0u) {
-            sort_predicted(tables);
-            synchronize();
-        }
-    }
-
     uint n_ahead = 0u;
     uint ahead_units = 0u;
-    if (looks_ahead(tables) && budget != 0u && candidates != 0u) {
+    // First this layer, then the next one: one loop, for a second copy of the search takes drivers seconds to compile.
+    [[dont_unroll]] for (uint turn = 0u; turn < 2u; ++turn) {
+        bool ahead = turn == 1u;
+        uint n_wanted = n_misses;
+        if (ahead) n_wanted = looks_ahead(tables) ? min(budget, uint(bitCount(candidates))) : 0u;
+        if (n_wanted == 0u) continue;
         synchronize();
-        PageLayer layer = Layers(tables.layers).at[params.layer + 1u];
-        ahead_units = layer.record_units;
-        prepare_ahead(tables);
+        PageLayer layer = Layers(tables.layers).at[params.layer + turn];
+        if (ahead) prepare_ahead(tables);
         uint n_empty;
-        uint n_victims = find_victims(tables, layer, min(budget, uint(bitCount(candidates))), n_empty);
+        uint n_victims = find_victims(tables, layer, n_wanted, n_empty);
         synchronize();
-        if (invocation() == 0u) {
-            n_ahead = choose_ahead(n_victims);
-            n_evicted += n_ahead - min(n_ahead, n_empty);
+        if (ahead) {
+            ahead_units = layer.record_units;
+            if (invocation() == 0u) {
+                n_ahead = choose_ahead(n_victims);
+                n_evicted += n_ahead - min(n_ahead, n_empty);
+            }
+            synchronize();
+            fetch_ahead(tables, ahead_units);
+        } else {
+            units = layer.record_units;
+            n_fetched = n_victims;
+            n_evicted = n_fetched - n_empty;
+            fetch_missing(tables, units, n_fetched);
+            synchronize();
+            // The look-ahead's own experts are evicted where there is no other slot.
+            if (looks_ahead(tables) && budget != 0u) {
+                sort_predicted(tables);
+                synchronize();
+            }
         }
-        synchronize();
-        fetch_ahead(tables, ahead_units);
     }
 
     if (invocation() == 0u) {

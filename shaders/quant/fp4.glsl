@@ -1,15 +1,17 @@
 // The 4-bit floats (E2M1) of MXFP4 and NVFP4.
 
-/// Twice the numbers that the low nibbles of four bytes stand for, as int8: codes 0..7 are 0 1 2 3 4 6 8 12, and bit 3 is
-/// the sign. Computed without a table, four at once: with the bits c b a of a code, the number is the code itself for
-/// c = 0, and a + b * (2 + 2a) more for c = 1.
-uint fp4_doubled(uint nibbles) {
-    const uint kOnes = 0x01010101u;
-    uint a = nibbles & kOnes;
-    uint b = (nibbles >> 1) & kOnes;
-    uint c = (nibbles >> 2) & kOnes;
-    uint cb = c & b;
-    uint magnitude = (nibbles & 0x07070707u) + (c & a) + ((cb + (cb & a)) << 1);
-    uint negative = magnitude & (((nibbles >> 3) & kOnes) * 0xFFu);
-    return subtract_bytes(magnitude - negative, negative);
+/// Twice the numbers that the nibbles of a word stand for, as int8: x of the low nibbles, y of the high ones. Codes 0..7
+/// are 0 1 2 3 4 6 8 12, and bit 3 is the sign. Computed without a table, eight at once, for no step leaves its nibble.
+uvec2 fp4_doubled(uint codes) {
+    const uint kOnes = 0x11111111u;
+    uint code = codes & (7u * kOnes);
+    // From 4 on, the number is the code and its low two bits more, and another 2 where both are set.
+    uint more = codes & (((codes >> 2) & kOnes) * 3u);
+    uint magnitude = code + more + ((more & (more >> 1)) << 1);
+    // The sign, but of zero, whose complement is no nibble.
+    uint signs = codes & (code + 7u * kOnes) & (8u * kOnes);
+    uint negative = (signs >> 3) & kOnes;
+    uint high = (signs << 1) - negative;  // 15 where negative
+    uint low = (magnitude ^ high) + negative;
+    return uvec2((low & 0x0F0F0F0Fu) | ((high << 4) & 0xF0F0F0F0u), ((low >> 4) & 0x0F0F0F0Fu) | (high & 0xF0F0F0F0u));
 }

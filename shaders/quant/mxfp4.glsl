@@ -15,8 +15,9 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         // Nibbles start e_shift + 8 bits into a word: in two steps, for a shift by 32 is undefined.
         uint nibbles = ((words[i] >> e_shift) >> 8) | (words[i + 1] << (24u - e_shift));
-        runs[0].q[i] = fp4_doubled(nibbles & 0x0F0F0F0Fu);
-        runs[0].q[i + 4] = fp4_doubled((nibbles >> 4) & 0x0F0F0F0Fu);
+        uvec2 numbers = fp4_doubled(nibbles);
+        runs[0].q[i] = numbers.x;
+        runs[0].q[i + 4] = numbers.y;
     }
     // 2^-128 and 2^-127 are denormal.
     runs[0].scale = vec2(uintBitsToFloat(e < 2u ? 0x00200000u << e : (e - 1u) << 23));

@@ -21,8 +21,9 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
         [[unroll]] for (uint i = 0; i < 4; ++i) {
             uint word = row_word(row, block, 1u + r * 4u + i);
             uint at = i < 2 ? i : i + 2;
-            runs[r].q[at] = fp4_doubled(word & 0x0F0F0F0Fu);
-            runs[r].q[at + 2] = fp4_doubled((word >> 4) & 0x0F0F0F0Fu);
+            uvec2 numbers = fp4_doubled(word);
+            runs[r].q[at] = numbers.x;
+            runs[r].q[at + 2] = numbers.y;
         }
         runs[r].scale = vec2(half_of_scale((scales >> (16 * r)) & 0xFFu), half_of_scale((scales >> (16 * r + 8)) & 0xFFu));
         runs[r].offset = vec2(0.0);

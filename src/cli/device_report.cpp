@@ -191,6 +191,12 @@ void describe_memory(const DeviceCaps& caps, Lines& lines) {
     }
 }
 
+std::vector<std::string> names_of(const std::vector<Path>& paths) {
+    std::vector<std::string> names;
+    for (const Path path : paths) names.emplace_back(path_name(path));
+    return names;
+}
+
 void describe_plan(const DevicePlan& plan, Lines& lines) {
     lines.line("kernels", fmt::format("{}", fmt::join(path_names(plan), ", ")));
     for (uint32_t i = 0; i < kPathCount; ++i) {
@@ -199,9 +205,13 @@ void describe_plan(const DevicePlan& plan, Lines& lines) {
             lines.line(fmt::format("no {}", path_name(path)),
                        fmt::format("lacks {}", missing_for(plan, path)));
     }
-    lines.line("subgroups used", fmt::format("{}{}, workgroups of {}", plan.subgroup_size,
-                                             plan.require_subgroup_size ? " (required for pipelines)" : "",
-                                             plan.workgroup_size));
+    lines.line("products", fmt::format("{}; of a few tokens {}", fmt::join(names_of(plan.tile_order), ", "),
+                                       fmt::join(names_of(plan.matrix_order), ", ")));
+    lines.line("subgroups used",
+               fmt::format("{}{}, workgroups of {}; {} for products, {} for those with matrices",
+                           plan.subgroup_size, plan.require_subgroup_size ? " (required for pipelines)" : "",
+                           plan.workgroup_size, plan.product_subgroup_size, plan.matrix_subgroup_size));
+    lines.line("cores", fmt::format("{}", plan.core_count));
     lines.line("queues used",
                fmt::format("compute family {}, transfer {}", plan.compute_family,
                            plan.transfer_family ? fmt::format("family {}", *plan.transfer_family)
@@ -257,9 +267,7 @@ std::string version_string(uint32_t version) {
 }
 
 std::vector<std::string> path_names(const DevicePlan& plan) {
-    std::vector<std::string> names;
-    for (const Path path : plan.path_order) names.emplace_back(path_name(path));
-    return names;
+    return names_of(plan.path_order);
 }
 
 std::string device_report(const std::vector<FoundDevice>& devices, std::optional<uint32_t> chosen,

@@ -15,6 +15,8 @@ void check(CaseContext& c, const KernelKey& cell, const ExpertShape& shape) {
 
     auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
     args.grouped = group_pairs(c, cell.path, inputs, shape);
+    args.tile_tokens =
+        expert_tile_tokens(c.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
     auto check_result = [&](const auto& value_of, const TypedOutput<float>& y, std::string_view how) {
         std::vector<Expected> expected;
         for (uint32_t p = 0; p < n_pairs; ++p) {

@@ -132,7 +132,7 @@ ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const E
 
 GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs, const ExpertShape& shape) {
     const uint32_t n_experts = inputs.experts.table.n_experts;
-    const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path});
+    const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path}, shape.n_pairs(), n_experts);
     GroupRoutesArgs args;
     args.ids = c.upload(inputs.ids).address;
     args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();

@@ -42,6 +42,7 @@ void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, 
     args.n_columns = product.n_columns;
     args.n_tokens = product.n_tokens;
     args.path = cell.path;
+    args.core_count = random_below(c.random(), 2);  // 1: the largest tile
     c.run({kernel(c.kernels(), args)});
 
     std::vector<Expected> expected;

@@ -119,8 +119,16 @@ void query_properties(VkPhysicalDevice device, DeviceCaps& caps) {
     chain(properties, v12);
     chain(properties, v13);
     if (caps.has_extension(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME)) chain(properties, host);
+    VkPhysicalDeviceShaderCoreProperties2AMD amd_cores = vk_struct<VkPhysicalDeviceShaderCoreProperties2AMD>(
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_2_AMD);
+    VkPhysicalDeviceShaderSMBuiltinsPropertiesNV nvidia_cores =
+        vk_struct<VkPhysicalDeviceShaderSMBuiltinsPropertiesNV>(
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV);
+    if (caps.has_extension(VK_AMD_SHADER_CORE_PROPERTIES_2_EXTENSION_NAME)) chain(properties, amd_cores);
+    if (caps.has_extension(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME)) chain(properties, nvidia_cores);
     vkGetPhysicalDeviceProperties2(device, &properties);
 
+    caps.core_count = std::max(amd_cores.activeComputeUnitCount, nvidia_cores.shaderSMCount);
     copy_uuid(caps.device_uuid, v11.deviceUUID);
     copy_uuid(caps.driver_uuid, v11.driverUUID);
     caps.driver_id = v12.driverID;

@@ -9,6 +9,11 @@
 
 namespace vkmoe {
 
+/// PCI ids of vendors.
+inline constexpr uint32_t kAmd = 0x1002;
+inline constexpr uint32_t kIntel = 0x8086;
+inline constexpr uint32_t kNvidia = 0x10de;
+
 struct QueueFamilyCaps {
     uint32_t queue_count = 0;
     bool graphics = false;
@@ -88,6 +93,7 @@ struct DeviceCaps {
     uint64_t max_buffer_size = 0;         ///< bytes, maintenance4
     uint64_t host_pointer_alignment = 0;  ///< bytes, VK_EXT_external_memory_host; 0 where it is missing
     float timestamp_period = 0;           ///< nanoseconds a tick
+    uint32_t core_count = 0;  ///< compute units or streaming multiprocessors; 0: the driver does not tell
 
     uint32_t subgroup_size = 0;
     uint32_t min_subgroup_size = 0;

@@ -51,18 +51,40 @@ bool fits(const MatrixShapeCaps& shape, Path path) {
            kRunColumns % shape.k == 0;
 }
 
+/// Whether a float16 is an operand of a float32 multiply-add. Clocks of a SIMD for 65,536 products of Q4_K by
+/// experts, by Mesa 26.2.6's code for Navi 31: 860 with bytes as halves, 970 with integers that are
+/// converted. NVIDIA's and Intel's compilers convert each float16 as well.
+bool has_mixed_multiply_add(const DeviceCaps& caps) {
+    return caps.vendor_id == kAmd;
+}
+
+/// Rows and tokens of a subgroup's sums, and how many subgroups share a tile.
+struct Team {
+    uint32_t rows;
+    uint32_t tokens;
+    uint32_t dense_teams;
+};
+
+Team team_of(uint32_t subgroup_size) {
+    if (subgroup_size < kNarrowSubgroup) return {kNarrowTeam, kNarrowTeam, kTeams};
+    // With 16 lanes, 32 x 32 sums would take 64 registers of each. Tokens rather than rows, for each weight
+    // is decoded for all of the tokens: 510 instructions of a subgroup for 32,768 products of Q4_K, by
+    // Mesa 26.2.6's code for Battlemage, where 32 rows by 16 tokens take 1314.
+    if (subgroup_size < 32) return {kTeamRows / 2, kTeamRows, 2 * kTeams};
+    return {kTeamRows, kTeamRows, kTeams};
+}
+
 /// Tiles to try, best first, of subgroups with matrices of the device's shape.
 std::vector<MatrixTile> subgroup_tiles(const MatrixShapeCaps& shape, uint32_t subgroup_size, bool experts) {
     std::vector<MatrixTile> tiles;
-    const uint32_t rows = subgroup_size < kNarrowSubgroup ? kNarrowTeam : kTeamRows;
-    // With 16 lanes, 32 x 32 sums would take 64 registers of each.
-    for (uint32_t tokens = subgroup_size >= 32 ? 32 : 16; tokens >= 16; tokens /= 2) {
-        for (uint32_t teams = kTeams; teams >= 1; teams /= 2) {
+    const Team team = team_of(subgroup_size);
+    for (uint32_t tokens = team.tokens; tokens >= 16; tokens /= 2) {
+        for (uint32_t teams = experts ? kTeams : team.dense_teams; teams >= 1; teams /= 2) {
             MatrixTile tile;
             tile.m = shape.m;
             tile.n = shape.n;
             tile.k = shape.k;
-            tile.row_matrices = std::max(rows / shape.m, 1u);
+            tile.row_matrices = std::max(team.rows / shape.m, 1u);
             tile.token_matrices = std::max(tokens / shape.n, 1u);
             tile.token_teams = experts || teams == 1 ? 1 : 2;
             tile.row_teams = teams / tile.token_teams;
@@ -130,6 +152,17 @@ std::optional<MatrixShapeCaps> flexible_shape(const DeviceCaps& caps, uint32_t s
     return best;
 }
 
+/// A tile with a half of the tokens, then of the rows as well, where subgroups still have a matrix each.
+std::vector<MatrixTile> smaller_tiles(const MatrixTile& dense) {
+    std::vector<MatrixTile> tiles;
+    MatrixTile tile = dense.halved().value_or(dense);
+    if (tile != dense) tiles.push_back(tile);
+    if (tile.row_matrices % 2 != 0) return tiles;
+    tile.row_matrices /= 2;
+    tiles.push_back(tile);
+    return tiles;
+}
+
 std::vector<MatrixTile> tiles_of(const MatrixShapeCaps& shape, uint32_t subgroup_size, Path path,
                                  bool experts) {
     if (path != Path::kCoopmat2) return subgroup_tiles(shape, subgroup_size, experts);
@@ -150,26 +183,35 @@ std::vector<uint32_t> MatrixTile::constants() const {
             token_matrices,
             row_teams,
             token_teams,
-            workgroup_scope ? kWorkgroupScope : kSubgroupScope};
+            workgroup_scope ? kWorkgroupScope : kSubgroupScope,
+            step_runs,
+            bytes_as_halves};
+}
+
+std::optional<MatrixTile> MatrixTile::halved() const {
+    if (token_matrices % 2 != 0) return std::nullopt;
+    MatrixTile tile = *this;
+    tile.token_matrices /= 2;
+    return tile;
 }
 
 uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
-    // As the shaders declare them, for types with chunks of two runs.
-    constexpr uint32_t kRuns = 2;
+    // As the shaders declare them, for types with the most scales.
+    const uint32_t runs = tile.step_runs;
     constexpr uint32_t kVector = 16;
     const uint32_t rows = tile.tile_rows();
     const uint32_t tokens = tile.tile_tokens();
     const uint32_t elements =
         path == Path::kCoopmat2 ? 0 : tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
-        const uint32_t row = (kRuns * 4 + 1) * kVector;
+        const uint32_t row = (runs * 4 + 1) * kVector;
         return rows * (row + 8) + tokens * (row + 12) + 4 + elements;
     }
     // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
     const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
     const uint32_t weight_vectors = tile.k > 16 ? run_vectors * 2 : run_vectors;
-    return rows * (((kRuns * weight_vectors) | 1) * kVector + kRuns * 2 * 8) +
-           tokens * (((kRuns * run_vectors) | 1) * kVector + kRuns * 4 + kRuns * 2 * 4 + 8) + elements;
+    return rows * (((runs * weight_vectors) | 1) * kVector + runs * 2 * 8) +
+           tokens * (((runs * run_vectors) | 1) * kVector + runs * 4 + runs * 2 * 4 + 8) + elements;
 }
 
 MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
@@ -188,7 +230,7 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     const uint32_t reserved = shape->workgroup_scope ? caps.matrices.reserved_shared_memory : 0;
     uint32_t least = 0;
     const auto choose = [&](bool experts) {
-        for (const MatrixTile& tile : tiles_of(*shape, subgroup_size, path, experts)) {
+        for (MatrixTile tile : tiles_of(*shape, subgroup_size, path, experts)) {
             const uint32_t subgroups = tile.workgroup_size / subgroup_size;
             if (tile.workgroup_size > std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) ||
                 (caps.max_subgroups_per_workgroup != 0 && subgroups > caps.max_subgroups_per_workgroup))
@@ -196,6 +238,7 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
             if (path == Path::kCoopmat2 &&
                 std::max({tile.m, tile.n, tile.k}) > caps.matrices.max_flexible_dimension)
                 continue;
+            tile.bytes_as_halves = has_mixed_multiply_add(caps);
             least = MatrixPlan::shared_memory(path, tile) + reserved;
             if (least <= caps.max_shared_memory) return tile;
         }
@@ -203,6 +246,8 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     };
     plan.dense = choose(false);
     plan.experts = choose(true);
+    // A CPU has few cores to fill, and takes a second or two to compile a tile.
+    if (caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU) plan.smaller = smaller_tiles(plan.dense);
     if (plan.dense.m == 0 || plan.experts.m == 0)
         plan.missing =
             least > caps.max_shared_memory

@@ -4,6 +4,7 @@
 #include "gpu/path.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,19 +22,24 @@ struct MatrixTile {
     uint32_t token_teams = 0;
     uint32_t workgroup_size = 0;   ///< invocations
     bool workgroup_scope = false;  ///< the only team is the workgroup; else a team is a subgroup
+    uint32_t step_runs = 2;        ///< runs of 32 columns that are staged between two barriers
+    bool bytes_as_halves = false;  ///< float16 weights by the bits of their bytes, not by conversion
 
     uint32_t tile_rows() const { return m * row_matrices * row_teams; }
     uint32_t tile_tokens() const { return n * token_matrices * token_teams; }
     std::vector<uint32_t> constants() const;  ///< the kernel's specialization constants
+    /// With half of the tokens; none where that leaves less than a matrix for a subgroup.
+    std::optional<MatrixTile> halved() const;
 
     bool operator==(const MatrixTile&) const = default;
 };
 
 /// How a path of cooperative matrices is used on a device, or why it cannot be.
 struct MatrixPlan {
-    MatrixTile dense;     ///< for one matrix and all tokens
-    MatrixTile experts;   ///< for tokens grouped by expert: fewer of them, so more rows
-    std::string missing;  ///< "the feature shaderFloat16"; empty where the path can be used
+    MatrixTile dense;                 ///< for one matrix and all tokens
+    std::vector<MatrixTile> smaller;  ///< for fewer rows or tokens: each is smaller than the one before
+    MatrixTile experts;               ///< for tokens grouped by expert: fewer of them, so more rows
+    std::string missing;              ///< "the feature shaderFloat16"; empty where the path can be used
 
     /// Of all types of weights, the most that a tile stages and hands over in shared memory: bytes.
     static uint32_t shared_memory(Path path, const MatrixTile& tile);

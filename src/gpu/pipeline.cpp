@@ -22,7 +22,7 @@ namespace {
 constexpr uint32_t kPushConstantBytes = 128;
 
 /// Where a pipeline's SPIR-V lies stands for what it is: the kernel table never moves.
-using Key = std::tuple<const uint32_t*, std::vector<uint32_t>, bool>;
+using Key = std::tuple<const uint32_t*, std::vector<uint32_t>, uint32_t>;
 
 }  // namespace
 
@@ -184,13 +184,13 @@ VkPipeline PipelineStore::Impl::create(const PipelineSource& source, VkShaderMod
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size =
         vk_struct<VkPipelineShaderStageRequiredSubgroupSizeCreateInfo>(
             VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO);
-    if (source.uses_subgroups) {
+    if (source.subgroup_size != 0) {
         if (plan.require_subgroup_size) {
-            size.requiredSubgroupSize = plan.subgroup_size;
+            size.requiredSubgroupSize = source.subgroup_size;
             info.stage.pNext = &size;
         }
         // Full subgroups are only allowed where the workgroup is a whole number of them.
-        if (device->caps().full_subgroups && local_size % plan.subgroup_size == 0)
+        if (device->caps().full_subgroups && local_size % source.subgroup_size == 0)
             info.stage.flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
     if (captures_statistics()) info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
@@ -259,7 +259,7 @@ void PipelineStore::Impl::tell_to_stop() {
 
 const Pipeline* PipelineStore::get(const PipelineSource& source) {
     const std::lock_guard lock(impl_->mutex);
-    Key key{source.spirv.data(), source.constants, source.uses_subgroups};
+    Key key{source.spirv.data(), source.constants, source.subgroup_size};
     const auto found = impl_->pipelines.find(key);
     if (found != impl_->pipelines.end()) return found->second.get();
 

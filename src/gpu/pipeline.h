@@ -20,8 +20,7 @@ struct PipelineSource {
     std::string name;  ///< for messages, labels and profiles
     std::span<const uint32_t> spirv;
     std::vector<uint32_t> constants;  ///< specialization constants 0, 1, 2 … (floats by their bits)
-    bool uses_subgroups =
-        false;  ///< then the plan's subgroup size is required of the driver, and full subgroups
+    uint32_t subgroup_size = 0;       ///< of the plan's; required of the driver, with full subgroups. 0: any
 };
 
 /// How a pipeline came to be, of a store that measures.

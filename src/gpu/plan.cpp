@@ -18,19 +18,61 @@ constexpr VkSubgroupFeatureFlags kSubgroupOperations =
     VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
     VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT;
 
-/// Where the subgroup size that the driver calls its default is not the one to use.
+/// Where the subgroup size that the driver calls its default is not the one to use. 0, or a size that the
+/// device does not have: no change.
 struct SubgroupQuirk {
     uint32_t vendor_id;
-    uint32_t size;
+    uint32_t size;          ///< of most kernels
+    uint32_t product_size;  ///< of products with weights
+    uint32_t matrix_size;   ///< of those with cooperative matrices
     const char* reason;
 };
 constexpr SubgroupQuirk kSubgroupQuirks[] = {
-    {0x8086, 16,
+    {kAmd, 0, 0, 32,
+     "RDNA3's matrix instructions want both operands in each half of 64 lanes: twice the reads of shared "
+     "memory. Clocks of a SIMD for 65,536 products of Q4_K by experts, by Mesa 26.2.6's code, 64 lanes and "
+     "32: 860 and 800 on Navi 31 (float16), 541 and 437 on gfx1201 (int8)"},
+    {kIntel, 16, 16, 16,
      "Intel's register file is split among the lanes: 32 of them leave half the registers a lane, and "
-     "kernels that "
-     "hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has (by the "
-     "hardware's "
-     "documents, not measured)"},
+     "kernels that hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has"},
+    {kIntel, 0, 8, 8,
+     "before Xe2 16 lanes have 64 registers each: by Mesa 26.2.6, matmul of Q4_K on dot4 spills 73 on "
+     "Skylake and 59 on DG2, on subgroup 56 and 14; none with 8 lanes"},
+};
+
+bool has_narrow_matrices(const DeviceCaps& caps) {
+    return std::ranges::any_of(caps.matrices.shapes, [](const MatrixShapeCaps& shape) {
+        return shape.a == MatrixElement::kFloat16 && shape.n == 8;
+    });
+}
+
+/// Where another path comes first than in the usual order of GPUs.
+struct OrderQuirk {
+    bool (*is_meant)(const DeviceCaps&);
+    Path first;
+    Path before;
+    const char* reason;
+};
+constexpr OrderQuirk kOrderQuirks[] = {
+    {[](const DeviceCaps& caps) {
+         return caps.vendor_id == kAmd && caps.has_extension("VK_EXT_shader_float8");
+     },
+     Path::kCoopmatInt8, Path::kCoopmat,
+     "RDNA4, the first with 8-bit floats, multiplies int8 at twice the rate of float16, RDNA3 at the same. "
+     "Clocks of a SIMD for 65,536 products by experts, by Mesa 26.2.6's code, coopmat and coopmat_int8: on "
+     "gfx1201 541 and 437 (Q4_K), 526 and 350 (Q8_0), 716 and 545 (MXFP4), on Navi 31 800 and 831 "
+     "(Q4_K), 812 and 782 (Q8_0), 916 and 1095 (Q6_K)"},
+    {[](const DeviceCaps& caps) {
+         return caps.vendor_id == kNvidia && caps.name.find("GeForce") != std::string::npos;
+     },
+     Path::kCoopmatInt8, Path::kCoopmat,
+     "GeForce adds float16 products in float32 at half rate: 1024 clocks for 65,536 products where int8 "
+     "takes 256, by NVIDIA's documents; the other instructions are as many, 445 and 470 by Mesa 26.2.6's "
+     "code"},
+    {[](const DeviceCaps& caps) { return caps.vendor_id == kIntel && has_narrow_matrices(caps); },
+     Path::kDot4, Path::kCoopmat,
+     "matrices of 8 columns are of Xe-HPG, whose registers hold sums of 16 x 16 only: weights are decoded "
+     "for 16 tokens"},
 };
 
 /// Drivers of CPUs that load once from an address which is the same in all invocations. There, with a row of
@@ -95,15 +137,30 @@ std::optional<uint32_t> pick_transfer_family(const DeviceCaps& caps) {
     return std::nullopt;
 }
 
+uint32_t count_lane_registers(const DeviceCaps& caps, const DevicePlan& plan) {
+    constexpr uint32_t kUsual = 256;
+    if (caps.vendor_id != kIntel) return kUsual;
+    // 128 registers a thread, each as wide as the narrowest subgroup (which Xe2 doubled), for 16 lanes.
+    const uint32_t thread_words = 128 * std::max(caps.min_subgroup_size, 8u);
+    return thread_words / plan.subgroup_size;
+}
+
 void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
     plan.subgroup_size = std::max(caps.subgroup_size, 1u);
+    plan.product_subgroup_size = plan.matrix_subgroup_size = plan.subgroup_size;
     if (caps.subgroup_size_control && caps.min_subgroup_size != caps.max_subgroup_size) {
         plan.require_subgroup_size = true;
-        for (const SubgroupQuirk& quirk : kSubgroupQuirks)
-            if (quirk.vendor_id == caps.vendor_id && quirk.size >= caps.min_subgroup_size &&
-                quirk.size <= caps.max_subgroup_size)
-                plan.subgroup_size = quirk.size;
+        const auto take = [&caps](uint32_t size, uint32_t& taken) {
+            if (size >= caps.min_subgroup_size && size <= caps.max_subgroup_size) taken = size;
+        };
+        for (const SubgroupQuirk& quirk : kSubgroupQuirks) {
+            if (quirk.vendor_id != caps.vendor_id) continue;
+            take(quirk.size, plan.subgroup_size);
+            take(quirk.product_size, plan.product_subgroup_size);
+            take(quirk.matrix_size, plan.matrix_subgroup_size);
+        }
     }
+    plan.lane_registers = count_lane_registers(caps, plan);
     // Four subgroups hide latency on a GPU; a CPU device with narrow subgroups still gets 32 invocations,
     // which cost it little.
     const uint32_t wanted = std::clamp(plan.subgroup_size * 4, 32u, 128u);
@@ -124,16 +181,22 @@ void plan_paths(const DeviceCaps& caps, DevicePlan& plan) {
         if (!subgroups) {
             plan.missing[i] = "subgroup vote, arithmetic, ballot and shuffle operations in compute shaders";
         } else if (uses_matrices(path)) {
-            plan.matrices[i] = plan_matrices(caps, fixed_size ? plan.subgroup_size : 0, path);
+            plan.matrices[i] = plan_matrices(caps, fixed_size ? plan.matrix_subgroup_size : 0, path);
             plan.missing[i] = plan.matrices[i].missing;
+        } else {
+            plan.tiles[i] = plan_tiles(caps, path);
         }
     }
 }
 
+void move_before(std::vector<Path>& order, Path first, Path before) {
+    std::erase(order, first);
+    order.insert(std::ranges::find(order, before), first);
+}
+
 /// All paths of the device, best first.
 std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
-    // float16 before int8: its products need no scaling by parts, and round less. Neither was measured on a
-    // GPU.
+    // float16 before int8: its products need no scaling by parts, and round less.
     const std::vector<Path> matrices{Path::kCoopmat2, Path::kCoopmat, Path::kCoopmatInt8};
     const std::vector<Path> others{Path::kDot4, Path::kSubgroup};
     // A CPU's drivers emulate cooperative matrices. lavapipe 26.2.6, Q4_K, 2048 x 2048 by 64 tokens: dot4 97
@@ -143,6 +206,10 @@ std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
     const std::vector<Path>& rest = emulated ? matrices : others;
     order.insert(order.end(), rest.begin(), rest.end());
     order.push_back(Path::kScalar);
+    if (!emulated) {
+        for (const OrderQuirk& quirk : kOrderQuirks)
+            if (quirk.is_meant(caps)) move_before(order, quirk.first, quirk.before);
+    }
     std::erase_if(order, [&plan](Path path) { return !missing_for(plan, path).empty(); });
     return order;
 }
@@ -158,6 +225,19 @@ std::vector<Path> order_matrix_paths(const DeviceCaps& caps, const DevicePlan& p
         return order;
     std::erase(order, Path::kScalar);
     order.insert(order.begin(), Path::kScalar);
+    return order;
+}
+
+/// The order for products with weights for many tokens.
+std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& plan,
+                                   std::optional<Path> forced_path) {
+    std::vector<Path> order = plan.matrix_order;
+    // A GPU without the instruction for a dot product of packed integers takes 2 or more for each product,
+    // and 1 for one of floats. Clocks of a SIMD for 65,536 products of Q4_K, by Mesa 26.2.6's code for
+    // Polaris 10: dot4 9740, subgroup 4700. Kernels for a few tokens take dot4 all the same, for they decode
+    // each weight once for a product or two: 3.7 instructions a weight where subgroup takes 5.1.
+    const bool emulated = caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU && !caps.integer_dot_accelerated;
+    if (!forced_path && emulated && plan.takes(Path::kDot4)) move_before(order, Path::kSubgroup, Path::kDot4);
     return order;
 }
 
@@ -220,10 +300,15 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan_paths(caps, plan);
     plan.path_order = order_paths(caps, plan, forced_path);
     plan.matrix_order = order_matrix_paths(caps, plan, forced_path);
+    plan.tile_order = order_tile_paths(caps, plan, forced_path);
     plan.registers = plan_registers(plan);
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
     if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");
+    constexpr uint32_t kUsualCores = 32;
+    plan.core_count = caps.core_count != 0                       ? caps.core_count
+                      : caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 1
+                                                                 : kUsualCores;
     plan.max_workgroup_invocations = caps.max_workgroup_invocations;
     plan.max_shared_memory = caps.max_shared_memory;
     // One buffer covers one allocation, so the smaller of the two limits holds. Nothing needs the last page:

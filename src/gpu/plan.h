@@ -4,6 +4,7 @@
 #include "gpu/heaps.h"
 #include "gpu/matrix_plan.h"
 #include "gpu/path.h"
+#include "gpu/tile_plan.h"
 
 #include <algorithm>
 #include <array>
@@ -27,15 +28,21 @@ struct DevicePlan {
     std::optional<uint32_t> transfer_family;      ///< a family that only copies, where there is one
     std::vector<std::string> extensions;          ///< to enable, beyond core 1.3
     std::vector<Path> path_order;                 ///< best first; each op takes the first that it has
-    std::vector<Path> matrix_order;               ///< of the products with weights
+    std::vector<Path> matrix_order;               ///< of the products with weights for a few tokens
+    std::vector<Path> tile_order;                 ///< of the products with weights for many tokens
     std::array<std::string, kPathCount> missing;  ///< see missing_for
     std::array<MatrixPlan, kPathCount> matrices;  ///< of the paths with cooperative matrices
+    std::array<TilePlan, kPathCount> tiles;       ///< of the other paths but scalar
     uint32_t subgroup_size =
         0;  ///< what kernels may count on; required of pipelines where the driver can be held to it
+    uint32_t product_subgroup_size = 0;  ///< the same for products with weights
+    uint32_t matrix_subgroup_size = 0;   ///< the same for those with cooperative matrices
+    uint32_t lane_registers = 0;         ///< of 32 bits that a lane has in kernels of subgroup_size, at least
     bool require_subgroup_size =
-        false;  ///< ask for subgroup_size by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
+        false;  ///< ask for these sizes by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
     uint32_t workgroup_size = 0;  ///< invocations for row kernels: a whole number of subgroups
     RegisterPlan registers;
+    uint32_t core_count = 0;  ///< the caps', or a guess
     uint32_t max_workgroup_invocations = 0;
     uint32_t max_shared_memory = 0;    ///< bytes
     uint64_t arena_chunk_size = 0;     ///< bytes; a tensor never straddles two chunks
@@ -62,6 +69,11 @@ inline const std::string& missing_for(const DevicePlan& plan, Path path) {
 /// The tiles of a path with cooperative matrices that the device can take.
 inline const MatrixPlan& matrix_plan(const DevicePlan& plan, Path path) {
     return plan.matrices[static_cast<size_t>(path)];
+}
+
+/// The tiles of a path without cooperative matrices, but scalar.
+inline const TilePlan& tile_plan(const DevicePlan& plan, Path path) {
+    return plan.tiles[static_cast<size_t>(path)];
 }
 
 /// Throws Error(kUnsupported) naming the device and everything it lacks. forced_path: from VKMOE_PATH. Ops

@@ -14,15 +14,15 @@ namespace {
 
 /// Workgroups that cover the rows of one matrix.
 uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows) {
-    const uint32_t tile_rows = matmul_tile(plan, path, TileUse::kExperts).rows;
+    const uint32_t tile_rows = expert_tile(plan, path).rows;
     return n_rows / tile_rows + (n_rows % tile_rows != 0);
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.
 [[maybe_unused]] constexpr uint32_t kMostRegisterTokens = 12;
 
-std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated) {
-    MatmulTile tile = matmul_tile(plan, path, TileUse::kExperts);
+std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated, uint32_t tile_tokens) {
+    MatmulTile tile = expert_tile(plan, path, tile_tokens);
     if (path != Path::kScalar) return std::move(tile.constants);
     assert(tile.tokens <= kMostRegisterTokens);
     return {team_shape(plan, path).workgroup_size, 1, gated ? 1u : 0u, tile.tokens};
@@ -34,9 +34,18 @@ bool expert_matmul_gates(Path path) {
     return path == Path::kScalar;
 }
 
-uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths) {
+uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
+                            uint32_t n_experts) {
+    // Where experts get few pairs, most of a tile is empty: one of 16 tokens takes two thirds of the time of
+    // one of 32 (Q4_K, by the clocks of Mesa 26.2.6's code for Navi 31), and few experts need a second one.
+    constexpr uint64_t kFewPairs = 12;
+    const bool few = n_pairs <= kFewPairs * n_experts;
     uint32_t tokens = UINT32_MAX;
-    for (Path path : paths) tokens = std::min(tokens, matmul_tile(plan, path, TileUse::kExperts).tokens);
+    for (Path path : paths) {
+        const uint32_t whole = expert_tile(plan, path).tokens;
+        const uint32_t wanted = few && path != Path::kScalar ? whole / 2 : whole;
+        tokens = std::min(tokens, expert_tile(plan, path, wanted).tokens);
+    }
     return tokens;
 }
 
@@ -51,9 +60,13 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     const Path path = kernel.key.path;
     if (args.gated && !expert_matmul_gates(path))
         fail(ErrorCode::kInvalidArgument, "expert_matmul: path {} has no gated kernel", path_name(path));
+    if (args.tile_tokens == 0 || args.tile_tokens > expert_tile(context.plan(), path).tokens)
+        fail(ErrorCode::kInvalidArgument,
+             "expert_matmul: tiles of {} tokens; expert_tile_tokens gives the number", args.tile_tokens);
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, constants(context.plan(), path, args.gated));
+    dispatch.pipeline =
+        context.pipeline(kernel, constants(context.plan(), path, args.gated, args.tile_tokens));
     constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
     dispatch.indirect = args.grouped.arguments.slice(args.dispatch * kArgumentBytes, kArgumentBytes);
     ExpertParams params = read_experts(context, dispatch, args, path);

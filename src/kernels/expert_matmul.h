@@ -13,7 +13,8 @@ namespace vkmoe {
 struct ExpertMatmulArgs {
     TensorType type = TensorType::kF32;
     ExpertTable experts;
-    GroupedRoutes grouped;      ///< of group_routes with expert_tile_tokens
+    GroupedRoutes grouped;      ///< of group_routes
+    uint32_t tile_tokens = 0;   ///< of grouped: expert_tile_tokens
     uint32_t dispatch = 0;      ///< which of grouped.arguments
     uint64_t x = 0;             ///< [n_pairs / x_divisor, n_columns], rows of activation_row_bytes
     uint64_t first_y = 0;       ///< float32 [n_pairs, n_rows]
@@ -35,8 +36,10 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 bool expert_matmul_gates(Path path);
 
 /// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping, by their paths
-/// (linear_path), and the grid of a dispatch over n_matrices of n_rows weight rows (1: one, or gated).
-uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths);
+/// (linear_path) and the pairs that an expert gets on average, and the grid of a dispatch over n_matrices of
+/// n_rows weight rows (1: one, or gated).
+uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
+                            uint32_t n_experts);
 TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices);
 
 }  // namespace vkmoe

@@ -32,6 +32,18 @@ bool loses_precision(Path path, TensorType type) {
     return type == TensorType::kF32 && (path == Path::kCoopmat || path == Path::kCoopmat2);
 }
 
+const std::vector<Path>& path_order_of(const DevicePlan& plan, Op op) {
+    if (is_tiled_product(op)) return plan.tile_order;
+    return is_matrix_product(op) ? plan.matrix_order : plan.path_order;
+}
+
+/// What the kernel may count on; 0 where it has no use for subgroups.
+uint32_t subgroup_size_of(const DevicePlan& plan, const KernelKey& key) {
+    if (key.path == Path::kScalar) return 0;
+    if (uses_matrices(key.path)) return plan.matrix_subgroup_size;
+    return is_matrix_product(key.op) ? plan.product_subgroup_size : plan.subgroup_size;
+}
+
 }  // namespace
 
 std::string missing_for_kernels(const DevicePlan& plan, Path path) {
@@ -48,7 +60,7 @@ uint64_t kernel_table_hash() {
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
     Selection selection;
     std::vector<std::string_view> tried;
-    for (Path path : is_matrix_product(op) ? plan.matrix_order : plan.path_order) {
+    for (Path path : path_order_of(plan, op)) {
         if (loses_precision(path, type)) continue;
         selection.kernel = find_cell({op, type, path});
         if (selection.kernel != nullptr) return selection;
@@ -93,7 +105,7 @@ const Pipeline* KernelContext::pipeline(const KernelBinary& kernel, std::vector<
     source.name = kernel.name;
     source.spirv = kernel.spirv;
     source.constants = std::move(constants);
-    source.uses_subgroups = kernel.key.path != Path::kScalar;
+    source.subgroup_size = subgroup_size_of(plan(), kernel.key);
     return pipelines_.get(source);
 }
 

@@ -30,7 +30,7 @@ TeamShape team_shape(const DevicePlan& plan, Path path) {
     const RegisterPlan& registers = plan.registers;
     if (path == Path::kScalar)
         return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows};
-    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.subgroup_size), 2};
+    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.product_subgroup_size), 2};
 }
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
@@ -56,22 +56,57 @@ uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
     return best;
 }
 
-MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use) {
-    if (path == Path::kScalar) return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
-    if (!uses_matrices(path)) {
-        // 64 invocations, 8 along the rows, with 4 x 4 sums each: a tile of 32 x 32, which needs 10 KiB of
-        // shared memory on dot4 and 16 KiB on float32 for types with chunks of 64. Both fit every Vulkan
-        // device (16 KiB is the least allowed).
-        return {{64, 4, 4, 8}, 32, 32};
-    }
-    if (!plan.takes(path)) {
-        const std::string& missing = missing_for(plan, path);
-        fail(ErrorCode::kUnsupported, "path {} is not used on this device: {}", path_name(path),
-             missing.empty() ? "VKMOE_PATH selects another path" : "it lacks " + missing);
-    }
-    const MatrixPlan& matrices = matrix_plan(plan, path);
-    const MatrixTile& tile = use == TileUse::kExperts ? matrices.experts : matrices.dense;
+namespace {
+
+void require_path(const DevicePlan& plan, Path path) {
+    if (!uses_matrices(path) || plan.takes(path)) return;
+    const std::string& missing = missing_for(plan, path);
+    fail(ErrorCode::kUnsupported, "path {} is not used on this device: {}", path_name(path),
+         missing.empty() ? "VKMOE_PATH selects another path" : "it lacks " + missing);
+}
+
+template <typename Tile>
+MatmulTile constants_of(const Tile& tile) {
     return {tile.constants(), tile.tile_rows(), tile.tile_tokens()};
+}
+
+/// Of tiles.dense and the smaller ones.
+template <typename Plan>
+MatmulTile choose_dense(const Plan& tiles, uint32_t core_count, uint32_t n_rows, uint32_t n_tokens) {
+    constexpr uint64_t kGroupsPerCore = 2;
+    const auto suits = [&](const auto& tile) {
+        if (tile.tile_tokens() >= uint64_t{2} * n_tokens) return false;  // half of it for nothing
+        const uint64_t rows = (uint64_t{n_rows} + tile.tile_rows() - 1) / tile.tile_rows();
+        const uint64_t tokens = (uint64_t{n_tokens} + tile.tile_tokens() - 1) / tile.tile_tokens();
+        return rows * tokens >= kGroupsPerCore * core_count;
+    };
+    const auto* best = &tiles.dense;
+    for (const auto& smaller : tiles.smaller) {
+        if (suits(*best)) break;
+        best = &smaller;
+    }
+    return constants_of(*best);
+}
+
+}  // namespace
+
+MatmulTile expert_tile(const DevicePlan& plan, Path path, uint32_t tile_tokens) {
+    if (path == Path::kScalar) return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
+    require_path(plan, path);
+    const auto choose = [tile_tokens](const auto& tile) {
+        const auto halved = tile.halved();
+        return constants_of(halved && tile_tokens <= halved->tile_tokens() ? *halved : tile);
+    };
+    return uses_matrices(path) ? choose(matrix_plan(plan, path).experts)
+                               : choose(tile_plan(plan, path).experts);
+}
+
+MatmulTile dense_tile(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_tokens,
+                      uint32_t core_count) {
+    require_path(plan, path);
+    if (core_count == 0) core_count = plan.core_count;
+    return uses_matrices(path) ? choose_dense(matrix_plan(plan, path), core_count, n_rows, n_tokens)
+                               : choose_dense(tile_plan(plan, path), core_count, n_rows, n_tokens);
 }
 
 }  // namespace vkmoe

@@ -39,9 +39,13 @@ struct MatmulTile {
     uint32_t rows;
     uint32_t tokens;
 };
-enum class TileUse : uint8_t { kDense, kExperts };
-/// One tile for all types of weights. Error(kUnsupported) for a path
-/// of cooperative matrices that the plan's order leaves out: the device was made without it.
-MatmulTile matmul_tile(const DevicePlan& plan, Path path, TileUse use);
+/// The tile for tokens grouped by expert, at most tile_tokens of one: the same for all types of weights, with
+/// as many rows whatever tile_tokens is. Error(kUnsupported), here and below, for a path of cooperative
+/// matrices that the plan's order leaves out: the device was made without it.
+MatmulTile expert_tile(const DevicePlan& plan, Path path, uint32_t tile_tokens = UINT32_MAX);
+/// Of the tiles for one matrix, the largest of which there are enough for so many cores (0: the plan's); else
+/// the smallest. Not for the scalar path.
+MatmulTile dense_tile(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_tokens,
+                      uint32_t core_count = 0);
 
 }  // namespace vkmoe

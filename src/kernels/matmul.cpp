@@ -28,7 +28,8 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
         dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tile_tokens});
         columns = row_groups(shape, args.n_rows, rows);
     } else {
-        const MatmulTile tile = matmul_tile(context.plan(), kernel.key.path, TileUse::kDense);
+        const MatmulTile tile =
+            dense_tile(context.plan(), kernel.key.path, args.n_rows, args.n_tokens, args.core_count);
         tile_tokens = tile.tokens;
         dispatch.pipeline = context.pipeline(kernel, tile.constants);
         columns = args.n_rows / tile.rows + (args.n_rows % tile.rows != 0);

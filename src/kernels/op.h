@@ -43,4 +43,9 @@ constexpr bool is_matrix_product(Op op) {
            op == Op::kExpertMatmul;
 }
 
+/// Whether it is a product with weights for many tokens, which is computed in tiles.
+constexpr bool is_tiled_product(Op op) {
+    return op == Op::kMatmul || op == Op::kExpertMatmul;
+}
+
 }  // namespace vkmoe

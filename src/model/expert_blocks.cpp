@@ -145,19 +145,22 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     const bool one_type = experts.gate_type == experts.up_type;
     const bool gated = one_type && expert_matmul_gates(gate_path) &&
                        activation_layout(down_path) == ActivationLayout::kFloat32;
+    const uint32_t tile_tokens =
+        expert_tile_tokens(plan, {gate_path, up_path, down_path}, n_pairs, hyper.n_experts);
     ExpertsOfMany parts;
     parts.group.push_back(group_routes(
         kernels, {.ids = ids,
                   .grouped = workspace.grouped,
                   .n_pairs = n_pairs,
                   .n_experts = hyper.n_experts,
-                  .tile_tokens = expert_tile_tokens(plan, {gate_path, up_path, down_path}),
+                  .tile_tokens = tile_tokens,
                   .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
                             expert_tile_grid(plan, up_path, inner_width, 1),
                             expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
     ExpertMatmulArgs args{.type = experts.gate_type,
                           .experts = table,
                           .grouped = workspace.grouped,
+                          .tile_tokens = tile_tokens,
                           .dispatch = 0,
                           .x = rows.x_gate,
                           .first_y = gated ? workspace.inner.f32.address : workspace.gate.address,
@@ -190,6 +193,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     parts.down.push_back(expert_matmul(kernels, {.type = experts.down_type,
                                                  .experts = table,
                                                  .grouped = workspace.grouped,
+                                                 .tile_tokens = tile_tokens,
                                                  .dispatch = 2,
                                                  .x = inner_rows,
                                                  .first_y = workspace.expert_output.address,

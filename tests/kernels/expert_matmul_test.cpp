@@ -18,6 +18,7 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
     good.grouped.tiles = output(6 * 4 * sizeof(uint32_t)).memory();
     good.x = 0x30000;
     good.first_y = 0x40000;
+    good.tile_tokens = 8;
     good.n_rows = 5;
     good.n_columns = 96;
     good.n_pairs = 6;
@@ -32,6 +33,8 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
         args.path = Path::kDot4;
     });
     refused([](ExpertMatmulArgs& args) { args.n_columns = 48; });
+    refused([](ExpertMatmulArgs& args) { args.tile_tokens = 0; });
+    refused([](ExpertMatmulArgs& args) { args.tile_tokens = 4096; });
     refused([](ExpertMatmulArgs& args) { args.first_offset = uint64_t{1} << 32; });
 }
 

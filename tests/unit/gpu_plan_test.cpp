@@ -1,54 +1,12 @@
 #include "base/error.h"
 #include "gpu/plan.h"
 #include "unit/error_matching.h"
+#include "unit/invented_gpu.h"
 
 namespace vkmoe {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
-constexpr uint64_t kGiB = 1ull << 30;
-
-constexpr VkSubgroupFeatureFlags kAllSubgroupOperations =
-    VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
-    VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
-    VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT;
-
-constexpr QueueFamilyCaps kGraphicsFamily{1, true, true, true, 64};
-constexpr QueueFamilyCaps kComputeFamily{4, false, true, true, 64};
-constexpr QueueFamilyCaps kCopyFamily{2, false, false, true, 64};
-
-/// A discrete GPU with 16 GiB and all that vkmoe needs.
-DeviceCaps invented_gpu() {
-    DeviceCaps caps;
-    caps.name = "Invented GPU";
-    caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
-    caps.vendor_id = 0x10de;
-    caps.api_version = VK_API_VERSION_1_3;
-    caps.max_workgroup_invocations = 1024;
-    caps.max_workgroup_size = {1024, 1024, 64};
-    caps.max_workgroup_count = {65535, 65535, 65535};
-    caps.max_shared_memory = 49152;
-    caps.max_push_constants = 256;
-    caps.max_allocation_size = 4 * kGiB - 1;
-    caps.max_buffer_size = ~uint64_t{0};
-    caps.timestamp_period = 1;
-    caps.subgroup_size = caps.min_subgroup_size = caps.max_subgroup_size = 32;
-    caps.max_subgroups_per_workgroup = 32;
-    caps.subgroup_operations = kAllSubgroupOperations;
-    caps.subgroups_in_compute = true;
-    caps.subgroup_size_control = true;
-    caps.full_subgroups = true;
-    caps.buffer_device_address = true;
-    caps.timeline_semaphore = true;
-    caps.synchronization2 = true;
-    caps.maintenance4 = true;
-    caps.integer_dot_product = true;
-    caps.scalar_block_layout = true;
-    caps.queue_families = {kGraphicsFamily};
-    caps.memory_types = {{0, true, false, false, false}, {1, false, true, true, false}};
-    caps.heaps = {{16 * kGiB, 15 * kGiB, true}, {32 * kGiB, 32 * kGiB, false}};
-    return caps;
-}
 
 TEST(GpuPlan, TakesTheBestPathFirst) {
     EXPECT_EQ(make_plan(invented_gpu(), std::nullopt).path_order,
@@ -159,7 +117,11 @@ TEST(GpuPlan, HoldsTheDriverToOneSubgroupSize) {
     plan = make_plan(intel, std::nullopt);
     EXPECT_TRUE(plan.require_subgroup_size);
     EXPECT_EQ(plan.subgroup_size, 16);
+    EXPECT_EQ(plan.product_subgroup_size, 8);
+    EXPECT_EQ(plan.matrix_subgroup_size, 8);
     EXPECT_EQ(plan.workgroup_size, 64);
+    intel.min_subgroup_size = 16;
+    EXPECT_EQ(make_plan(intel, std::nullopt).product_subgroup_size, 16) << "Xe2";
 
     intel.subgroup_size_control = false;
     plan = make_plan(intel, std::nullopt);
@@ -262,10 +224,10 @@ void expect_sane(const DeviceCaps& caps, const DevicePlan& plan, Path path) {
         EXPECT_LE(MatrixPlan::shared_memory(path, tile), caps.max_shared_memory);
         const uint32_t teams = tile.row_teams * tile.token_teams;
         EXPECT_EQ(tile.workgroup_size,
-                  tile.workgroup_scope ? tile.workgroup_size : teams * plan.subgroup_size);
-        EXPECT_EQ(tile.constants().size(), 9);
+                  tile.workgroup_scope ? tile.workgroup_size : teams * plan.matrix_subgroup_size);
+        ASSERT_EQ(tile.constants().size(), 11);
         EXPECT_EQ(tile.constants().front(), tile.workgroup_size);
-        EXPECT_EQ(tile.constants().back(), tile.workgroup_scope ? 2 : 3);
+        EXPECT_EQ(tile.constants()[8], tile.workgroup_scope ? 2 : 3);
     }
     EXPECT_GE(matrix_plan(plan, path).dense.tile_tokens(), matrix_plan(plan, path).experts.tile_tokens());
 }
@@ -310,6 +272,92 @@ TEST(GpuPlan, MatricesComeBeforeTheOthersOnAGpuAndAfterThemOnACpu) {
               (std::vector<Path>{kDot4, kSubgroup, kCoopmat, kCoopmatInt8, kScalar}));
 }
 
+TEST(GpuPlan, EmulatedDotProductsComeAfterFloatOnAGpu) {
+    using enum Path;
+    DeviceCaps caps = invented_gpu();
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order, (std::vector<Path>{kDot4, kSubgroup, kScalar}));
+    caps.integer_dot_accelerated = false;
+    const DevicePlan plan = make_plan(caps, std::nullopt);
+    EXPECT_EQ(plan.tile_order, (std::vector<Path>{kSubgroup, kDot4, kScalar}));
+    EXPECT_EQ(plan.matrix_order, (std::vector<Path>{kDot4, kSubgroup, kScalar})) << "for a few tokens";
+    EXPECT_EQ(make_plan(caps, kDot4).tile_order, (std::vector<Path>{kDot4, kScalar}));
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order, (std::vector<Path>{kDot4, kSubgroup, kScalar}))
+        << "as measured on lavapipe and SwiftShader";
+}
+
+DeviceCaps amd(std::initializer_list<const char*> extensions) {
+    DeviceCaps caps = with_matrices(64, {float16_shape(16, 16, 16), int8_shape(16, 16, 16)});
+    caps.vendor_id = 0x1002;
+    caps.min_subgroup_size = 32;
+    caps.max_shared_memory = 65536;
+    caps.extensions.insert(caps.extensions.end(), extensions.begin(), extensions.end());
+    return caps;
+}
+
+TEST(GpuPlan, Int8MatricesComeFirstOnRdna4AndGeForce) {
+    using enum Path;
+    const std::vector<Path> int8_first{kCoopmatInt8, kCoopmat, kDot4, kSubgroup, kScalar};
+    const std::vector<Path> float16_first{kCoopmat, kCoopmatInt8, kDot4, kSubgroup, kScalar};
+    EXPECT_EQ(make_plan(amd({"VK_EXT_shader_float8"}), std::nullopt).tile_order, int8_first);
+    EXPECT_EQ(make_plan(amd({}), std::nullopt).tile_order, float16_first);
+    DeviceCaps caps = nvidia();
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order, float16_first);
+    caps.name = "NVIDIA GeForce RTX 4090";
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order, int8_first);
+}
+
+TEST(GpuPlan, ArcAlchemistTakesDotProductsBeforeMatrices) {
+    using enum Path;
+    DeviceCaps caps = with_matrices(16, {float16_shape(8, 8, 16), int8_shape(8, 8, 32)});
+    caps.vendor_id = 0x8086;
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order.front(), kDot4);
+    caps.matrices.shapes = {float16_shape(8, 16, 16), int8_shape(8, 16, 32)};
+    EXPECT_EQ(make_plan(caps, std::nullopt).tile_order.front(), kCoopmat);
+}
+
+TEST(GpuPlan, SubgroupSizesAreOfAKernelsClass) {
+    const DeviceCaps caps = amd({});
+    const DevicePlan plan = make_plan(caps, std::nullopt);
+    EXPECT_TRUE(plan.require_subgroup_size);
+    EXPECT_EQ(plan.subgroup_size, 64);
+    EXPECT_EQ(plan.product_subgroup_size, 64);
+    EXPECT_EQ(plan.matrix_subgroup_size, 32);
+    expect_sane(caps, plan, Path::kCoopmat);
+    EXPECT_TRUE(matrix_plan(plan, Path::kCoopmat).dense.bytes_as_halves);
+    EXPECT_FALSE(matrix_plan(make_plan(nvidia(), std::nullopt), Path::kCoopmat).dense.bytes_as_halves);
+}
+
+TEST(GpuPlan, StagedTilesFitTheirDevice) {
+    for (const uint32_t vendor : {0x1002u, 0x8086u, 0x10deu, 0u})
+        for (const uint32_t shared_memory : {16384u, 24576u, 32768u, 65536u})
+            for (const uint32_t invocations : {128u, 256u, 1024u})
+                for (const Path path : {Path::kDot4, Path::kSubgroup}) {
+                    DeviceCaps caps = invented_gpu();
+                    caps.vendor_id = vendor;
+                    caps.max_shared_memory = shared_memory;
+                    caps.max_workgroup_invocations = invocations;
+                    const DevicePlan plan = make_plan(caps, std::nullopt);
+                    for (const StagedTile& tile :
+                         {tile_plan(plan, path).dense, tile_plan(plan, path).experts}) {
+                        EXPECT_LE(TilePlan::shared_memory(path, tile), shared_memory);
+                        EXPECT_LE(tile.workgroup_size, invocations);
+                        ASSERT_NE(tile.row_lanes, 0u);
+                        EXPECT_EQ(tile.workgroup_size % tile.row_lanes, 0u);
+                        EXPECT_EQ(4 % tile.words, 0u) << "half a run has 4";
+                        EXPECT_GE(tile.tile_rows() * tile.tile_tokens(), 32u * 32u);
+                    }
+                }
+    DeviceCaps caps = invented_gpu();
+    caps.vendor_id = 0x1002;
+    EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kDot4).dense.tile_rows(), 64);
+    EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kSubgroup).dense.workgroup_size, 256);
+    caps.max_subgroups_per_workgroup = 4;
+    EXPECT_LE(tile_plan(make_plan(caps, std::nullopt), Path::kSubgroup).dense.workgroup_size, 128);
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kDot4).dense, (StagedTile{64, 4, 4, 8, 1}));
+}
+
 TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     using enum Path;
     DeviceCaps cpu = invented_gpu();
@@ -320,6 +368,7 @@ TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     const DevicePlan plan = make_plan(cpu, std::nullopt);
     EXPECT_EQ(plan.path_order, (std::vector<Path>{kDot4, kSubgroup, kScalar}));
     EXPECT_EQ(plan.matrix_order, (std::vector<Path>{kScalar, kDot4, kSubgroup}));
+    EXPECT_EQ(plan.tile_order, plan.matrix_order);
     EXPECT_EQ(plan.registers.scalar_workgroup, 8u);
     EXPECT_EQ(plan.registers.few_tokens, 1u);
     EXPECT_EQ(make_plan(cpu, kDot4).matrix_order, (std::vector<Path>{kDot4, kScalar}));
