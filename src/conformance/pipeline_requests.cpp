@@ -291,11 +291,16 @@ class Requests {
                                          .path = cell_.path}));
     }
 
+    uint32_t tile_tokens(Path path) const {
+        return expert_tile_tokens(kernels_.plan(), {path}, n_pairs(), shape_.n_experts);
+    }
+
     void many_pairs() {
         if (is_few()) return;
         ExpertMatmulArgs gate_up{.type = cell_.type,
                                  .experts = experts(),
                                  .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},
+                                 .tile_tokens = tile_tokens(cell_.path),
                                  .x = kSomewhere,
                                  .first_y = kSomewhere,
                                  .n_rows = shape_.n_expert_feed_forward,
@@ -352,13 +357,11 @@ class Requests {
 
     void group() {
         if (is_few()) return;
-        const DevicePlan& plan = kernels_.plan();
-        const Path path = plan.matrix_order.front();
         add(group_routes(kernels_, {.ids = kSomewhere,
                                     .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},
                                     .n_pairs = n_pairs(),
                                     .n_experts = shape_.n_experts,
-                                    .tile_tokens = expert_tile_tokens(plan, {path}),
+                                    .tile_tokens = tile_tokens(kernels_.plan().tile_order.front()),
                                     .grids = {}}));
     }
 
