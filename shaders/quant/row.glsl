@@ -9,6 +9,18 @@
 
 #include "common/memory.glsl"
 
+/// Number `index` of the words, or pairs or fours of them, from an offset that is a multiple of their size.
+uint row_word(uvec2 row, uint offset, uint index) { return Words(advance(row, offset)).at[index]; }
+uvec2 row_words2(uvec2 row, uint offset, uint index) { return Words2(advance(row, offset)).at[index]; }
+uvec4 row_words4(uvec2 row, uint offset, uint index) { return Words4(advance(row, offset)).at[index]; }
+vec4 row_floats4(uvec2 row, uint offset, uint index) { return Floats4(advance(row, offset)).at[index]; }
+
+/// The aligned word that is `index` words after the one that holds the byte at the offset.
+uint row_aligned_word(uvec2 row, uint offset, uint index) {
+    uvec2 address = advance(row, offset);
+    return Words(uvec2(address.x & ~3u, address.y)).at[index];
+}
+
 #if defined(VKMOE_LANE_ROWS)
 
 const uint kLaneRows = 8;
@@ -24,21 +36,19 @@ uvec2 row_of(Row row, uint invocation) { return advance(row.first, min(invocatio
 /// This invocation's.
 uvec2 advance(Row row, uint offset) { return advance(row_of(row, gl_LocalInvocationID.x), offset); }
 
-/// Defines a function of (Row row, uint offset, uint index). load: an expression of them and of a row's address.
-#define VKMOE_ROW_LOAD(Value, Bools, name, load)                                      \
-    Value name(Row row, uint offset, uint index) {                                    \
-        uvec2 address = row_of(row, gl_LocalInvocationID.x);                          \
-        if (gl_WorkGroupSize.x != kLaneRows) return load;                             \
-        address = row.first;                                                          \
-        Value result = load;                                                          \
-        [[unroll]] for (uint i = 1; i < kLaneRows; ++i) {                             \
-            address = row_of(row, i);                                                 \
-            result = mix(result, load, Bools(gl_LocalInvocationID.x == i));           \
-        }                                                                             \
-        return result;                                                                \
+// load: an expression of a row's address, offset and index. The offset joins the index, which needs no other pointer.
+#define VKMOE_ROW_LOAD(Value, Bools, name, load)                                                           \
+    Value name(Row row, uint offset, uint index) {                                                         \
+        if (gl_WorkGroupSize.x != kLaneRows) return name(row_of(row, gl_LocalInvocationID.x), offset, index); \
+        uvec2 address = row.first;                                                                         \
+        Value result = load;                                                                               \
+        [[unroll]] for (uint i = 1; i < kLaneRows; ++i) {                                                  \
+            address = row_of(row, i);                                                                      \
+            result = mix(result, load, Bools(gl_LocalInvocationID.x == i));                                \
+        }                                                                                                  \
+        return result;                                                                                     \
     }
 
-// Offsets join the index, for that needs no other pointer.
 VKMOE_ROW_LOAD(uint, bool, row_word, Words(address).at[offset / 4u + index])
 VKMOE_ROW_LOAD(uvec2, bvec2, row_words2, Words2(address).at[offset / 8u + index])
 VKMOE_ROW_LOAD(uvec4, bvec4, row_words4, Words4(address).at[offset / 16u + index])
@@ -49,18 +59,6 @@ VKMOE_ROW_LOAD(uint, bool, row_aligned_word,
 #else
 
 #define Row uvec2
-
-/// Number `index` of the words, or pairs or fours of them, from an offset that is a multiple of their size.
-uint row_word(Row row, uint offset, uint index) { return Words(advance(row, offset)).at[index]; }
-uvec2 row_words2(Row row, uint offset, uint index) { return Words2(advance(row, offset)).at[index]; }
-uvec4 row_words4(Row row, uint offset, uint index) { return Words4(advance(row, offset)).at[index]; }
-vec4 row_floats4(Row row, uint offset, uint index) { return Floats4(advance(row, offset)).at[index]; }
-
-/// The aligned word that is `index` words after the one that holds the byte at the offset.
-uint row_aligned_word(Row row, uint offset, uint index) {
-    uvec2 address = advance(row, offset);
-    return Words(uvec2(address.x & ~3u, address.y)).at[index];
-}
 
 #endif
 

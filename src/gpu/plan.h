@@ -18,7 +18,7 @@ namespace vkmoe {
 struct RegisterPlan {
     uint32_t scalar_workgroup = 0;  ///< invocations on the scalar path, each with rows of its own
     uint32_t few_tokens = 8;        ///< up to which batches take them without sorting tokens by expert
-    uint32_t tile_tokens = 4;       ///< the most tokens whose sums an invocation holds on the scalar path
+    uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
     uint32_t scalar_rows = 1;       ///< rows of an invocation on the scalar path, for one or two tokens
 };
 

@@ -72,16 +72,17 @@ TEST(CheckNumbers, LetsOnlySubnormalErrorsBeFlushed) {
 TEST(ScalarPath, HoldsWhereItIsForced) {
     const ScopedVariable forced("VKMOE_PATH", "scalar");
     KernelContext kernels(Device::create());
+    if (kernels.plan().registers.scalar_workgroup != 8)
+        GTEST_SKIP() << "a workgroup has " << kernels.plan().registers.scalar_workgroup
+                     << " invocations here, so that each loads for itself";
     Bench bench(kernels);
-    for (const Op op : {Op::kMatvec, Op::kExpertMatvec, Op::kExpertMatvecSum, Op::kExpertMatmul}) {
-        for (const TensorType type :
-             {TensorType::kF16, TensorType::kF32, TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ8_0,
-              TensorType::kIQ4_XS, TensorType::kIQ2_S, TensorType::kMXFP4}) {
-            const CellResult result =
-                run_cell(bench, {op, type, Path::kScalar}, Depth::kQuick, std::random_device{}());
-            EXPECT_EQ(outcome(result), Outcome::kOk) << cell_name(result.cell);
-        }
-    }
+    std::vector<KernelKey> cells = {{Op::kExpertMatmul, TensorType::kF32, Path::kScalar}};
+    for (const TensorType type : {TensorType::kF16, TensorType::kF32, TensorType::kQ4_K, TensorType::kQ5_1,
+                                  TensorType::kQ6_K, TensorType::kIQ2_S, TensorType::kMXFP4})
+        cells.push_back({Op::kExpertMatvec, type, Path::kScalar});
+    for (const KernelKey& cell : cells)
+        EXPECT_EQ(outcome(run_cell(bench, cell, Depth::kQuick, std::random_device{}())), Outcome::kOk)
+            << cell_name(cell);
 }
 
 class SuiteTest : public testing::Test {
