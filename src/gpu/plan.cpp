@@ -214,15 +214,18 @@ std::vector<Path> usual_order(const DeviceCaps& caps, const DevicePlan& plan) {
     return order;
 }
 
+bool loads_scalars(const DeviceCaps& caps, const DevicePlan& plan) {
+    return plan.subgroup_size < kNarrowSubgroup &&
+           std::ranges::any_of(kScalarLoads, [&caps](const ScalarLoads& loads) {
+               return loads.driver == caps.driver_id && caps.driver_version >= loads.first_version;
+           });
+}
+
 /// The order for products with weights.
 std::vector<Path> order_matrix_paths(const DeviceCaps& caps, const DevicePlan& plan,
                                      std::optional<Path> forced_path) {
     std::vector<Path> order = plan.path_order;
-    const auto is_meant = [&caps](const ScalarLoads& loads) {
-        return loads.driver == caps.driver_id && caps.driver_version >= loads.first_version;
-    };
-    if (forced_path || plan.subgroup_size >= kNarrowSubgroup || std::ranges::none_of(kScalarLoads, is_meant))
-        return order;
+    if (forced_path || !loads_scalars(caps, plan)) return order;
     std::erase(order, Path::kScalar);
     order.insert(order.begin(), Path::kScalar);
     return order;
@@ -241,11 +244,10 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
     return order;
 }
 
-RegisterPlan plan_registers(const DevicePlan& plan) {
+RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
-    if (plan.subgroup_size >= kNarrowSubgroup || plan.matrix_order.front() != Path::kScalar)
-        return registers;
+    if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;
     // 16 vector registers hold the sums of 8 to 12 tokens. Rows of activations that lie a multiple of 4 KiB
@@ -301,7 +303,7 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan.path_order = order_paths(caps, plan, forced_path);
     plan.matrix_order = order_matrix_paths(caps, plan, forced_path);
     plan.tile_order = order_tile_paths(caps, plan, forced_path);
-    plan.registers = plan_registers(plan);
+    plan.registers = plan_registers(caps, plan);
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
     if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");

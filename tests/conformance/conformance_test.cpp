@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "conformance/activations.h"
 #include "conformance/report.h"
-#include "kernels/scoped_variable.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -11,7 +10,6 @@
 #include <bit>
 #include <limits>
 #include <memory>
-#include <random>
 
 namespace vkmoe::conformance {
 namespace {
@@ -65,24 +63,6 @@ TEST(CheckNumbers, LetsOnlySubnormalErrorsBeFlushed) {
     const std::vector<Expected> expected = {{1e-39, 1e-39, 2e-38}};
     EXPECT_NO_THROW(check_numbers("numbers", expected, std::vector<float>{0}, Tolerance{}));
     EXPECT_EQ(failure_of(expected, {1e-37f}).first_wrong, 0u);
-}
-
-/// Forced to the scalar path, a driver with subgroups of eight loads weights for all rows of a workgroup
-/// (quant/row.glsl), as those do that take this path of themselves.
-TEST(ScalarPath, HoldsWhereItIsForced) {
-    const ScopedVariable forced("VKMOE_PATH", "scalar");
-    KernelContext kernels(Device::create());
-    if (kernels.plan().registers.scalar_workgroup != 8)
-        GTEST_SKIP() << "a workgroup has " << kernels.plan().registers.scalar_workgroup
-                     << " invocations here, so that each loads for itself";
-    Bench bench(kernels);
-    std::vector<KernelKey> cells = {{Op::kExpertMatmul, TensorType::kF32, Path::kScalar}};
-    for (const TensorType type : {TensorType::kF16, TensorType::kF32, TensorType::kQ4_K, TensorType::kQ5_1,
-                                  TensorType::kQ6_K, TensorType::kIQ2_S, TensorType::kMXFP4})
-        cells.push_back({Op::kExpertMatvec, type, Path::kScalar});
-    for (const KernelKey& cell : cells)
-        EXPECT_EQ(outcome(run_cell(bench, cell, Depth::kQuick, std::random_device{}())), Outcome::kOk)
-            << cell_name(cell);
 }
 
 class SuiteTest : public testing::Test {

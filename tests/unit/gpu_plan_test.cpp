@@ -372,6 +372,7 @@ TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     EXPECT_EQ(plan.registers.scalar_workgroup, 8u);
     EXPECT_EQ(plan.registers.few_tokens, 1u);
     EXPECT_EQ(make_plan(cpu, kDot4).matrix_order, (std::vector<Path>{kDot4, kScalar}));
+    EXPECT_EQ(make_plan(cpu, kScalar).registers.tile_tokens, plan.registers.tile_tokens) << "forced or not";
     cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 32;
     EXPECT_EQ(make_plan(cpu, std::nullopt).matrix_order, make_plan(cpu, std::nullopt).path_order);
     cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
