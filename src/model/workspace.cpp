@@ -14,7 +14,7 @@ namespace vkmoe {
 namespace {
 
 /// No tile of any kernel is narrower; the room for tile tables is reckoned by it.
-constexpr uint32_t kLeastTileTokens = 4;
+constexpr uint32_t kLeastTileTokens = 2;
 
 uint64_t floats(uint64_t rows, uint64_t columns) {
     return rows * columns * sizeof(float);
