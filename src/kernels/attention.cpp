@@ -23,10 +23,6 @@ bool is_narrow(const DevicePlan& plan) {
     return plan.subgroup_size <= 8;
 }
 
-uint32_t divide_up(uint32_t value, uint32_t by) {
-    return (value + by - 1) / by;
-}
-
 uint32_t kv_word_dims(TensorType type) {
     if (type == TensorType::kF32) return 1;
     return type == TensorType::kF16 ? 2 : 4;

@@ -14,8 +14,7 @@ namespace {
 
 /// Workgroups that cover the rows of one matrix.
 uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows) {
-    const uint32_t tile_rows = expert_tile(plan, path).rows;
-    return n_rows / tile_rows + (n_rows % tile_rows != 0);
+    return divide_up(n_rows, expert_tile(plan, path).rows);
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.

@@ -10,6 +10,11 @@
 
 namespace vkmoe {
 
+/// How many pieces of `size` cover `value`.
+constexpr uint32_t divide_up(uint32_t value, uint32_t size) {
+    return value / size + (value % size != 0);
+}
+
 /// The workgroups of a grid of n_columns by n_rows, folded into the sizes that the device takes.
 /// Error(kUnsupported) where it takes fewer.
 std::array<uint32_t, 3> folded_grid(const KernelContext& context, Op op, uint64_t n_columns,

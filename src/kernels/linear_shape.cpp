@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "kernels/activation.h"
+#include "kernels/grid.h"
 
 #include <algorithm>
 
@@ -34,8 +35,7 @@ TeamShape team_shape(const DevicePlan& plan, Path path) {
 }
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
-    uint32_t rows_per_group = shape.teams * rows_per_team;
-    return n_rows / rows_per_group + (n_rows % rows_per_group != 0);
+    return divide_up(n_rows, shape.teams * rows_per_team);
 }
 
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
@@ -47,7 +47,7 @@ uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
     uint64_t least = UINT64_MAX;
     for (const uint32_t size : kSizes) {
         if (size > plan.registers.tile_tokens) break;
-        const uint64_t n_tiles = (uint64_t{n_tokens} + size - 1) / size;
+        const uint64_t n_tiles = divide_up(n_tokens, size);
         const uint64_t cost = n_tiles * (size + kDecoding);
         if (cost >= least) continue;
         least = cost;
@@ -76,9 +76,8 @@ MatmulTile choose_dense(const Plan& tiles, uint32_t core_count, uint32_t n_rows,
     constexpr uint64_t kGroupsPerCore = 2;
     const auto suits = [&](const auto& tile) {
         if (tile.tile_tokens() >= uint64_t{2} * n_tokens) return false;  // half of it for nothing
-        const uint64_t rows = (uint64_t{n_rows} + tile.tile_rows() - 1) / tile.tile_rows();
-        const uint64_t tokens = (uint64_t{n_tokens} + tile.tile_tokens() - 1) / tile.tile_tokens();
-        return rows * tokens >= kGroupsPerCore * core_count;
+        const uint64_t rows = divide_up(n_rows, tile.tile_rows());
+        return rows * divide_up(n_tokens, tile.tile_tokens()) >= kGroupsPerCore * core_count;
     };
     const auto* best = &tiles.dense;
     for (const auto& smaller : tiles.smaller) {

@@ -32,10 +32,9 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
             dense_tile(context.plan(), kernel.key.path, args.n_rows, args.n_tokens, args.core_count);
         tile_tokens = tile.tokens;
         dispatch.pipeline = context.pipeline(kernel, tile.constants);
-        columns = args.n_rows / tile.rows + (args.n_rows % tile.rows != 0);
+        columns = divide_up(args.n_rows, tile.rows);
     }
-    dispatch.groups = folded_grid(context, Op::kMatmul, columns,
-                                  args.n_tokens / tile_tokens + (args.n_tokens % tile_tokens != 0));
+    dispatch.groups = folded_grid(context, Op::kMatmul, columns, divide_up(args.n_tokens, tile_tokens));
     bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }

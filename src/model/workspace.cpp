@@ -15,6 +15,7 @@ namespace {
 
 /// No tile of any kernel is narrower; the room for tile tables is reckoned by it.
 constexpr uint32_t kLeastTileTokens = 2;
+static_assert(RegisterPlan{}.tile_tokens >= kLeastTileTokens);
 
 uint64_t floats(uint64_t rows, uint64_t columns) {
     return rows * columns * sizeof(float);
