@@ -37,16 +37,18 @@ uvec2 row_of(Row row, uint invocation) { return advance(row.first, min(invocatio
 uvec2 advance(Row row, uint offset) { return advance(row_of(row, gl_LocalInvocationID.x), offset); }
 
 // load: an expression of a row's address, offset and index. The offset joins the index, which needs no other pointer.
-#define VKMOE_ROW_LOAD(Value, Bools, name, load)                                                           \
-    Value name(Row row, uint offset, uint index) {                                                         \
+// The loop has no hint: drivers that know the workgroup's size unroll it, and SwiftShader, which does not know it, would
+// keep eight copies of each load that it never runs (Q3_K's matvec compiled for minutes, in 8 GiB).
+#define VKMOE_ROW_LOAD(Value, Bools, name, load)                                                              \
+    Value name(Row row, uint offset, uint index) {                                                            \
         if (gl_WorkGroupSize.x != kLaneRows) return name(row_of(row, gl_LocalInvocationID.x), offset, index); \
-        uvec2 address = row.first;                                                                         \
-        Value result = load;                                                                               \
-        [[unroll]] for (uint i = 1; i < kLaneRows; ++i) {                                                  \
-            address = row_of(row, i);                                                                      \
-            result = mix(result, load, Bools(gl_LocalInvocationID.x == i));                                \
-        }                                                                                                  \
-        return result;                                                                                     \
+        uvec2 address = row.first;                                                                            \
+        Value result = load;                                                                                  \
+        for (uint i = 1; i < kLaneRows; ++i) {                                                                \
+            address = row_of(row, i);                                                                         \
+            result = mix(result, load, Bools(gl_LocalInvocationID.x == i));                                   \
+        }                                                                                                     \
+        return result;                                                                                        \
     }
 
 VKMOE_ROW_LOAD(uint, bool, row_word, Words(address).at[offset / 4u + index])
