@@ -6,7 +6,7 @@
 #include "cli/output_option.h"
 #include "engine/session.h"
 #include "experts/trace.h"
-#include "kernels/matvec.h"
+#include "gpu/plan.h"
 #include "model/look_ahead.h"
 #include "model/weights.h"
 #include "text/tokenizer.h"
@@ -24,7 +24,7 @@ namespace {
 
 // As many as are computed by the kernels of decode: more would add numbers up in another order, and where two
 // experts are nearly equal a router would choose the other one.
-constexpr uint32_t kBatch = kMaxMatvecTokens;
+constexpr uint32_t kBatch = RegisterPlan{}.few_tokens;
 
 struct Options {
     std::string model;

@@ -45,6 +45,18 @@ void every_routing(CaseContext& c, const KernelKey& cell, bool is_gated) {
     }
 }
 
+/// 1 to 70 pairs of an expert, and matrices of few and of odd numbers of rows.
+void sorted(CaseContext& c, const KernelKey& cell, uint32_t tile_tokens) {
+    const std::vector<uint32_t> columns = test_columns(c.random(), cell.type);
+    size_t turn = 0;
+    for (ExpertShape shape :
+         {ExpertShape{1, 1, 1, 1}, ExpertShape{1, 70, 1, 33}, ExpertShape{5, 9, 4, 31, 0, Routing::kInvalid},
+          ExpertShape{64, 33, 8, 3, 256}, ExpertShape{3, 7, 2, 7, 0, Routing::kNobody}}) {
+        if (shape.n_columns == 0) shape.n_columns = columns[turn++ % columns.size()];
+        check_sorted_pairs(c, cell, shape, tile_tokens);
+    }
+}
+
 void every_width(CaseContext& c, const KernelKey& cell) {
     for (uint32_t n_columns : test_columns(c.random(), cell.type))
         check(c, cell, {3, 2, 2, 7, n_columns}, random_bool(c.random()));
@@ -74,12 +86,20 @@ std::vector<Case> expert_matvec_cases(const KernelKey& cell, Depth depth) {
         {"512 experts, 32 slots", [=](CaseContext& c) { most_experts(c, cell); }},
     };
     add_special_number_cases(cases, cell, special);
+    // The scalar path's are the tiles of expert_matmul.
+    const auto add_sorted = [&cases, &cell](uint32_t tile_tokens) {
+        if (cell.path == Path::kScalar) return;
+        cases.push_back({fmt::format("sorted pairs, tiles of {} tokens", tile_tokens),
+                         [=](CaseContext& c) { sorted(c, cell, tile_tokens); }});
+    };
+    add_sorted(4);
     if (depth == Depth::kQuick) return cases;
     if (column_unit(cell.type) == 32)
         cases.push_back({"more rows than a grid is high", [=](CaseContext& c) {
                              check(c, cell, {5, 65537, 1, 2, 32}, false);
                          }});
     cases.push_back({"every number of columns", [=](CaseContext& c) { every_width(c, cell); }});
+    add_sorted(8);
     cases.push_back({"records beyond 4 GiB", [=](CaseContext& c) { distant(c, cell); }});
     return cases;
 }

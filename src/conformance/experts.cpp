@@ -130,9 +130,10 @@ ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const E
     return inputs;
 }
 
-GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs, const ExpertShape& shape) {
+GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInputs& inputs,
+                          const ExpertShape& shape, uint32_t tile_tokens) {
     const uint32_t n_experts = inputs.experts.table.n_experts;
-    const uint32_t tile_tokens = expert_tile_tokens(c.plan(), {path}, shape.n_pairs(), n_experts);
+    const bool in_registers = cell.op == Op::kExpertMatvec;
     GroupRoutesArgs args;
     args.ids = c.upload(inputs.ids).address;
     args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();
@@ -142,11 +143,63 @@ GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs,
     args.n_pairs = shape.n_pairs();
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.grids = {expert_tile_grid(c.plan(), path, shape.n_rows, 2),
-                  expert_tile_grid(c.plan(), path, shape.n_rows, 1),
+    args.grids = {expert_tile_grid(c.plan(), cell.path, shape.n_rows, 2, in_registers),
+                  expert_tile_grid(c.plan(), cell.path, shape.n_rows, 1, in_registers),
                   {}};
     c.run({group_routes(c.kernels(), args)});
     return args.grouped;
+}
+
+void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
+                        uint32_t tile_tokens) {
+    const bool token_rows = random_bool(c.random());  // one row of activations a token, else one a pair
+    const uint32_t divisor = token_rows ? shape.n_slots : 1;
+    const uint32_t n_pairs = shape.n_pairs();
+    const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
+
+    auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
+    args.grouped = group_pairs(c, cell, inputs, shape, tile_tokens);
+    args.tile_tokens = tile_tokens;
+    args.in_registers = cell.op == Op::kExpertMatvec;
+    auto check_result = [&](const auto& value_of, const TypedOutput<float>& y, std::string_view how) {
+        std::vector<Expected> expected;
+        for (uint32_t p = 0; p < n_pairs; ++p) {
+            for (uint32_t r = 0; r < shape.n_rows; ++r) {
+                const auto product = [&](size_t which) {
+                    return inputs.experts.product(inputs.ids[p], which, r, inputs.x, p / divisor);
+                };
+                expected.push_back(value_of(product));
+            }
+        }
+        check_numbers(fmt::format("{}, a row of activations a {}, tiles of {} tokens, {}", shape.describe(),
+                                  token_rows ? "token" : "pair", tile_tokens, how),
+                      expected, y.read(), product_tolerance(cell.path));
+    };
+    const auto first = [](const auto& product) { return product(0); };
+    const auto second = [](const auto& product) { return product(1); };
+    const size_t n_numbers = size_t{n_pairs} * shape.n_rows;
+    auto gate = c.output<float>(n_numbers);
+    auto up = c.output<float>(n_numbers);
+    args.first_y = gate.address();
+    args.second_y = up.address();
+    c.run({expert_matmul(c.kernels(), args)});
+    check_result(first, gate, "the first of two matrices");
+    check_result(second, up, "the second of two matrices");
+
+    auto down = c.output<float>(n_numbers);
+    args.dispatch = 1;
+    args.first_y = down.address();
+    args.second_y = 0;
+    c.run({expert_matmul(c.kernels(), args)});
+    check_result(first, down, "one matrix");
+
+    const bool can_gate = args.in_registers || expert_matmul_gates(cell.path);
+    if (!can_gate || shape.numbers == Numbers::kLarge) return;
+    auto inner = c.output<float>(n_numbers);
+    args.first_y = inner.address();
+    args.gated = true;
+    c.run({expert_matmul(c.kernels(), args)});
+    check_result([](const auto& product) { return gated(product(0), product(1)); }, inner, "gated");
 }
 
 std::string ExpertShape::describe() const {

@@ -88,8 +88,14 @@ Args expert_args(CaseContext& c, const KernelKey& cell, const ExpertShape& shape
     return args;
 }
 
-/// Pairs as group_routes sorts them on the device for expert_matmul on a path: for a first dispatch over two
-/// matrices and a second one over one.
-GroupedRoutes group_pairs(CaseContext& c, Path path, const ExpertInputs& inputs, const ExpertShape& shape);
+/// Pairs as group_routes sorts them on the device for expert_matmul by a cell of it, or of
+/// expert_matvec: for a first dispatch over two matrices and a second one over one.
+GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInputs& inputs,
+                          const ExpertShape& shape, uint32_t tile_tokens);
+
+/// Checks expert_matmul by a cell of it, or of expert_matvec, in tiles of so many tokens: two matrices, one,
+/// and, where it can be, gated.
+void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
+                        uint32_t tile_tokens);
 
 }  // namespace vkmoe::conformance

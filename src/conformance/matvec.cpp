@@ -111,7 +111,9 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
                                  check_product(c, matvec, cell, {262144, 32, n_tokens, Residual::kNone});
                          }});
     }
-    for (uint32_t n_tokens = 1; n_tokens <= kMaxMatvecTokens; ++n_tokens) {
+    // More are never computed by one invocation.
+    const uint32_t most_tokens = cell.path == Path::kScalar ? RegisterPlan{}.few_tokens : kMaxMatvecTokens;
+    for (uint32_t n_tokens = 1; n_tokens <= most_tokens; ++n_tokens) {
         cases.push_back(
             {fmt::format("{} tokens", n_tokens), [=](CaseContext& c) { every_shape(c, cell, n_tokens); }});
     }

@@ -148,9 +148,9 @@ class Bencher {
         const ExpertShape shape = expert_shape(shapes_.n_tokens);
         const ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
         auto args = expert_args<ExpertMatmulArgs>(case_, cell, shape, inputs);
-        args.grouped = group_pairs(case_, cell.path, inputs, shape);
         args.tile_tokens =
             expert_tile_tokens(case_.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
+        args.grouped = group_pairs(case_, cell, inputs, shape, args.tile_tokens);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());

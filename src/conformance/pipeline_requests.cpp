@@ -15,6 +15,7 @@
 #include "kernels/page_fetch.h"
 #include "kernels/page_resolve.h"
 #include "kernels/page_wave.h"
+#include "kernels/product_choice.h"
 #include "kernels/qk_norm_rope.h"
 #include "kernels/quantize_q8.h"
 #include "kernels/rms_norm.h"
@@ -240,7 +241,7 @@ class Requests {
     }
 
     void dense() {
-        if (is_few() != (cell_.op == Op::kMatvec)) return;
+        if (dense_op(kernels_.plan(), cell_.type, n_, cell_.path) != cell_.op) return;
         for (const Matrix& matrix : dense_matrices()) {
             if (!fits(matrix.n_columns)) continue;
             add(linear(kernels_, {.type = cell_.type,
@@ -258,8 +259,23 @@ class Requests {
         return {.records = kSomewhere, .n_experts = shape_.n_experts, .memory = {}};
     }
 
-    /// Gate and up together, and where they have different types each by itself.
+    /// Of a layer whose matrices are all of the cell's type.
+    ExpertChoice choice() const {
+        return choose_experts(kernels_.plan(),
+                              {.gate_type = cell_.type,
+                               .up_type = cell_.type,
+                               .down_type = cell_.type,
+                               .n_embedding = shape_.n_embedding,
+                               .n_feed_forward = shape_.n_expert_feed_forward,
+                               .n_experts = shape_.n_experts,
+                               .n_used = shape_.n_experts_used},
+                              n_);
+    }
+
+    /// Gate and up together, and where they have different types each by itself. Of a few tokens not only as
+    /// chosen: a pager's experts come pair by pair.
     void few_pairs() {
+        if (fits(shape_.n_embedding) && choice().gate_up == ExpertForm::kRegisters) sorted_pairs(true);
         if (!is_few() || !fits(shape_.n_embedding)) return;
         for (const bool gated : {true, false})
             add(expert_matvec(kernels_, {.type = cell_.type,
@@ -291,16 +307,19 @@ class Requests {
                                          .path = cell_.path}));
     }
 
-    uint32_t tile_tokens(Path path) const {
-        return expert_tile_tokens(kernels_.plan(), {path}, n_pairs(), shape_.n_experts);
+    void many_pairs() {
+        if (fits(shape_.n_embedding) && choice().gate_up == ExpertForm::kTiles) sorted_pairs(false);
     }
 
-    void many_pairs() {
-        if (is_few()) return;
+    void sorted_pairs(bool in_registers) {
+        const uint32_t tile_tokens =
+            in_registers ? choice().tile_tokens
+                         : expert_tile_tokens(kernels_.plan(), {cell_.path}, n_pairs(), shape_.n_experts);
         ExpertMatmulArgs gate_up{.type = cell_.type,
                                  .experts = experts(),
                                  .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},
-                                 .tile_tokens = tile_tokens(cell_.path),
+                                 .tile_tokens = tile_tokens,
+                                 .in_registers = in_registers,
                                  .x = kSomewhere,
                                  .first_y = kSomewhere,
                                  .n_rows = shape_.n_expert_feed_forward,
@@ -312,10 +331,17 @@ class Requests {
         down.n_rows = shape_.n_embedding;
         down.n_columns = shape_.n_expert_feed_forward;
         down.x_divisor = 1;
-        gate_up.gated = expert_matmul_gates(cell_.path);
-        if (!gate_up.gated) gate_up.second_y = kSomewhere;
-        if (fits(gate_up.n_columns)) add(expert_matmul(kernels_, gate_up));
-        if (fits(down.n_columns)) add(expert_matmul(kernels_, down));
+        const bool is_gated = in_registers ? choice().gated() : expert_matmul_gates(cell_.path);
+        if (is_gated) {
+            gate_up.gated = true;
+            add(expert_matmul(kernels_, gate_up));
+        }
+        if (!is_gated || in_registers) {  // those of a few tokens have different types now and then
+            gate_up.gated = false;
+            gate_up.second_y = kSomewhere;
+            add(expert_matmul(kernels_, gate_up));
+        }
+        if (choice().down != ExpertForm::kPairs && fits(down.n_columns)) add(expert_matmul(kernels_, down));
     }
 
     // Routing
@@ -356,12 +382,13 @@ class Requests {
     }
 
     void group() {
-        if (is_few()) return;
+        const uint32_t tile_tokens = choice().tile_tokens;
+        if (tile_tokens == 0) return;
         add(group_routes(kernels_, {.ids = kSomewhere,
                                     .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},
                                     .n_pairs = n_pairs(),
                                     .n_experts = shape_.n_experts,
-                                    .tile_tokens = tile_tokens(kernels_.plan().tile_order.front()),
+                                    .tile_tokens = tile_tokens,
                                     .grids = {}}));
     }
 

@@ -90,6 +90,20 @@ constexpr ScalarLoads kScalarLoads[] = {
      "lavapipe 26.2.6 (LLVM 22); 4 and 10 of lavapipe 25.0.7 (LLVM 15)"},
 };
 
+/// Where registers hold the sums of fewer tokens by rows of packed integers than usual.
+struct DenseTokensQuirk {
+    bool (*is_meant)(const DeviceCaps&);
+    uint32_t dot4_tokens;
+    const char* reason;
+};
+constexpr DenseTokensQuirk kDenseTokensQuirks[] = {
+    {[](const DeviceCaps& caps) { return caps.vendor_id == kIntel; }, 8,
+     "matvec of Q4_K by Mesa 26.2.6's code for Battlemage and DG2: 12 tokens spill 20 and 46 registers, 16 "
+     "tokens 103 and 90, 8 none"},
+    {[](const DeviceCaps& caps) { return caps.vendor_id == kAmd && !caps.integer_dot_accelerated; }, 12,
+     "16 tokens take all 256 registers on Polaris 10, 12 take 128"},
+};
+
 std::vector<std::string> missing_needs(const DeviceCaps& caps) {
     std::vector<std::string> missing;
     auto need = [&missing](bool there, const char* what) {
@@ -247,6 +261,8 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
 RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
+    for (const DenseTokensQuirk& quirk : kDenseTokensQuirks)
+        if (quirk.is_meant(caps)) registers.dense_dot4_tokens = quirk.dot4_tokens;
     if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;

@@ -17,9 +17,19 @@ namespace vkmoe {
 /// How matrix kernels that keep their sums in registers and share nothing (register_rows.glsl) are used.
 struct RegisterPlan {
     uint32_t scalar_workgroup = 0;  ///< invocations on the scalar path, each with rows of its own
-    uint32_t few_tokens = 8;        ///< up to which batches take them without sorting tokens by expert
-    uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
     uint32_t scalar_rows = 1;       ///< rows of an invocation on the scalar path, for one or two tokens
+    uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
+    uint32_t few_tokens = 8;        ///< up to which a step adds products up in the order of one token's
+    // Of the paths that share rows among lanes:
+    uint32_t dense_tokens = 16;         ///< up to which one matrix is multiplied in registers
+    uint32_t dense_dot4_tokens = 16;    ///< the same on the dot4 path
+    uint32_t expert_pairs = 4;          ///< that an expert gets on average, up to which it is so as well
+    uint64_t sorting_bytes = 4u << 20;  ///< of weights that are read in the time that sorting pairs takes
+
+    uint32_t most_dense_tokens(Path path) const {
+        if (path == Path::kScalar) return few_tokens;
+        return path == Path::kDot4 ? dense_dot4_tokens : dense_tokens;
+    }
 };
 
 /// What vkmoe will use of a device: a pure function of its caps and the user's wishes.

@@ -13,18 +13,19 @@ namespace vkmoe {
 namespace {
 
 /// Workgroups that cover the rows of one matrix.
-uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows) {
-    return divide_up(n_rows, expert_tile(plan, path).rows);
+uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows, bool in_registers) {
+    return divide_up(n_rows, in_registers ? team_shape(plan, path).teams : expert_tile(plan, path).rows);
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.
-[[maybe_unused]] constexpr uint32_t kMostRegisterTokens = 12;
+constexpr uint32_t kMostRegisterTokens = 12;
 
-std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated, uint32_t tile_tokens) {
-    MatmulTile tile = expert_tile(plan, path, tile_tokens);
-    if (path != Path::kScalar) return std::move(tile.constants);
-    assert(tile.tokens <= kMostRegisterTokens);
-    return {team_shape(plan, path).workgroup_size, 1, gated ? 1u : 0u, tile.tokens};
+std::vector<uint32_t> constants(const DevicePlan& plan, Path path, const ExpertMatmulArgs& args) {
+    MatmulTile tile = expert_tile(plan, path, args.tile_tokens);
+    if (path != Path::kScalar && !args.in_registers) return std::move(tile.constants);
+    const uint32_t tokens = args.in_registers ? args.tile_tokens : tile.tokens;
+    assert(tokens <= kMostRegisterTokens);
+    return {team_shape(plan, path).workgroup_size, 1, args.gated ? 1u : 0u, tokens};
 }
 
 }  // namespace
@@ -48,24 +49,29 @@ uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> 
     return tokens;
 }
 
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices) {
-    // A CPU's few workgroups at a time share a tile's activations where they are neighbours.
-    return {n_matrices * matrix_groups(plan, path, n_rows), path == Path::kScalar};
+TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
+                          bool in_registers) {
+    // Neighbours among a CPU's few workgroups at a time share a tile's activations, which are all that teams
+    // with their sums in registers read twice.
+    return {n_matrices * matrix_groups(plan, path, n_rows, in_registers),
+            in_registers || path == Path::kScalar};
 }
 
 Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     check_expert_shape("expert_matmul", args);
-    const KernelBinary& kernel = find_kernel(context, Op::kExpertMatmul, args.path, args.type);
+    const Op op = args.in_registers ? Op::kExpertMatvec : Op::kExpertMatmul;
+    const KernelBinary& kernel = find_kernel(context, op, args.path, args.type);
     const Path path = kernel.key.path;
-    if (args.gated && !expert_matmul_gates(path))
+    if (args.gated && !args.in_registers && !expert_matmul_gates(path))
         fail(ErrorCode::kInvalidArgument, "expert_matmul: path {} has no gated kernel", path_name(path));
-    if (args.tile_tokens == 0 || args.tile_tokens > expert_tile(context.plan(), path).tokens)
-        fail(ErrorCode::kInvalidArgument,
-             "expert_matmul: tiles of {} tokens; expert_tile_tokens gives the number", args.tile_tokens);
+    const uint32_t most_tokens =
+        args.in_registers ? kMostRegisterTokens : expert_tile(context.plan(), path).tokens;
+    if (args.tile_tokens == 0 || args.tile_tokens > most_tokens)
+        fail(ErrorCode::kInvalidArgument, "expert_matmul: tiles of {} tokens; 1 to {} are possible",
+             args.tile_tokens, most_tokens);
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline =
-        context.pipeline(kernel, constants(context.plan(), path, args.gated, args.tile_tokens));
+    dispatch.pipeline = context.pipeline(kernel, constants(context.plan(), path, args));
     constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
     dispatch.indirect = args.grouped.arguments.slice(args.dispatch * kArgumentBytes, kArgumentBytes);
     ExpertParams params = read_experts(context, dispatch, args, path);
@@ -73,7 +79,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     params.pairs = args.grouped.pairs.address;
     params.first_y = args.first_y;
     params.second_y = args.second_y;
-    params.matrix_groups = matrix_groups(context.plan(), path, args.n_rows);
+    params.matrix_groups = matrix_groups(context.plan(), path, args.n_rows, args.in_registers);
     dispatch.set_push(params);
     dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
     dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);

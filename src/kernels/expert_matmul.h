@@ -14,12 +14,13 @@ struct ExpertMatmulArgs {
     TensorType type = TensorType::kF32;
     ExpertTable experts;
     GroupedRoutes grouped;      ///< of group_routes
-    uint32_t tile_tokens = 0;   ///< of grouped: expert_tile_tokens
+    uint32_t tile_tokens = 0;   ///< of grouped: that of choose_experts
+    bool in_registers = false;  ///< by the kernels of expert_matvec, in tiles
     uint32_t dispatch = 0;      ///< which of grouped.arguments
     uint64_t x = 0;             ///< [n_pairs / x_divisor, n_columns], rows of activation_row_bytes
     uint64_t first_y = 0;       ///< float32 [n_pairs, n_rows]
     uint64_t second_y = 0;      ///< float32 [n_pairs, n_rows]; 0: only one result
-    bool gated = false;         ///< where expert_matmul_gates
+    bool gated = false;         ///< where expert_matmul_gates, or in_registers
     uint64_t first_offset = 0;  ///< bytes from a record's start to the matrix
     uint64_t second_offset = 0;
     uint32_t n_rows = 0;
@@ -35,11 +36,12 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 /// Whether the kernels of a path can do gate, up and the activation in one.
 bool expert_matmul_gates(Path path);
 
-/// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping, by their paths
-/// (linear_path) and the pairs that an expert gets on average, and the grid of a dispatch over n_matrices of
-/// n_rows weight rows (1: one, or gated).
+/// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping and are not
+/// in_registers, by their paths (linear_path) and the pairs that an expert gets on average, and the grid of a
+/// dispatch over n_matrices of n_rows weight rows (1: one, or gated).
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
                             uint32_t n_experts);
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices);
+TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
+                          bool in_registers = false);
 
 }  // namespace vkmoe

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "kernels/activation.h"
 #include "kernels/grid.h"
+#include "kernels/matvec.h"
 
 #include <algorithm>
 
@@ -36,6 +37,12 @@ TeamShape team_shape(const DevicePlan& plan, Path path) {
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
     return divide_up(n_rows, shape.teams * rows_per_team);
+}
+
+uint32_t matvec_tile_tokens(uint32_t n_tokens) {
+    // Few sizes, so that pipelines are few.
+    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 10, 12, kMaxMatvecTokens};
+    return *std::ranges::lower_bound(kSizes, n_tokens);
 }
 
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {

@@ -29,6 +29,9 @@ TeamShape team_shape(const DevicePlan& plan, Path path);
 /// Tokens of a tile of the scalar path's dense kernel for so many tokens: those that take the least work.
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens);
 
+/// Tokens of the one tile of matvec for so many tokens, at most kMaxMatvecTokens.
+uint32_t matvec_tile_tokens(uint32_t n_tokens);
+
 /// Workgroups that cover n_rows, by teams of rows_per_team.
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team);
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "kernels/elementwise.h"
 #include "kernels/linear_shape.h"
+#include "kernels/product_choice.h"
 
 #include <algorithm>
 
@@ -40,14 +41,12 @@ Dispatch matmul(KernelContext& context, const MatmulArgs& args) {
 }
 
 Dispatch linear(KernelContext& context, const MatmulArgs& args) {
-    return args.n_tokens <= context.plan().registers.few_tokens ? matvec(context, args)
-                                                                : matmul(context, args);
+    const Op op = dense_op(context.plan(), args.type, args.n_tokens, args.path);
+    return op == Op::kMatvec ? matvec(context, args) : matmul(context, args);
 }
 
 ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens) {
-    // All matrix kernels for few tokens have the same paths for a type, and so have those for many.
-    const Op op = n_tokens <= context.plan().registers.few_tokens ? Op::kMatvec : Op::kMatmul;
-    return activation_layout(linear_path(context, op, type));
+    return activation_layout(linear_path(context, dense_op(context.plan(), type, n_tokens), type));
 }
 
 }  // namespace vkmoe

@@ -8,10 +8,10 @@ namespace vkmoe {
 /// As matvec, for any number of tokens, in tiles (on the scalar path of register_tile_tokens).
 Dispatch matmul(KernelContext& context, const MatmulArgs& args);
 
-/// matvec for at most the plan's few_tokens, else matmul; x as linear_layout says.
+/// matvec or matmul (dense_op); x as linear_layout says.
 Dispatch linear(KernelContext& context, const MatmulArgs& args);
 
-/// How the matrix kernels for so many tokens, of experts too, read activations.
+/// How linear reads activations.
 ActivationLayout linear_layout(KernelContext& context, TensorType type, uint32_t n_tokens);
 
 }  // namespace vkmoe

@@ -45,7 +45,8 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.n_tokens});
+    dispatch.pipeline =
+        context.pipeline(kernel, {shape.workgroup_size, rows, matvec_tile_tokens(args.n_tokens)});
     dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows));
     bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;

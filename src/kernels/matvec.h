@@ -23,8 +23,8 @@ struct MatmulArgs {
     uint32_t core_count = 0;   ///< for which tiles are chosen, for tests; 0: the plan's
 };
 
-/// The most tokens that matvec takes at once: beyond that a tiled matmul reads less.
-inline constexpr uint32_t kMaxMatvecTokens = 8;
+/// The most tokens that matvec takes at once: their sums are in registers.
+inline constexpr uint32_t kMaxMatvecTokens = 16;
 
 /// Sets the push constants of a matvec or matmul kernel on this path, and what it reads and writes.
 void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path);

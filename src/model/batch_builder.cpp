@@ -31,11 +31,13 @@ ActivationLayout BatchBuilder::layout(TensorType type, uint32_t n_tokens) const 
     return linear_layout(kernels(), type, n_tokens);
 }
 
-Rows BatchBuilder::rows_for(const RowBuffers& buffers, uint32_t n_tokens,
-                            std::initializer_list<TensorType> readers) const {
+ActivationLayout BatchBuilder::layout(ExpertForm form, TensorType type) const {
+    return activation_layout(linear_path(kernels(), expert_op(form), type));
+}
+
+Rows BatchBuilder::rows_for(const RowBuffers& buffers, std::initializer_list<ActivationLayout> readers) {
     Rows rows;
-    for (TensorType type : readers) {
-        const ActivationLayout wanted = layout(type, n_tokens);
+    for (ActivationLayout wanted : readers) {
         if (wanted == ActivationLayout::kQ8) rows.q8 = buffers.q8.address;
         if (wanted == ActivationLayout::kFloat16) rows.f16 = buffers.f16.address;
         if (wanted != ActivationLayout::kQ8) rows.f32 = buffers.f32.address;
@@ -69,8 +71,8 @@ void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Ro
 }
 
 Rows BatchBuilder::norm(const Vector& weight, uint64_t x, uint32_t n_rows,
-                        std::initializer_list<TensorType> readers) {
-    const Rows rows = rows_for(workspace_.normed, n_rows, readers);
+                        std::initializer_list<ActivationLayout> readers) {
+    const Rows rows = rows_for(workspace_.normed, readers);
     add(rms_norm(kernels(), {.input = x,
                              .weight = weight.address,
                              .output = rows.f32,

@@ -3,6 +3,7 @@
 #include "experts/host_step.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/product_choice.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
 #include "model/workspace.h"
@@ -36,12 +37,13 @@ class BatchBuilder {
     /// The batch, which is thereby given away.
     std::vector<ProgramPart> take_parts() { return std::move(parts_); }
 
-    /// How matrix kernels for so many tokens read activations where the weights are of this type.
+    /// How a matrix for all tokens reads activations where its weights are of this type.
+    ActivationLayout layout(TensorType type) const { return layout(type, n_tokens_); }
     ActivationLayout layout(TensorType type, uint32_t n_tokens) const;
-    /// Where to write rows that matrices of these types read, for so many tokens. What wrote them is followed
-    /// by pack().
-    Rows rows_for(const RowBuffers& buffers, uint32_t n_tokens,
-                  std::initializer_list<TensorType> readers) const;
+    /// How the matrices of experts do.
+    ActivationLayout layout(ExpertForm form, TensorType type) const;
+    /// Where to write rows that are read in these layouts. What wrote them is followed by pack().
+    static Rows rows_for(const RowBuffers& buffers, std::initializer_list<ActivationLayout> readers);
     /// What completes rows with what is made from their float32 form, where any reader wants that.
     std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns,
                                    RowChoice choice = {}) const;
@@ -49,8 +51,9 @@ class BatchBuilder {
     /// y = matrix . x (+ residual) for n_rows rows of x.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,
                 uint64_t residual = 0);
-    /// The RMS norm of rows of n_embedding, in the forms that readers with these weight types want.
-    Rows norm(const Vector& weight, uint64_t x, uint32_t n_rows, std::initializer_list<TensorType> readers);
+    /// The RMS norm of rows of n_embedding, in these layouts.
+    Rows norm(const Vector& weight, uint64_t x, uint32_t n_rows,
+              std::initializer_list<ActivationLayout> readers);
 
   private:
     const Model& model_;

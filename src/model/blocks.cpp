@@ -48,8 +48,9 @@ void add_attention(BatchBuilder& batch, uint32_t layer, QkNorm qk_norm) {
     Workspace& workspace = batch.workspace();
     const uint32_t n = batch.n_tokens();
 
-    Rows x = batch.norm(weights.attention_norm, workspace.stream.address, n,
-                        {weights.q.type, weights.k.type, weights.v.type});
+    Rows x = batch.norm(
+        weights.attention_norm, workspace.stream.address, n,
+        {batch.layout(weights.q.type), batch.layout(weights.k.type), batch.layout(weights.v.type)});
     batch.linear("attention q", weights.q, x, workspace.q.address, n);
     batch.linear("attention k", weights.k, x, workspace.k.address, n);
     batch.linear("attention v", weights.v, x, workspace.v.address, n);
@@ -77,7 +78,8 @@ void add_attention(BatchBuilder& batch, uint32_t layer, QkNorm qk_norm) {
                                              .n_kv_heads = hyper.n_kv_heads,
                                              .head_dim = hyper.head_dim,
                                              .n_context = batch.cache().n_context()}));
-    const Rows attended = batch.rows_for(workspace.attended, n, {weights.attention_output.type});
+    const Rows attended =
+        BatchBuilder::rows_for(workspace.attended, {batch.layout(weights.attention_output.type)});
     batch.add(
         attention(batch.kernels(), {.q = workspace.q.address,
                                     .k_cache = batch.cache().keys(layer),
@@ -105,10 +107,10 @@ void add_dense_feed_forward(BatchBuilder& batch, uint32_t layer) {
     Workspace& workspace = batch.workspace();
     const uint32_t n = batch.n_tokens();
     Rows x = batch.norm(weights.feed_forward_norm, workspace.stream.address, n,
-                        {weights.gate.type, weights.up.type});
+                        {batch.layout(weights.gate.type), batch.layout(weights.up.type)});
     batch.linear("dense gate", weights.gate, x, workspace.gate.address, n);
     batch.linear("dense up", weights.up, x, workspace.up.address, n);
-    Inner inner = swiglu_rows(batch, 0, n, weights.gate.n_rows, weights.down.type);
+    Inner inner = swiglu_rows(batch, 0, n, weights.gate.n_rows, batch.layout(weights.down.type));
     batch.add(std::move(inner.dispatches));
     batch.linear("dense down", weights.down, inner.rows, workspace.stream.address, n,
                  workspace.stream.address);
@@ -121,9 +123,20 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
     Workspace& workspace = batch.workspace();
     const uint32_t n = batch.n_tokens();
 
-    Rows x = batch.norm(
-        weights.feed_forward_norm, workspace.stream.address, n,
-        {weights.router.type, look_ahead_reader(batch, layer), experts.gate_type, experts.up_type});
+    const ExpertChoice choice = choose_experts(batch.kernels().plan(),
+                                               {.gate_type = experts.gate_type,
+                                                .up_type = experts.up_type,
+                                                .down_type = experts.down_type,
+                                                .n_embedding = hyper.n_embedding,
+                                                .n_feed_forward = hyper.n_expert_feed_forward,
+                                                .n_experts = hyper.n_experts,
+                                                .n_used = hyper.n_experts_used},
+                                               n);
+    const ActivationLayout gate_layout = batch.layout(choice.gate_up, experts.gate_type);
+    const ActivationLayout up_layout = batch.layout(choice.gate_up, experts.up_type);
+    Rows x = batch.norm(weights.feed_forward_norm, workspace.stream.address, n,
+                        {batch.layout(weights.router.type), batch.layout(look_ahead_reader(batch, layer)),
+                         gate_layout, up_layout});
     batch.linear("router", weights.router, x, workspace.router_logits.address, n);
     const uint64_t ids = workspace.layer_part(workspace.expert_ids, layer, hyper.n_experts_used).address;
     const uint64_t counts_bytes = uint64_t{hyper.n_experts} * sizeof(uint32_t);
@@ -149,9 +162,10 @@ void add_expert_feed_forward(BatchBuilder& batch, uint32_t layer) {
     Experts found = experts;
     if (pager != nullptr) found.table = pager->table(experts.ordinal);
     const ExpertRows rows{.experts = found,
+                          .choice = choice,
                           .ids = ids,
-                          .x_gate = x.in(batch.layout(experts.gate_type, n)),
-                          .x_up = x.in(batch.layout(experts.up_type, n)),
+                          .x_gate = x.in(gate_layout),
+                          .x_up = x.in(up_layout),
                           .n_tokens = n};
     if (pager != nullptr && !pager->plan().holds_all) {
         add_paged_experts(batch, layer, rows);
@@ -165,7 +179,7 @@ void add_logits(BatchBuilder& batch, uint32_t first_row, uint32_t n_rows) {
     Workspace& workspace = batch.workspace();
     const uint64_t row_bytes = uint64_t{batch.hyper().n_embedding} * sizeof(float);
     Rows x = batch.norm(weights.output_norm, workspace.stream.address + first_row * row_bytes, n_rows,
-                        {weights.output.type});
+                        {batch.layout(weights.output.type, n_rows)});
     batch.linear("logits", weights.output, x, workspace.logits.address, n_rows);
 }
 

@@ -32,10 +32,10 @@ Rows rows_from(const Rows& rows, uint64_t first_row, uint64_t n_columns) {
 }  // namespace
 
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
-                  TensorType reader, RowChoice choice) {
+                  ActivationLayout reader, RowChoice choice) {
     const Workspace& workspace = batch.workspace();
     Inner inner;
-    inner.rows = rows_from(batch.rows_for(workspace.inner, batch.n_tokens(), {reader}), first_row, n_columns);
+    inner.rows = rows_from(BatchBuilder::rows_for(workspace.inner, {reader}), first_row, n_columns);
     inner.dispatches.push_back(swiglu(batch.kernels(), {.gate = row_of(workspace.gate, first_row, n_columns),
                                                         .up = row_of(workspace.up, first_row, n_columns),
                                                         .output = inner.rows.f32,
@@ -56,7 +56,7 @@ std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows
     const uint64_t first_pair = uint64_t{rows.first_token} * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     const auto x_of = [&](uint64_t x, TensorType type) {
-        const ActivationLayout layout = batch.layout(type, batch.n_tokens());
+        const ActivationLayout layout = batch.layout(ExpertForm::kPairs, type);
         return x + rows.first_token * activation_row_bytes(layout, hyper.n_embedding);
     };
     ExpertMatvecArgs args{.type = experts.gate_type,
@@ -89,6 +89,26 @@ std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows
     return dispatches;
 }
 
+namespace {
+
+/// What down reads of the pairs from first_pair on, after their gate and up.
+Inner inner_of_pairs(const BatchBuilder& batch, uint32_t first_pair, uint32_t n_pairs, bool gated,
+                     ActivationLayout layout, RowChoice choice = {}) {
+    const Workspace& workspace = batch.workspace();
+    const uint32_t inner_width = batch.hyper().n_expert_feed_forward;
+    if (!gated) return swiglu_rows(batch, first_pair, n_pairs, inner_width, layout, choice);
+    Inner inner;
+    inner.rows = rows_from({.f32 = workspace.inner.f32.address, .q8 = workspace.inner.q8.address}, first_pair,
+                           inner_width);
+    if (layout == ActivationLayout::kQ8)
+        inner.dispatches.push_back(quantize_q8(
+            batch.kernels(),
+            {.input = inner.rows.f32, .output = inner.rows.q8, .n_rows = n_pairs, .n_columns = inner_width}));
+    return inner;
+}
+
+}  // namespace
+
 std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
@@ -96,21 +116,8 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     const uint32_t n_pairs = rows.n_tokens * hyper.n_experts_used;
     const uint32_t first_pair = rows.first_token * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
-    const ActivationLayout layout = batch.layout(experts.down_type, batch.n_tokens());
-    Inner inner;
-    if (experts.gate_type == experts.up_type) {
-        // gate_up_of_few has done the activation.
-        inner.rows = rows_from({.f32 = workspace.inner.f32.address, .q8 = workspace.inner.q8.address},
-                               first_pair, inner_width);
-        if (layout == ActivationLayout::kQ8) {
-            inner.dispatches.push_back(quantize_q8(batch.kernels(), {.input = inner.rows.f32,
-                                                                     .output = inner.rows.q8,
-                                                                     .n_rows = n_pairs,
-                                                                     .n_columns = inner_width}));
-        }
-    } else {
-        inner = swiglu_rows(batch, first_pair, n_pairs, inner_width, experts.down_type);
-    }
+    const ActivationLayout layout = batch.layout(ExpertForm::kPairs, experts.down_type);
+    Inner inner = inner_of_pairs(batch, first_pair, n_pairs, experts.gate_type == experts.up_type, layout);
     const uint64_t stream = row_of(workspace.stream, rows.first_token, hyper.n_embedding);
     inner.dispatches.push_back(
         expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
@@ -129,42 +136,49 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     return std::move(inner.dispatches);
 }
 
-ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
+namespace {
+
+GroupedGateUp grouped_gate_up(const BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
                               AddressRange memory) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
     const Experts& experts = rows.experts;
-    const ExpertTable table{experts.table.records, experts.table.n_experts, memory};
+    const ExpertChoice& choice = rows.choice;
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     KernelContext& kernels = batch.kernels();
-    const DevicePlan& plan = kernels.plan();
-    const Path gate_path = linear_path(kernels, Op::kExpertMatmul, experts.gate_type);
-    const Path up_path = linear_path(kernels, Op::kExpertMatmul, experts.up_type);
-    const Path down_path = linear_path(kernels, Op::kExpertMatmul, experts.down_type);
+    const auto grid_of = [&](ExpertForm form, TensorType type, uint32_t n_rows, uint32_t n_matrices) {
+        return expert_tile_grid(kernels.plan(), linear_path(kernels, expert_op(form), type), n_rows,
+                                n_matrices, form == ExpertForm::kRegisters);
+    };
+    const bool in_registers = choice.gate_up == ExpertForm::kRegisters;
     const bool one_type = experts.gate_type == experts.up_type;
-    const bool gated = one_type && expert_matmul_gates(gate_path) &&
-                       activation_layout(down_path) == ActivationLayout::kFloat32;
-    const uint32_t tile_tokens =
-        expert_tile_tokens(plan, {gate_path, up_path, down_path}, n_pairs, hyper.n_experts);
-    ExpertsOfMany parts;
-    parts.group.push_back(group_routes(
-        kernels, {.ids = ids,
-                  .grouped = workspace.grouped,
-                  .n_pairs = n_pairs,
-                  .n_experts = hyper.n_experts,
-                  .tile_tokens = tile_tokens,
-                  .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
-                            expert_tile_grid(plan, up_path, inner_width, 1),
-                            expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
+    GroupedGateUp parts;
+    parts.gated =
+        one_type &&
+        (choice.gated() ||
+         (!in_registers && expert_matmul_gates(linear_path(kernels, Op::kExpertMatmul, experts.gate_type)) &&
+          batch.layout(choice.down, experts.down_type) == ActivationLayout::kFloat32));
+    std::array<TileGrid, kTileDispatches> grids{
+        grid_of(choice.gate_up, experts.gate_type, inner_width, one_type && !parts.gated ? 2 : 1),
+        grid_of(choice.gate_up, experts.up_type, inner_width, 1)};
+    if (choice.down != ExpertForm::kPairs)
+        grids[2] = grid_of(choice.down, experts.down_type, hyper.n_embedding, 1);
+    parts.group.push_back(group_routes(kernels, {.ids = ids,
+                                                 .grouped = workspace.grouped,
+                                                 .n_pairs = n_pairs,
+                                                 .n_experts = hyper.n_experts,
+                                                 .tile_tokens = choice.tile_tokens,
+                                                 .grids = grids}));
     ExpertMatmulArgs args{.type = experts.gate_type,
-                          .experts = table,
+                          .experts = {experts.table.records, experts.table.n_experts, memory},
                           .grouped = workspace.grouped,
-                          .tile_tokens = tile_tokens,
+                          .tile_tokens = choice.tile_tokens,
+                          .in_registers = in_registers,
                           .dispatch = 0,
                           .x = rows.x_gate,
-                          .first_y = gated ? workspace.inner.f32.address : workspace.gate.address,
-                          .gated = gated,
+                          .first_y = parts.gated ? workspace.inner.f32.address : workspace.gate.address,
+                          .gated = parts.gated,
                           .first_offset = experts.gate_offset,
                           .n_rows = inner_width,
                           .n_columns = hyper.n_embedding,
@@ -172,7 +186,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                           .x_divisor = hyper.n_experts_used,
                           .label = "experts gate+up"};
     if (one_type) {
-        if (!gated) args.second_y = workspace.up.address;
+        if (!parts.gated) args.second_y = workspace.up.address;
         args.second_offset = experts.up_offset;
         parts.gate_up.push_back(expert_matmul(kernels, args));
     } else {
@@ -184,24 +198,35 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
         args.first_offset = experts.up_offset;
         parts.gate_up.push_back(expert_matmul(kernels, args));
     }
-    uint64_t inner_rows = workspace.inner.f32.address;
-    if (!gated) {
-        Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, {ids, hyper.n_experts});
-        inner_rows = inner.rows.in(batch.layout(experts.down_type, batch.n_tokens()));
-        parts.inner = std::move(inner.dispatches);
-    }
-    parts.down.push_back(expert_matmul(kernels, {.type = experts.down_type,
-                                                 .experts = table,
-                                                 .grouped = workspace.grouped,
-                                                 .tile_tokens = tile_tokens,
-                                                 .dispatch = 2,
-                                                 .x = inner_rows,
-                                                 .first_y = workspace.expert_output.address,
-                                                 .first_offset = experts.down_offset,
-                                                 .n_rows = hyper.n_embedding,
-                                                 .n_columns = inner_width,
-                                                 .n_pairs = n_pairs,
-                                                 .label = "experts down"}));
+    return parts;
+}
+
+}  // namespace
+
+ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
+                              AddressRange memory) {
+    const HyperParameters& hyper = batch.hyper();
+    const Workspace& workspace = batch.workspace();
+    const Experts& experts = rows.experts;
+    const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
+    ExpertsOfMany parts{grouped_gate_up(batch, rows, ids, memory)};
+    const ActivationLayout layout = batch.layout(rows.choice.down, experts.down_type);
+    Inner inner = inner_of_pairs(batch, 0, n_pairs, parts.gated, layout, {ids, hyper.n_experts});
+    parts.inner = std::move(inner.dispatches);
+    parts.down.push_back(
+        expert_matmul(batch.kernels(), {.type = experts.down_type,
+                                        .experts = {experts.table.records, experts.table.n_experts, memory},
+                                        .grouped = workspace.grouped,
+                                        .tile_tokens = rows.choice.tile_tokens,
+                                        .in_registers = rows.choice.down == ExpertForm::kRegisters,
+                                        .dispatch = 2,
+                                        .x = inner.rows.in(layout),
+                                        .first_y = workspace.expert_output.address,
+                                        .first_offset = experts.down_offset,
+                                        .n_rows = hyper.n_embedding,
+                                        .n_columns = hyper.n_expert_feed_forward,
+                                        .n_pairs = n_pairs,
+                                        .label = "experts down"}));
     return parts;
 }
 
@@ -219,8 +244,14 @@ Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows) {
 
 void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
     const AddressRange memory = rows.experts.table.memory;
-    if (batch.n_tokens() <= batch.kernels().plan().registers.few_tokens) {
-        batch.add(gate_up_of_few(batch, rows, rows.ids, memory));
+    if (rows.choice.down == ExpertForm::kPairs) {
+        if (rows.choice.gate_up == ExpertForm::kPairs) {
+            batch.add(gate_up_of_few(batch, rows, rows.ids, memory));
+        } else {
+            GroupedGateUp parts = grouped_gate_up(batch, rows, rows.ids, memory);
+            batch.add(std::move(parts.group));
+            batch.add(std::move(parts.gate_up));
+        }
         batch.add(down_of_few(batch, rows));
         return;
     }

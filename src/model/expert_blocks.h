@@ -13,6 +13,7 @@ namespace vkmoe {
 /// Some tokens of a batch at the experts of a layer, and what they read: rows of the whole batch.
 struct ExpertRows {
     const Experts& experts;
+    ExpertChoice choice;  ///< for all of the batch
     uint64_t ids = 0;     ///< uint32 [batch, n_experts_used]: what the router chose
     uint64_t x_gate = 0;  ///< the normed residual stream as gate's kernels read it, [batch, n_embedding]
     uint64_t x_up = 0;    ///< and up's
@@ -28,11 +29,14 @@ std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows
 /// What comes after all pairs have their gate and up: stream += the weighted sum of the experts' outputs.
 std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows);
 
-/// Many tokens (all of the batch), grouped by expert, so that each expert's weights are read once for a tile
-/// of them.
-struct ExpertsOfMany {
+/// All tokens of the batch, grouped by expert, so that each expert's weights are read once for a tile of
+/// them.
+struct GroupedGateUp {
     std::vector<Dispatch> group;
     std::vector<Dispatch> gate_up;
+    bool gated = false;  ///< the activation is done
+};
+struct ExpertsOfMany : GroupedGateUp {
     std::vector<Dispatch> inner;  ///< the activation
     std::vector<Dispatch> down;   ///< into the workspace's expert_output
 };
@@ -42,13 +46,13 @@ Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows);
 /// All of that in one go, for the whole batch and experts that are all there.
 void add_experts(BatchBuilder& batch, const ExpertRows& rows);
 
-/// silu(gate) * up from the workspace for rows [first_row, first_row + n_rows), in the form that a matrix of
-/// type `reader` reads: where that is, and the dispatches that make it. choice: its ids begin at first_row's.
+/// silu(gate) * up from the workspace for rows [first_row, first_row + n_rows), in the layout `reader`: where
+/// that is, and the dispatches that make it. choice: its ids begin at first_row's.
 struct Inner {
     Rows rows;
     std::vector<Dispatch> dispatches;
 };
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
-                  TensorType reader, RowChoice choice = {});
+                  ActivationLayout reader, RowChoice choice = {});
 
 }  // namespace vkmoe

@@ -164,7 +164,7 @@ void add_paged_experts(BatchBuilder& batch, uint32_t layer, const ExpertRows& ro
     const Pager& pager = *batch.model().pager();
     const uint32_t ordinal = rows.experts.ordinal;
     const bool on_device = pager.on_device() != nullptr;
-    if (batch.n_tokens() > batch.kernels().plan().registers.few_tokens) {
+    if (rows.choice.down != ExpertForm::kPairs) {
         if (on_device) {
             add_many_on_device(batch, ordinal, rows);
         } else {

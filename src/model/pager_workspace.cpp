@@ -1,6 +1,5 @@
 #include "model/pager_workspace.h"
 
-#include "kernels/matvec.h"
 #include "kernels/page_resolve.h"
 #include "kernels/page_wave.h"
 
@@ -15,9 +14,10 @@ constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
 }  // namespace
 
 PagerWorkspace make_pager_workspace(PagerMode mode, const HyperParameters& hyper, uint32_t max_tokens,
-                                    Arena& device_arena, Arena& upload_arena, Arena& readback_arena) {
+                                    uint32_t few_tokens, Arena& device_arena, Arena& upload_arena,
+                                    Arena& readback_arena) {
     const uint64_t pairs = uint64_t{max_tokens} * hyper.n_experts_used;
-    const uint64_t few = uint64_t{std::min(max_tokens, kMaxMatvecTokens)} * hyper.n_experts_used;
+    const uint64_t few = uint64_t{std::min(max_tokens, few_tokens)} * hyper.n_experts_used;
     PagerWorkspace paging;
     const bool on_device = mode == PagerMode::kDevice;
     Arena& ids_arena = on_device ? device_arena : upload_arena;

@@ -125,8 +125,8 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
             look_ahead.probabilities = arena.allocate(floats(n_ids, 1));
         }
         if (shape.pager != PagerMode::kAuto) {
-            paging =
-                make_pager_workspace(shape.pager, hyper, max_tokens, arena, *upload_arena, *readback_arena);
+            paging = make_pager_workspace(shape.pager, hyper, max_tokens, device->plan().registers.few_tokens,
+                                          arena, *upload_arena, *readback_arena);
         }
         grouped.pairs = arena.allocate(pairs * sizeof(uint32_t));
         grouped.tiles = arena.allocate(

@@ -3,6 +3,7 @@
 #include "conformance/compile.h"
 
 #include "base/error.h"
+#include "kernels/product_choice.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -46,8 +47,24 @@ class CompileTest : public testing::Test {
 };
 
 TEST_F(CompileTest, MakesEachPipelineOfThePlanOnce) {
-    EXPECT_EQ(count(Op::kMatvec), kernels_.plan().registers.few_tokens) << "one for each number of tokens";
-    EXPECT_EQ(count(Op::kExpertMatvec), 2u) << "gate and up together, and one matrix";
+    std::set<uint32_t> dense_tiles;
+    std::set<std::pair<uint32_t, bool>> expert_tiles;
+    for (const Step& step : steps_of(shape())) {
+        if (dense_op(kernels_.plan(), TensorType::kF32, step.n_tokens) == Op::kMatvec)
+            dense_tiles.insert(matvec_tile_tokens(step.n_tokens));
+        const ExpertChoice choice = choose_experts(kernels_.plan(),
+                                                   {.n_embedding = shape().n_embedding,
+                                                    .n_feed_forward = shape().n_expert_feed_forward,
+                                                    .n_experts = shape().n_experts,
+                                                    .n_used = shape().n_experts_used},
+                                                   step.n_tokens);
+        if (choice.gate_up != ExpertForm::kRegisters) continue;
+        expert_tiles.insert({choice.tile_tokens, false});
+        if (choice.gated()) expert_tiles.insert({choice.tile_tokens, true});
+    }
+    EXPECT_EQ(count(Op::kMatvec), dense_tiles.size());
+    EXPECT_EQ(count(Op::kExpertMatvec), 2 + expert_tiles.size())
+        << "gate and up together and one matrix, by pairs and by tiles";
     EXPECT_EQ(count(Op::kGroupRoutes), 1u);
     EXPECT_EQ(count(Op::kQkNormRope), 2u) << "two styles of rotation";
 }

@@ -35,6 +35,10 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
     refused([](ExpertMatmulArgs& args) { args.n_columns = 48; });
     refused([](ExpertMatmulArgs& args) { args.tile_tokens = 0; });
     refused([](ExpertMatmulArgs& args) { args.tile_tokens = 4096; });
+    refused([](ExpertMatmulArgs& args) {
+        args.in_registers = true;
+        args.tile_tokens = 16;
+    });
     refused([](ExpertMatmulArgs& args) { args.first_offset = uint64_t{1} << 32; });
 }
 

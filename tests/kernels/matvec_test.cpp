@@ -1,5 +1,6 @@
 #include "kernels/matvec.h"
 
+#include "conformance/matrix_product.h"
 #include "kernels/kernel_fixture.h"
 
 namespace vkmoe {
@@ -8,6 +9,15 @@ namespace {
 const bool registered = register_cells(Op::kMatvec);
 
 using MatvecTest = KernelTest;
+
+TEST_F(MatvecTest, MoreTokensThanDecodeHasAreOneTile) {
+    for (Path path : paths(Op::kMatvec, TensorType::kQ4_K)) {
+        if (path == Path::kScalar) continue;  // takes them in tiles
+        for (uint32_t n_tokens : {9u, 11u, 13u, kMaxMatvecTokens})
+            conformance::check_product(test_case(), matvec, {Op::kMatvec, TensorType::kQ4_K, path},
+                                       {5, 512, n_tokens});
+    }
+}
 
 TEST_F(MatvecTest, RefusesWhatDoesNotFit) {
     MatmulArgs good;

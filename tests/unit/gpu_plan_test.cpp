@@ -384,6 +384,23 @@ TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     EXPECT_EQ(gpu.registers.few_tokens, 8u);
 }
 
+TEST(GpuPlan, RegistersHoldFewerRowsOfPackedIntegersOnSomeGpus) {
+    const auto most = [](const DeviceCaps& caps, Path path) {
+        return make_plan(caps, std::nullopt).registers.most_dense_tokens(path);
+    };
+    DeviceCaps caps = invented_gpu();
+    EXPECT_EQ(most(caps, Path::kDot4), 16u);
+    EXPECT_EQ(most(caps, Path::kSubgroup), 16u);
+    EXPECT_EQ(most(caps, Path::kScalar), 8u) << "each invocation has all of a row's sums";
+    caps.vendor_id = 0x8086;
+    EXPECT_EQ(most(caps, Path::kDot4), 8u);
+    EXPECT_EQ(most(caps, Path::kSubgroup), 16u);
+    caps.vendor_id = 0x1002;
+    EXPECT_EQ(most(caps, Path::kDot4), 16u);
+    caps.integer_dot_accelerated = false;
+    EXPECT_EQ(most(caps, Path::kDot4), 12u);
+}
+
 TEST(GpuPlan, AForcedPathOfMatricesLeavesTheOthersInTheirOrder) {
     using enum Path;
     const DevicePlan plan = make_plan(nvidia2(), kCoopmat);

@@ -1,0 +1,86 @@
+#include "kernels/product_choice.h"
+
+#include "base/error.h"
+#include "kernels/expert_matmul.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace vkmoe {
+namespace {
+
+Path path_of(const DevicePlan& plan, Op op, TensorType type) {
+    const Selection selection = select_kernel(plan, op, type);
+    if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
+    return selection.kernel->key.path;
+}
+
+// Tokens of a tile of matmul/expert_matvec.comp. With gate's and up's rows at once, the sums of 8 take all
+// registers of Polaris 10 and spill on Battlemage and DG2 (Q4_K by Mesa 26.2.6's code); those of 4, or of 8
+// by one matrix, do not. Of a few tokens an expert rarely gets more than 4.
+constexpr uint32_t kGatedTileTokens = 4;
+constexpr uint32_t kTileTokens = 8;
+
+/// How many tiles an expert's pairs are expected to fill: their number is distributed binomially.
+double expected_tiles(const ExpertLayerShape& shape, uint32_t n_tokens, uint32_t tile_tokens) {
+    const double chosen = static_cast<double>(shape.n_used) / shape.n_experts;
+    if (chosen >= 1) return std::ceil(static_cast<double>(n_tokens) / tile_tokens);
+    double probability = std::pow(1 - chosen, n_tokens);  // of exactly `n` pairs
+    double tiles = 0;
+    for (uint32_t n = 1; n <= n_tokens; ++n) {
+        probability *= (n_tokens - n + 1.0) / n * chosen / (1 - chosen);
+        tiles += probability * std::ceil(static_cast<double>(n) / tile_tokens);
+    }
+    return tiles;
+}
+
+}  // namespace
+
+Op dense_op(const DevicePlan& plan, TensorType type, uint32_t n_tokens, std::optional<Path> path) {
+    if (!path) path = path_of(plan, Op::kMatvec, type);
+    return n_tokens <= plan.registers.most_dense_tokens(*path) ? Op::kMatvec : Op::kMatmul;
+}
+
+uint32_t dense_tile_tokens(const DevicePlan& plan, TensorType type, uint32_t n_rows, uint32_t n_tokens) {
+    const Op op = dense_op(plan, type, n_tokens);
+    if (op == Op::kMatvec) return matvec_tile_tokens(n_tokens);
+    const Path path = path_of(plan, op, type);
+    return path == Path::kScalar ? register_tile_tokens(plan, n_tokens)
+                                 : dense_tile(plan, path, n_rows, n_tokens).tokens;
+}
+
+double distinct_experts(const ExpertLayerShape& shape, uint32_t n_tokens) {
+    return shape.n_experts *
+           (1 - std::pow(1 - static_cast<double>(shape.n_used) / shape.n_experts, n_tokens));
+}
+
+ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens) {
+    const RegisterPlan& registers = plan.registers;
+    const uint32_t n_pairs = n_tokens * shape.n_used;
+    const bool is_scalar = path_of(plan, Op::kExpertMatvec, shape.gate_type) == Path::kScalar;
+    if (n_tokens <= registers.few_tokens) {
+        // Only expert_matvec_sum adds the experts of a token up as for one token.
+        const double saved =
+            (n_pairs - distinct_experts(shape, n_tokens)) * static_cast<double>(shape.gate_up_bytes());
+        if (is_scalar || saved < static_cast<double>(registers.sorting_bytes)) return {};
+        return {ExpertForm::kRegisters, ExpertForm::kPairs, kGatedTileTokens};
+    }
+    if (!is_scalar && n_pairs <= uint64_t{registers.expert_pairs} * shape.n_experts)
+        return {ExpertForm::kRegisters, ExpertForm::kRegisters, kTileTokens};
+    const auto tiled_path = [&](TensorType type) { return path_of(plan, Op::kExpertMatmul, type); };
+    return {ExpertForm::kTiles, ExpertForm::kTiles,
+            expert_tile_tokens(
+                plan, {tiled_path(shape.gate_type), tiled_path(shape.up_type), tiled_path(shape.down_type)},
+                n_pairs, shape.n_experts)};
+}
+
+double expert_bytes_read(const ExpertChoice& choice, const ExpertLayerShape& shape, uint32_t n_tokens) {
+    const auto reads = [&](ExpertForm form) {  // of an expert's weights, of all experts together
+        if (form == ExpertForm::kPairs) return static_cast<double>(n_tokens) * shape.n_used;
+        return shape.n_experts * expected_tiles(shape, n_tokens, choice.tile_tokens);
+    };
+    return reads(choice.gate_up) * static_cast<double>(shape.gate_up_bytes()) +
+           reads(choice.down) * static_cast<double>(shape.down_bytes());
+}
+
+}  // namespace vkmoe

@@ -1,0 +1,143 @@
+#include "kernels/product_choice.h"
+
+#include "formats/published_shapes.h"
+#include "gpu/plan.h"
+#include "unit/invented_gpu.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vkmoe {
+namespace {
+
+constexpr uint32_t kMostTokens = 64;
+constexpr TensorType kTypes[] = {TensorType::kQ4_K, TensorType::kQ8_0, TensorType::kF16};
+
+struct NamedPlan {
+    std::string name;
+    DevicePlan plan;
+};
+
+std::vector<NamedPlan> plans() {
+    std::vector<NamedPlan> plans;
+    for (const auto& [name, vendor] : {std::pair{"AMD", 0x1002u}, {"NVIDIA", 0x10deu}, {"Intel", 0x8086u}}) {
+        DeviceCaps caps = invented_gpu();
+        caps.vendor_id = vendor;
+        caps.core_count = 40;
+        if (vendor == 0x8086u) caps.min_subgroup_size = 8;
+        plans.push_back({name, make_plan(caps, std::nullopt)});
+        caps.integer_dot_accelerated = false;
+        plans.push_back(
+            {std::string(name) + " that emulates integer dot products", make_plan(caps, std::nullopt)});
+    }
+    DeviceCaps cpu = invented_gpu();
+    cpu.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
+    cpu.core_count = 2;
+    plans.push_back({"a CPU", make_plan(cpu, std::nullopt)});
+    cpu.driver_id = VK_DRIVER_ID_MESA_LLVMPIPE;
+    cpu.driver_version = VK_MAKE_API_VERSION(0, 26, 0, 0);
+    plans.push_back({"a CPU with scalar loads", make_plan(cpu, std::nullopt)});
+    return plans;
+}
+
+bool is_scalar(const DevicePlan& plan) {
+    return plan.matrix_order.front() == Path::kScalar;
+}
+
+ExpertLayerShape layer_of(const PublishedShape& shape, TensorType type) {
+    return {.gate_type = type,
+            .up_type = type,
+            .down_type = type,
+            .n_embedding = shape.n_embedding,
+            .n_feed_forward = shape.n_expert_feed_forward,
+            .n_experts = shape.n_experts,
+            .n_used = shape.n_experts_used};
+}
+
+bool divides(const PublishedShape& shape, TensorType type) {
+    const uint32_t unit = tensor_type_info(type).block_elements;
+    return shape.n_embedding % unit == 0 && shape.n_expert_feed_forward % unit == 0;
+}
+
+/// Calls for each plan, published shape and type whose blocks divide its rows.
+template <typename Call>
+void for_each_layer(const Call& call) {
+    for (const NamedPlan& named : plans())
+        for (const PublishedShape& shape : published_shapes())
+            for (const TensorType type : kTypes) {
+                if (!divides(shape, type)) continue;
+                SCOPED_TRACE(named.name + ", " + std::string(shape.name) + ", " +
+                             std::string(tensor_type_info(type).name));
+                call(named.plan, layer_of(shape, type));
+            }
+}
+
+TEST(ProductChoice, ExpertsAreReadAboutAsOftenAsTheyAreChosen) {
+    for_each_layer([](const DevicePlan& plan, const ExpertLayerShape& shape) {
+        const double expert = static_cast<double>(shape.gate_up_bytes() + shape.down_bytes());
+        const auto least = [&](uint32_t n_tokens) { return distinct_experts(shape, n_tokens) * expert; };
+        const auto bytes = [&](uint32_t n_tokens) {
+            return expert_bytes_read(choose_experts(plan, shape, n_tokens), shape, n_tokens);
+        };
+        EXPECT_NEAR(bytes(1), least(1), 1);
+        for (uint32_t n = 1; n <= kMostTokens; ++n) {
+            // Down is read by pairs as long as its order of summing is that of one token. A CPU's registers
+            // hold 12 tokens of an expert.
+            double most = n <= plan.registers.few_tokens ? 1.45 : 1.25;
+            if (is_scalar(plan)) most += static_cast<double>(n) * shape.n_used / shape.n_experts / 12;
+            EXPECT_LE(bytes(n), most * least(n)) << n << " tokens";
+            if (n == kMostTokens) continue;
+            EXPECT_LE(bytes(n + 1) / bytes(n), 1.15 * least(n + 1) / least(n)) << n << " tokens and one more";
+        }
+    });
+}
+
+TEST(ProductChoice, ExpectedTilesAreThoseOfARoutingThatIsCounted) {
+    // 1 of 2 experts a token: 3 tokens make (3, 0), (2, 1), (1, 2) and (0, 3) with 1, 3, 3 and 1 in 8.
+    const ExpertLayerShape shape{.n_embedding = 32, .n_feed_forward = 32, .n_experts = 2, .n_used = 1};
+    const double expert = static_cast<double>(shape.gate_up_bytes() + shape.down_bytes());
+    const auto tiles = [&](uint32_t tile_tokens) {
+        return expert_bytes_read({ExpertForm::kTiles, ExpertForm::kTiles, tile_tokens}, shape, 3) / expert;
+    };
+    EXPECT_NEAR(tiles(1), 3, 1e-9);
+    EXPECT_NEAR(tiles(2), 2, 1e-9);
+    EXPECT_NEAR(tiles(4), (1 + 2 * 3 + 2 * 3 + 1) / 8.0, 1e-9);
+    EXPECT_NEAR(distinct_experts(shape, 3), tiles(4), 1e-9);
+    EXPECT_NEAR(expert_bytes_read({}, shape, 3) / expert, 3, 1e-9) << "pair by pair";
+}
+
+TEST(ProductChoice, DenseWeightsAreReadOnceForATileOfTokensThatIsNotMostlyEmpty) {
+    for (const NamedPlan& named : plans()) {
+        SCOPED_TRACE(named.name);
+        for (const PublishedShape& shape : published_shapes())
+            for (const TensorType type : kTypes)
+                for (uint32_t n = 1; n <= kMostTokens; ++n) {
+                    const uint32_t tile = dense_tile_tokens(named.plan, type, shape.n_embedding, n);
+                    const uint32_t n_reads = (n + tile - 1) / tile;
+                    const uint32_t least = is_scalar(named.plan) ? 8 : 16;  // a CPU's registers hold 12
+                    EXPECT_LE(n_reads, (n + least - 1) / least) << shape.name << ", " << n << " tokens";
+                    // Where registers hold fewer, the least tile is of 32.
+                    if (named.plan.registers.dense_dot4_tokens < 16) continue;
+                    EXPECT_LT(n_reads * tile, 2 * n)
+                        << shape.name << ", " << n << " tokens, tiles of " << tile;
+                }
+    }
+}
+
+TEST(ProductChoice, AFewTokensAddUpAsOneDoes) {
+    for_each_layer([](const DevicePlan& plan, const ExpertLayerShape& shape) {
+        for (uint32_t n = 1; n <= plan.registers.few_tokens; ++n) {
+            EXPECT_EQ(dense_op(plan, shape.down_type, n), Op::kMatvec);
+            EXPECT_EQ(expert_op(choose_experts(plan, shape, n).gate_up), Op::kExpertMatvec);
+            EXPECT_EQ(choose_experts(plan, shape, n).down, ExpertForm::kPairs);
+        }
+        EXPECT_NE(choose_experts(plan, shape, plan.registers.few_tokens + 1).down, ExpertForm::kPairs);
+    });
+}
+
+}  // namespace
+}  // namespace vkmoe
