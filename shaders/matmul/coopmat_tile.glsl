@@ -66,15 +66,15 @@ coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_M
 #include "matmul/coopmat_elements.glsl"
 #endif
 
-/// Every invocation of the workgroup must call it.
-void multiply_tile(uint n_columns) {
+/// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
+void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
         sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
     }
     begin_tile(n_columns);
     barrier();
-    uint n_steps = steps_of(n_columns);
-    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+    uint end = first_step(part + 1u, n_parts, n_columns);
+    [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
         stage_step(step, n_columns);
         barrier();
         multiply_staged(step, n_columns);

@@ -44,7 +44,7 @@ void main() {
     if (first_row >= params.n_rows) return;
     tile = Words4(params.tiles).at[position.x];
     matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);
-    multiply_tile(params.n_columns);
+    multiply_tile(params.n_columns, 0u, 1u);
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
         uint token = t * TOKEN_LANES + token_lane();
         if (token >= tile.z) continue;

@@ -46,5 +46,5 @@ void main() {
     tile = Words4(params.tiles).at[position.x];
     matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);
     result = second ? params.second_y : params.first_y;
-    multiply_tile(params.n_columns);
+    multiply_tile(params.n_columns, 0u, 1u);
 }

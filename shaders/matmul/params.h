@@ -19,7 +19,7 @@ struct MatmulParams {
     VKMOE_UINT n_tokens;
     VKMOE_UINT x_stride;   // bytes
     VKMOE_UINT y_stride;  // floats
-    VKMOE_UINT padding;
+    VKMOE_UINT n_parts;   // of the columns; more than 1 (matmul): y [n_tokens, n_parts, n_rows], the sums of each
     VKMOE_POINTER codebook;  // of the weights' type, where it has one
 };
 VKMOE_CHECK_SIZE(MatmulParams, 64);

@@ -140,11 +140,11 @@ void stage_activation(uint item, uint step, uint n_columns) {
     stage_token(token, run, load_activation(token_row_of(token), step_block(step, run, n_columns), n_columns));
 }
 
-/// Every invocation of the workgroup must call it.
-void multiply_tile(uint n_columns) {
+/// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
+void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) sums[i] = 0.0;
-    uint n_steps = steps_of(n_columns);
-    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+    uint end = first_step(part + 1u, n_parts, n_columns);
+    [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
         STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
         STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
         barrier();

@@ -62,9 +62,9 @@ class Bencher {
     std::optional<Work> work(const KernelKey& cell) {
         switch (cell.op) {
             case Op::kMatvec:
-                return product(cell, matvec, shapes_.n_decode_rows, 1);
+                return product(cell, matvec_product, shapes_.n_decode_rows, 1);
             case Op::kMatmul:
-                return product(cell, matmul, shapes_.n_rows, shapes_.n_tokens);
+                return product(cell, matmul_product, shapes_.n_rows, shapes_.n_tokens);
             case Op::kExpertMatvec:
                 return decode_experts(cell);
             case Op::kExpertMatvecSum:
@@ -96,7 +96,7 @@ class Bencher {
         Work work;
         work.shape = fmt::format("{} x {}, {} token{}", args.n_rows, args.n_columns, n_tokens,
                                  n_tokens == 1 ? "" : "s");
-        work.dispatches = {kernel(kernels_, args)};
+        work.dispatches = kernel(kernels_, args);
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
         work.is_bound_by_memory = cell.op == Op::kMatvec;

@@ -250,7 +250,9 @@ class Requests {
                                   .n_rows = matrix.n_rows,
                                   .n_columns = matrix.n_columns,
                                   .n_tokens = n_,
-                                  .path = cell_.path}));
+                                  .split_sums = kSomeMemory,
+                                  .path = cell_.path})
+                    .product);
         }
     }
 

@@ -70,21 +70,30 @@ MatmulTile constants_of(const Tile& tile) {
     return {tile.constants(), tile.tile_rows(), tile.tile_tokens()};
 }
 
+/// With fewer, a core waits for the slowest of the others, or has nothing to do while it loads.
+constexpr uint64_t kGroupsPerCore = 2;
+
 /// Of tiles.dense and the smaller ones.
 template <typename Plan>
-MatmulTile choose_dense(const Plan& tiles, uint32_t core_count, uint32_t n_rows, uint32_t n_tokens) {
-    constexpr uint64_t kGroupsPerCore = 2;
+MatmulTile choose_dense(const Plan& tiles, const DenseShape& shape) {
+    const uint64_t wanted = kGroupsPerCore * shape.core_count;
+    const auto groups = [&](const auto& tile) {
+        const uint64_t rows = divide_up(shape.n_rows, tile.tile_rows());
+        return rows * divide_up(shape.n_tokens, tile.tile_tokens());
+    };
     const auto suits = [&](const auto& tile) {
-        if (tile.tile_tokens() >= uint64_t{2} * n_tokens) return false;  // half of it for nothing
-        const uint64_t rows = divide_up(n_rows, tile.tile_rows());
-        return rows * divide_up(n_tokens, tile.tile_tokens()) >= kGroupsPerCore * core_count;
+        if (tile.tile_tokens() >= uint64_t{2} * shape.n_tokens) return false;  // half of it for nothing
+        return groups(tile) * shape.most_parts >= wanted;
     };
     const auto* best = &tiles.dense;
     for (const auto& smaller : tiles.smaller) {
         if (suits(*best)) break;
         best = &smaller;
     }
-    return constants_of(*best);
+    MatmulTile tile = constants_of(*best);
+    const uint64_t parts = (wanted + groups(*best) - 1) / groups(*best);
+    tile.parts = static_cast<uint32_t>(std::min<uint64_t>(parts, shape.most_parts));
+    return tile;
 }
 
 }  // namespace
@@ -100,12 +109,25 @@ MatmulTile expert_tile(const DevicePlan& plan, Path path, uint32_t tile_tokens) 
                                : choose(tile_plan(plan, path).experts);
 }
 
-MatmulTile dense_tile(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_tokens,
-                      uint32_t core_count) {
+MatmulTile dense_tile(const DevicePlan& plan, Path path, const DenseShape& shape) {
     require_path(plan, path);
-    if (core_count == 0) core_count = plan.core_count;
-    return uses_matrices(path) ? choose_dense(matrix_plan(plan, path), core_count, n_rows, n_tokens)
-                               : choose_dense(tile_plan(plan, path), core_count, n_rows, n_tokens);
+    DenseShape on_device = shape;
+    if (shape.core_count == 0) on_device.core_count = plan.core_count;
+    return uses_matrices(path) ? choose_dense(matrix_plan(plan, path), on_device)
+                               : choose_dense(tile_plan(plan, path), on_device);
+}
+
+uint64_t split_sums_bytes(const DevicePlan& plan) {
+    if (plan.core_count == 1) return 0;
+    uint64_t most_sums = 0;
+    for (const Path path : plan.tile_order) {
+        if (path == Path::kScalar) continue;
+        const auto sums_of = [](const auto& tile) { return uint64_t{tile.tile_rows()} * tile.tile_tokens(); };
+        most_sums = std::max(most_sums, uses_matrices(path) ? sums_of(matrix_plan(plan, path).dense)
+                                                            : sums_of(tile_plan(plan, path).dense));
+    }
+    // Fewer groups than are wanted, split into no more parts than come to that many: less than twice as many.
+    return 2 * kGroupsPerCore * plan.core_count * most_sums * sizeof(float);
 }
 
 }  // namespace vkmoe
