@@ -1,9 +1,7 @@
 // Single elements of the sums, whose layout VK_KHR_cooperative_matrix leaves to the driver: through shared memory, one
-// matrix of each subgroup at a time.
+// matrix of each subgroup at a time, where weights were staged before.
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
 #define VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
-
-shared float elements[ROW_TEAMS * TOKEN_TEAMS * M * N];
 
 #if !defined(VKMOE_PATH_COOPMAT_INT8)
 void shrink_sums() {
@@ -20,17 +18,17 @@ void store_sums() {
     // scratch memory, for all of the kernel.
     const uint kTeamSize = gl_WorkGroupSize.x / (ROW_TEAMS * TOKEN_TEAMS);
     const uint kStores = (M * N + kTeamSize - 1) / kTeamSize;
-    uint base = gl_SubgroupID * M * N;
+    uint base = gl_SubgroupID * M * N / 4;
     [[unroll]] for (uint r = 0; r < ROW_MATRICES; ++r) {
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
-            coopMatStore(sums[r * TOKEN_MATRICES + t], elements, base, M, gl_CooperativeMatrixLayoutColumnMajor);
+            coopMatStore(sums[r * TOKEN_MATRICES + t], staged_weights, base, M / 4, gl_CooperativeMatrixLayoutColumnMajor);
             subgroupBarrier();
             [[unroll]] for (uint store = 0; store < kStores; ++store) {
                 uint i = store * kTeamSize + gl_SubgroupInvocationID;
                 if (M * N % kTeamSize != 0 && i >= M * N) break;
                 uint row = team_row(r) + i % M;
                 uint token = team_token(t) + i / M;
-                store_sum(row, token, finished(row, token, elements[base + i]));
+                store_sum(row, token, finished(row, token, uintBitsToFloat(staged_weights[base + i / 4][i % 4])));
             }
             subgroupBarrier();
         }

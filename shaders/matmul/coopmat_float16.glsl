@@ -19,7 +19,7 @@ const uint STAGED_STRIDE = STEP_RUNS * RUN_VECTORS + 1;
 const int kHeadroom = 14;
 const int kNoExponent = -1000;
 
-shared uvec4 staged_weights[TILE_ROWS * STAGED_STRIDE];
+shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
 shared int weight_exponents[TILE_ROWS];
 shared int token_exponents[TILE_TOKENS];

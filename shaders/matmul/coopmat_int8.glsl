@@ -24,7 +24,7 @@ const uint WEIGHT_VECTORS = MASKED ? RUN_VECTORS * PARTS : RUN_VECTORS;
 const uint WEIGHT_STRIDE = (STEP_RUNS * WEIGHT_VECTORS) | 1u;
 const uint TOKEN_STRIDE = (STEP_RUNS * RUN_VECTORS) | 1u;
 
-shared uvec4 staged_weights[TILE_ROWS * WEIGHT_STRIDE];
+shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * WEIGHT_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * TOKEN_STRIDE];
 shared float weight_scales[STEP_RUNS * PARTS * TILE_ROWS];
 shared float token_scales[STEP_RUNS * TILE_TOKENS];

@@ -54,6 +54,14 @@ void store_sum(uint i, uint t, float sum);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
+/// The 16-byte vectors of staged_weights: n, or as many as hand over the sums (coopmat_elements.glsl).
+#if defined(VKMOE_PATH_COOPMAT2)
+#define WEIGHTS_OR_SUMS(n) (n)
+#else
+const uint SUM_VECTORS = ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
+#define WEIGHTS_OR_SUMS(n) ((n) > SUM_VECTORS ? (n) : SUM_VECTORS)
+#endif
+
 #if defined(VKMOE_PATH_COOPMAT_INT8)
 #include "matmul/coopmat_int8.glsl"
 #else

@@ -36,8 +36,8 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
 /// matrices, or of matmul/register_rows.glsl on the scalar path.
 struct MatmulTile {
     std::vector<uint32_t> constants;  ///< the kernel's specialization constants; none on the scalar path
-    uint32_t rows;
-    uint32_t tokens;
+    uint32_t rows = 0;
+    uint32_t tokens = 0;
     uint32_t parts = 1;  ///< of the columns, each with workgroups of its own
 };
 /// The tile for tokens grouped by expert, at most tile_tokens of one: the same for all types of weights, with
@@ -51,8 +51,8 @@ struct DenseShape {
     uint32_t core_count = 0;  ///< 0: the plan's
     uint32_t most_parts = 1;  ///< that the columns may be split into
 };
-/// Of the tiles for one matrix, the largest of which, with the columns split if they may be, there are enough
-/// for the cores; else the smallest. Not for the scalar path.
+/// Of the plan's tiles for one matrix, with the columns split if they may be, the one that takes the least
+/// time. Not for the scalar path.
 MatmulTile dense_tile(const DevicePlan& plan, Path path, const DenseShape& shape);
 /// Bytes of float32 sums that are enough for the parts of any product whose columns are split; 0 where one
 /// core gains nothing by it.

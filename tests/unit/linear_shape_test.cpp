@@ -22,7 +22,7 @@ uint64_t groups(const MatmulTile& tile, uint32_t n_rows, uint32_t n_tokens) {
 TEST(LinearShape, DenseTilesShrinkUntilTheyFillTheDevice) {
     const DevicePlan plan = plan_of_cores(40);
     const TilePlan& tiles = tile_plan(plan, Path::kDot4);
-    ASSERT_FALSE(tiles.smaller.empty());
+    ASSERT_FALSE(tiles.others.empty());
     const MatmulTile large = dense_tile(plan, Path::kDot4, {4096, 512});
     EXPECT_EQ(large.rows, tiles.dense.tile_rows());
     EXPECT_EQ(large.tokens, tiles.dense.tile_tokens());
@@ -37,7 +37,27 @@ TEST(LinearShape, DenseTilesAreNotTwiceAsWideAsTheTokens) {
     const DevicePlan plan = plan_of_cores(1);
     EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 33}).tokens, 64u);
     EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 32}).tokens, 32u);
-    EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 9}).tokens, 32u) << "there is none smaller";
+    EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 9}).tokens, 16u);
+}
+
+TEST(LinearShape, LongPromptsTakeTilesOfMoreTokens) {
+    constexpr MatrixElement kHalf = MatrixElement::kFloat16;
+    constexpr MatrixElement kFloat = MatrixElement::kFloat32;
+    DeviceCaps caps = invented_gpu();
+    caps.extensions = {"VK_KHR_cooperative_matrix"};
+    caps.float16 = caps.vulkan_memory_model = caps.vulkan_memory_model_device_scope = true;
+    caps.matrices.cooperative_matrix = caps.matrices.in_compute = true;
+    caps.matrices.shapes = {{16, 16, 16, kHalf, kHalf, kFloat, kFloat}};
+    const DevicePlan plan = make_plan(caps, std::nullopt);
+    const auto tokens = [&](uint32_t n_rows, uint32_t n_tokens) {
+        return dense_tile(plan, Path::kCoopmat, {.n_rows = n_rows, .n_tokens = n_tokens, .core_count = 48})
+            .tokens;
+    };
+    EXPECT_EQ(tokens(4096, 512), 128u);
+    EXPECT_EQ(tokens(4096, 64), 64u);
+    EXPECT_LT(tokens(4096, 130), 128u) << "half of the second tile would be empty";
+    EXPECT_EQ(tokens(14336, 16), 16u);
+    EXPECT_LT(tokens(1024, 128), 128u) << "too few tiles";
 }
 
 TEST(LinearShape, DenseColumnsAreSplitUntilTilesFillTheDevice) {
