@@ -51,6 +51,10 @@ uint team_token(uint t) { return (team_index() / ROW_TEAMS * TOKEN_MATRICES + t)
 uvec2 weight_row_of(uint i);
 uvec2 token_row_of(uint i);
 void store_sum(uint i, uint t, float sum);
+#if defined(VKMOE_GATES)
+bool is_gated();  // whether the second half of a team's rows are factors of the first
+float gated(float gate, float up);
+#endif
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
@@ -58,7 +62,13 @@ coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_M
 #if defined(VKMOE_PATH_COOPMAT2)
 #define WEIGHTS_OR_SUMS(n) (n)
 #else
-const uint SUM_VECTORS = ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
+// Matrices that a team hands over at a time: where the kernel gates, one of gate with that of up.
+#if defined(VKMOE_GATES)
+const uint HANDED_OVER = ROW_MATRICES % 2 == 0 ? 2 : 1;
+#else
+const uint HANDED_OVER = 1;
+#endif
+const uint SUM_VECTORS = HANDED_OVER * ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
 #define WEIGHTS_OR_SUMS(n) ((n) > SUM_VECTORS ? (n) : SUM_VECTORS)
 #endif
 

@@ -44,7 +44,7 @@ struct ExpertParams {
     VKMOE_UINT x_divisor;  // pair / x_divisor is the row of x: slots a token, or 1
     VKMOE_UINT x_stride;   // bytes
     VKMOE_UINT matrix_groups;  // of the grid for one matrix: as many as cover its rows, or more
-    VKMOE_UINT padding;
+    VKMOE_UINT gated;  // expert_matmul: 1: first_y is silu(gate) * up, and each tile has half of its rows of either
 };
 VKMOE_CHECK_SIZE(ExpertParams, 104);
 

@@ -152,7 +152,9 @@ class Bencher {
         args.tile_tokens =
             expert_tile_tokens(case_.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
+        args.gated = expert_matmul_gates(case_.plan(), cell.path);
+        if (!args.gated)
+            args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());
     }
 

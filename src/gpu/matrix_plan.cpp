@@ -220,9 +220,9 @@ uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
     constexpr uint32_t kVector = 16;
     const uint32_t rows = tile.tile_rows();
     const uint32_t tokens = tile.tile_tokens();
-    // Sums are handed over where weights were.
+    // Sums are handed over where weights were, those of gate and up together.
     const uint32_t sums =
-        path == Path::kCoopmat2 ? 0 : tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
+        path == Path::kCoopmat2 ? 0 : 2 * tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
         const uint32_t row = (runs * 4 + 1) * kVector;
         return std::max(rows * row, sums) + rows * 8 + tokens * (row + 12) + 4;
@@ -269,19 +269,23 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     };
     plan.dense = choose(false);
     plan.experts = choose(true);
-    // A CPU has few cores to fill, and takes a second or two to compile a tile.
-    if (plan.dense.m != 0 && caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU) {
-        plan.others = smaller_tiles(plan.dense);
-        const MatrixTile wide = doubled(plan.dense, subgroup_size);
-        // Its sizes were not seen with matrices of other shapes than those of the device.
-        if (path != Path::kCoopmat2 && fits_device(wide)) plan.others.push_back(wide);
-    }
-    if (plan.dense.m == 0 || plan.experts.m == 0)
+    if (plan.dense.m == 0 || plan.experts.m == 0) {
         plan.missing =
             least > caps.max_shared_memory
                 ? fmt::format("{} bytes of shared memory for its smallest tile (the device has {})", least,
                               caps.max_shared_memory)
                 : std::string("a tile that fits the workgroup and matrix limits");
+        return plan;
+    }
+    // A CPU has few cores to fill, and takes a second or two to compile a tile.
+    if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) return plan;
+    plan.others = smaller_tiles(plan.dense);
+    if (path == Path::kCoopmat2) return plan;  // with matrices of other shapes no compiler was seen
+    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide))
+        plan.others.push_back(wide);
+    if (const MatrixTile wide = doubled(plan.experts, subgroup_size);
+        subgroup_size >= 32 && fits_device(wide))
+        plan.experts = wide;
     return plan;
 }
 

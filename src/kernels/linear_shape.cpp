@@ -124,9 +124,13 @@ std::vector<MatmulTile> dense_tiles(const DevicePlan& plan, Path path) {
 MatmulTile expert_tile(const DevicePlan& plan, Path path, uint32_t tile_tokens) {
     if (path == Path::kScalar) return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
     require_path(plan, path);
-    const auto choose = [tile_tokens](const auto& tile) {
-        const auto halved = tile.halved();
-        return constants_of(halved && tile_tokens <= halved->tile_tokens() ? *halved : tile);
+    const auto choose = [tile_tokens](auto tile) {
+        constexpr uint32_t kLeastTokens = 16;
+        for (auto halved = tile.halved(); halved; halved = tile.halved()) {
+            if (tile_tokens > halved->tile_tokens() || halved->tile_tokens() < kLeastTokens) break;
+            tile = *halved;
+        }
+        return constants_of(tile);
     };
     return uses_matrices(path) ? choose(matrix_plan(plan, path).experts)
                                : choose(tile_plan(plan, path).experts);

@@ -46,8 +46,8 @@ class BatchBuilder {
     std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns,
                                    RowChoice choice = {}) const;
     void pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns);
-    /// y = matrix . x (+ residual) for n_rows rows of x. Products that follow one another may run at once: none
-    /// reads what another writes.
+    /// y = matrix . x (+ residual) for n_rows rows of x. Products that follow one another may run at once:
+    /// none reads what another writes.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,
                 uint64_t residual = 0);
     /// The RMS norm of rows of n_embedding, in the forms that readers with these weight types want.
