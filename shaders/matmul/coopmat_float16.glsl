@@ -44,6 +44,22 @@ void stage_run(uint vector, Run run, float scale) {
 #else
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_BF16)
     if (BYTES_AS_HALVES) {
+#if defined(VKMOE_FP4_CODES)
+        // q is twice the number, and fp4_halves a 2^14th of it. In this order nothing overflows.
+        precise vec2 fitted = run.scale * scale;
+        precise vec2 scales = fitted * 32768.0;
+        [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
+            uvec4 halves;
+            [[unroll]] for (uint w = 0; w < 2; ++w) {
+                uvec2 place = fp4_place(2 * i + w);
+                vec2 even = fp4_halves(run.codes[place.x], 4u * place.y) * scales[i / 2];
+                vec2 odd = fp4_halves(run.codes[place.x], 8u + 4u * place.y) * scales[i / 2];
+                halves[2 * w] = packHalf2x16(vec2(even.x, odd.x));
+                halves[2 * w + 1] = packHalf2x16(vec2(even.y, odd.y));
+            }
+            staged_weights[vector + i] = halves;
+        }
+#else
         // A byte of 0 to 255 below the exponent of 1024 is the float16 of 1024 more than it: no conversion.
         vec2 scales = run.scale * scale;
         vec2 offsets = run.offset * -scale - 1152.0 * scales;
@@ -58,6 +74,7 @@ void stage_run(uint vector, Run run, float scale) {
             }
             staged_weights[vector + i] = halves;
         }
+#endif
         return;
     }
 #endif
