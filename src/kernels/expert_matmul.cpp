@@ -40,7 +40,7 @@ uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> 
     // The last tile of an expert is half empty, so that those with few pairs want small ones. With more
     // tokens a tile takes less time for each: 64 two thirds of what 16 take, 32 four fifths (Q4_K, by the
     // clocks of Mesa 26.2.6's code for Navi 31).
-    constexpr uint64_t kPairsFor32 = 12;
+    constexpr uint64_t kPairsFor32 = 20;
     constexpr uint64_t kPairsFor64 = 100;
     const uint32_t wanted = n_pairs <= kPairsFor32 * n_experts   ? 16
                             : n_pairs <= kPairsFor64 * n_experts ? 32
