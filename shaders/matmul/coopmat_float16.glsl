@@ -118,7 +118,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
     float bound = run_bound(runs[0]);
     [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
     int exponent = fit_exponent(bound, row, step, chunk == 0u);

@@ -61,7 +61,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
 }
 

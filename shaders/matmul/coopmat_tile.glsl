@@ -58,6 +58,10 @@ float gated(float gate, float up);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
+// Where an invocation stages at most one chunk of a step, the row that it is of: compilers leave the address in the loop.
+const bool KEEPS_ROW = TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x;
+uvec2 kept_row;
+
 /// The 16-byte vectors of staged_weights: n, or as many as hand over the sums (coopmat_elements.glsl).
 #if defined(VKMOE_PATH_COOPMAT2)
 #define WEIGHTS_OR_SUMS(n) (n)
@@ -89,6 +93,7 @@ void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
         sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
     }
+    if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
     begin_tile(n_columns);
     barrier();
     uint end = first_step(part + 1u, n_parts, n_columns);
