@@ -9,17 +9,19 @@ uint row_stride(uint n_columns) { return n_columns / 256u * 210u; }
 uint run_block(uint chunk, uint run) { return (chunk >> 1) * 4u + (chunk & 1u) + run * 2u; }
 
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    RowReader reader = open_reader(row, (chunk >> 2) * 210u);
+    uint block = (chunk >> 2) * 210u;
     uint half_index = (chunk >> 1) & 1u;
     uint quarter = chunk & 1u;
-    uint nibbles_at = half_index * 16u + quarter * 8u;
-    uint high_at = 32u + half_index * 8u;
-    uint scales_at = 48u + half_index * 2u;  // eight int8, two for each quarter
-    uint nibbles_low = aligned_word(reader, nibbles_at);
-    uint high_low = aligned_word(reader, high_at);
+    // Each with a pointer of its own, so that words follow it at constant distances: compilers then join their loads.
+    RowReader reader = open_reader(row, block);
+    RowReader nibbles_at = RowReader(row, block + half_index * 64u + quarter * 32u, reader.shift);
+    RowReader high_at = RowReader(row, block + 128u + half_index * 32u, reader.shift);
+    RowReader scales_at = RowReader(row, block + 192u + half_index * 8u, reader.shift);  // int8, two for each quarter
+    uint nibbles_low = aligned_word(nibbles_at, 0u);
+    uint high_low = aligned_word(high_at, 0u);
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint nibbles_next = aligned_word(reader, nibbles_at + i + 1u);
-        uint high_next = aligned_word(reader, high_at + i + 1u);
+        uint nibbles_next = aligned_word(nibbles_at, i + 1u);
+        uint high_next = aligned_word(high_at, i + 1u);
         uint nibbles = join_words(reader, nibbles_low, nibbles_next);
         uint high = join_words(reader, high_low, high_next) >> (2u * quarter);
         runs[0].q[i] = subtract_bytes((nibbles & 0x0F0F0F0Fu) | ((high & 0x03030303u) << 4), 0x20202020u);
@@ -29,7 +31,7 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     }
     float d = read_half(reader, 104u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
-        int scales = int(read_word(reader, scales_at + r)) >> (16u * quarter);
+        int scales = int(read_word(scales_at, r)) >> (16u * quarter);
         runs[r].scale = d * vec2(float((scales << 24) >> 24), float((scales << 16) >> 24));
         runs[r].offset = vec2(0.0);
     }

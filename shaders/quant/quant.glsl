@@ -24,10 +24,17 @@
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
 
+#if (defined(VKMOE_TYPE_MXFP4) || defined(VKMOE_TYPE_NVFP4)) && (defined(VKMOE_PATH_COOPMAT) || defined(VKMOE_PATH_COOPMAT2))
+#define VKMOE_FP4_CODES 1
+#endif
+
 struct Run {
     uint q[8];
     vec2 scale;
     vec2 offset;
+#if defined(VKMOE_FP4_CODES)
+    uint codes[4];  // as stored
+#endif
 };
 
 /// Four int8 of a word as floats.

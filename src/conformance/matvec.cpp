@@ -18,15 +18,15 @@ void every_shape(CaseContext& c, const KernelKey& cell, uint32_t n_tokens) {
     std::shuffle(rows.begin(), rows.end(), c.random());
     size_t turn = 0;
     for (uint32_t n_columns : test_columns(c.random(), cell.type)) {
-        check_product(c, matvec, cell,
+        check_product(c, matvec_product, cell,
                       {rows[turn++ % rows.size()], n_columns, n_tokens, random_residual(c.random())});
     }
 }
 
 void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
-    check_product(c, matvec, cell, {33, 512, 1, Residual::kApart, numbers, weights});
+    check_product(c, matvec_product, cell, {33, 512, 1, Residual::kApart, numbers, weights});
     if (weights == Weights::kSane)
-        check_product(c, matvec, cell, {33, 512, 3, Residual::kApart, numbers, weights});
+        check_product(c, matvec_product, cell, {33, 512, 3, Residual::kApart, numbers, weights});
 }
 
 /// Activations that the device itself rounds to 8 bits: what the result is worth in the end (design: NMSE of
@@ -106,10 +106,11 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
     cases.push_back({"a matrix beyond 4 GiB", [=](CaseContext& c) { beyond_4_gib(c, cell); }});
     // As many rows as Gemma has tokens. Types of large blocks would keep the reference busy for a minute.
     if (column_unit(cell.type) == 32) {
-        cases.push_back({"more rows than a grid is wide", [=](CaseContext& c) {
-                             for (const uint32_t n_tokens : {1u, 3u})
-                                 check_product(c, matvec, cell, {262144, 32, n_tokens, Residual::kNone});
-                         }});
+        cases.push_back(
+            {"more rows than a grid is wide", [=](CaseContext& c) {
+                 for (const uint32_t n_tokens : {1u, 3u})
+                     check_product(c, matvec_product, cell, {262144, 32, n_tokens, Residual::kNone});
+             }});
     }
     for (uint32_t n_tokens = 1; n_tokens <= kMaxMatvecTokens; ++n_tokens) {
         cases.push_back(

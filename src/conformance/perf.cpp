@@ -64,9 +64,9 @@ class Bencher {
         std::vector<Work> works;
         switch (cell.op) {
             case Op::kMatvec:
-                return {product(cell, matvec, shapes_.n_decode_rows, 1)};
+                return {product(cell, matvec_product, shapes_.n_decode_rows, 1)};
             case Op::kMatmul:
-                for (uint32_t n : n_tokens) works.push_back(product(cell, matmul, shapes_.n_rows, n));
+                for (uint32_t n : n_tokens) works.push_back(product(cell, matmul_product, shapes_.n_rows, n));
                 return works;
             case Op::kExpertMatvec:
                 return {decode_experts(cell)};
@@ -100,7 +100,7 @@ class Bencher {
         Work work;
         work.shape = fmt::format("{} x {}, {} token{}", args.n_rows, args.n_columns, n_tokens,
                                  n_tokens == 1 ? "" : "s");
-        work.dispatches = {kernel(kernels_, args)};
+        work.dispatches = kernel(kernels_, args);
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
         work.is_bound_by_memory = cell.op == Op::kMatvec;
@@ -156,7 +156,9 @@ class Bencher {
         args.tile_tokens =
             expert_tile_tokens(case_.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
+        args.gated = expert_matmul_gates(case_.plan(), cell.path);
+        if (!args.gated)
+            args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());
     }
 

@@ -250,7 +250,9 @@ class Requests {
                                   .n_rows = matrix.n_rows,
                                   .n_columns = matrix.n_columns,
                                   .n_tokens = n_,
-                                  .path = cell_.path}));
+                                  .split_sums = kSomeMemory,
+                                  .path = cell_.path})
+                    .product);
         }
     }
 
@@ -312,7 +314,7 @@ class Requests {
         down.n_rows = shape_.n_embedding;
         down.n_columns = shape_.n_expert_feed_forward;
         down.x_divisor = 1;
-        gate_up.gated = expert_matmul_gates(cell_.path);
+        gate_up.gated = expert_matmul_gates(kernels_.plan(), cell_.path);
         if (!gate_up.gated) gate_up.second_y = kSomewhere;
         if (fits(gate_up.n_columns)) add(expert_matmul(kernels_, gate_up));
         if (fits(down.n_columns)) add(expert_matmul(kernels_, down));

@@ -29,26 +29,31 @@ std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated, u
 
 }  // namespace
 
-bool expert_matmul_gates(Path path) {
-    return path == Path::kScalar;
+bool expert_matmul_gates(const DevicePlan& plan, Path path) {
+    // Each team or invocation has rows of both matrices. The element operations of coopmat2 see one sum.
+    if (path == Path::kCoopmat2) return false;
+    return !uses_matrices(path) || matrix_plan(plan, path).experts.row_matrices % 2 == 0;
 }
 
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
                             uint32_t n_experts) {
-    // Where experts get few pairs, most of a tile is empty: one of 16 tokens takes two thirds of the time of
-    // one of 32 (Q4_K, by the clocks of Mesa 26.2.6's code for Navi 31), and few experts need a second one.
-    constexpr uint64_t kFewPairs = 12;
-    const bool few = n_pairs <= kFewPairs * n_experts;
+    // The last tile of an expert is half empty, so that those with few pairs want small ones. With more
+    // tokens a tile takes less time for each: 64 two thirds of what 16 take, 32 four fifths (Q4_K, by the
+    // clocks of Mesa 26.2.6's code for Navi 31).
+    constexpr uint64_t kPairsFor32 = 20;
+    constexpr uint64_t kPairsFor64 = 100;
+    const uint32_t wanted = n_pairs <= kPairsFor32 * n_experts   ? 16
+                            : n_pairs <= kPairsFor64 * n_experts ? 32
+                                                                 : UINT32_MAX;
     uint32_t tokens = UINT32_MAX;
-    for (Path path : paths) {
-        const uint32_t whole = expert_tile(plan, path).tokens;
-        const uint32_t wanted = few && path != Path::kScalar ? whole / 2 : whole;
-        tokens = std::min(tokens, expert_tile(plan, path, wanted).tokens);
-    }
+    for (Path path : paths) tokens = std::min(tokens, expert_tile(plan, path, wanted).tokens);
     return tokens;
 }
 
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices) {
+TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
+                          bool gated) {
+    // Gated, an invocation of the scalar path has a row of each matrix; a tile has half of its rows of each.
+    if (gated && path == Path::kScalar) n_matrices = 1;
     // A CPU's few workgroups at a time share a tile's activations where they are neighbours.
     return {n_matrices * matrix_groups(plan, path, n_rows), path == Path::kScalar};
 }
@@ -57,7 +62,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     check_expert_shape("expert_matmul", args);
     const KernelBinary& kernel = find_kernel(context, Op::kExpertMatmul, args.path, args.type);
     const Path path = kernel.key.path;
-    if (args.gated && !expert_matmul_gates(path))
+    if (args.gated && !expert_matmul_gates(context.plan(), path))
         fail(ErrorCode::kInvalidArgument, "expert_matmul: path {} has no gated kernel", path_name(path));
     if (args.tile_tokens == 0 || args.tile_tokens > expert_tile(context.plan(), path).tokens)
         fail(ErrorCode::kInvalidArgument,
@@ -74,6 +79,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     params.first_y = args.first_y;
     params.second_y = args.second_y;
     params.matrix_groups = matrix_groups(context.plan(), path, args.n_rows);
+    params.gated = args.gated ? 1 : 0;
     dispatch.set_push(params);
     dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
     dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);

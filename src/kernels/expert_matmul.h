@@ -33,13 +33,14 @@ struct ExpertMatmulArgs {
 Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 
 /// Whether the kernels of a path can do gate, up and the activation in one.
-bool expert_matmul_gates(Path path);
+bool expert_matmul_gates(const DevicePlan& plan, Path path);
 
 /// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping, by their paths
 /// (linear_path) and the pairs that an expert gets on average, and the grid of a dispatch over n_matrices of
-/// n_rows weight rows (1: one, or gated).
+/// n_rows weight rows (gated: 2).
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
                             uint32_t n_experts);
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices);
+TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
+                          bool gated = false);
 
 }  // namespace vkmoe

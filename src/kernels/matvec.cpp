@@ -8,7 +8,8 @@
 
 namespace vkmoe {
 
-void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path) {
+void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path,
+                 uint32_t n_parts) {
     if (args.weights % row_alignment(args.type) != 0) {
         fail(ErrorCode::kInvalidArgument,
              "{}: weights at {:#x}; a {} matrix must start at a multiple of {} bytes", args.label,
@@ -24,13 +25,13 @@ void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& a
                                    .n_tokens = args.n_tokens,
                                    .x_stride = static_cast<uint32_t>(x_stride),
                                    .y_stride = args.n_rows,
-                                   .padding = 0,
+                                   .n_parts = n_parts,
                                    .codebook = context.codebook(args.type)});
     const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
     dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
     dispatch.read(args.x, x_stride * args.n_tokens);
     dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes);
+    dispatch.write(args.y, y_bytes * n_parts);
 }
 
 Dispatch matvec(KernelContext& context, const MatmulArgs& args) {

@@ -29,6 +29,29 @@ Rows rows_from(const Rows& rows, uint64_t first_row, uint64_t n_columns) {
             .f16 = moved(rows.f16, ActivationLayout::kFloat16)};
 }
 
+/// swiglu_rows where the kernel of gate and up has written the float32 rows.
+Inner gated_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
+                 TensorType reader, RowChoice choice = {}) {
+    const RowBuffers& buffers = batch.workspace().inner;
+    Inner inner;
+    inner.rows = rows_from({.f32 = buffers.f32.address, .q8 = buffers.q8.address, .f16 = buffers.f16.address},
+                           first_row, n_columns);
+    switch (batch.layout(reader, batch.n_tokens())) {
+        case ActivationLayout::kQ8:
+            inner.dispatches.push_back(quantize_q8(batch.kernels(), {.input = inner.rows.f32,
+                                                                     .output = inner.rows.q8,
+                                                                     .n_rows = n_rows,
+                                                                     .n_columns = n_columns}));
+            break;
+        case ActivationLayout::kFloat16:
+            inner.dispatches.push_back(*batch.packed(inner.rows, n_rows, n_columns, choice));
+            break;
+        case ActivationLayout::kFloat32:
+            break;
+    }
+    return inner;
+}
+
 }  // namespace
 
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
@@ -97,20 +120,10 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     const uint32_t first_pair = rows.first_token * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     const ActivationLayout layout = batch.layout(experts.down_type, batch.n_tokens());
-    Inner inner;
-    if (experts.gate_type == experts.up_type) {
-        // gate_up_of_few has done the activation.
-        inner.rows = rows_from({.f32 = workspace.inner.f32.address, .q8 = workspace.inner.q8.address},
-                               first_pair, inner_width);
-        if (layout == ActivationLayout::kQ8) {
-            inner.dispatches.push_back(quantize_q8(batch.kernels(), {.input = inner.rows.f32,
-                                                                     .output = inner.rows.q8,
-                                                                     .n_rows = n_pairs,
-                                                                     .n_columns = inner_width}));
-        }
-    } else {
-        inner = swiglu_rows(batch, first_pair, n_pairs, inner_width, experts.down_type);
-    }
+    // gate_up_of_few does the activation where it can.
+    const bool gated = experts.gate_type == experts.up_type;
+    Inner inner = gated ? gated_rows(batch, first_pair, n_pairs, inner_width, experts.down_type)
+                        : swiglu_rows(batch, first_pair, n_pairs, inner_width, experts.down_type);
     const uint64_t stream = row_of(workspace.stream, rows.first_token, hyper.n_embedding);
     inner.dispatches.push_back(
         expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
@@ -143,8 +156,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     const Path up_path = linear_path(kernels, Op::kExpertMatmul, experts.up_type);
     const Path down_path = linear_path(kernels, Op::kExpertMatmul, experts.down_type);
     const bool one_type = experts.gate_type == experts.up_type;
-    const bool gated = one_type && expert_matmul_gates(gate_path) &&
-                       activation_layout(down_path) == ActivationLayout::kFloat32;
+    const bool gated = one_type && expert_matmul_gates(plan, gate_path);
     const uint32_t tile_tokens =
         expert_tile_tokens(plan, {gate_path, up_path, down_path}, n_pairs, hyper.n_experts);
     ExpertsOfMany parts;
@@ -154,7 +166,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                   .n_pairs = n_pairs,
                   .n_experts = hyper.n_experts,
                   .tile_tokens = tile_tokens,
-                  .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type && !gated ? 2 : 1),
+                  .grids = {expert_tile_grid(plan, gate_path, inner_width, one_type ? 2 : 1, gated),
                             expert_tile_grid(plan, up_path, inner_width, 1),
                             expert_tile_grid(plan, down_path, hyper.n_embedding, 1)}}));
     ExpertMatmulArgs args{.type = experts.gate_type,
@@ -184,18 +196,16 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
         args.first_offset = experts.up_offset;
         parts.gate_up.push_back(expert_matmul(kernels, args));
     }
-    uint64_t inner_rows = workspace.inner.f32.address;
-    if (!gated) {
-        Inner inner = swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, {ids, hyper.n_experts});
-        inner_rows = inner.rows.in(batch.layout(experts.down_type, batch.n_tokens()));
-        parts.inner = std::move(inner.dispatches);
-    }
+    const RowChoice choice{ids, hyper.n_experts};
+    Inner inner = gated ? gated_rows(batch, 0, n_pairs, inner_width, experts.down_type, choice)
+                        : swiglu_rows(batch, 0, n_pairs, inner_width, experts.down_type, choice);
+    parts.inner = std::move(inner.dispatches);
     parts.down.push_back(expert_matmul(kernels, {.type = experts.down_type,
                                                  .experts = table,
                                                  .grouped = workspace.grouped,
                                                  .tile_tokens = tile_tokens,
                                                  .dispatch = 2,
-                                                 .x = inner_rows,
+                                                 .x = inner.rows.in(activation_layout(down_path)),
                                                  .first_y = workspace.expert_output.address,
                                                  .first_offset = experts.down_offset,
                                                  .n_rows = hyper.n_embedding,

@@ -216,7 +216,9 @@ DeviceCaps nvidia2() {
 
 /// Each tile is whole and within the limits of its device.
 void expect_sane(const DeviceCaps& caps, const DevicePlan& plan, Path path) {
-    for (const MatrixTile& tile : {matrix_plan(plan, path).dense, matrix_plan(plan, path).experts}) {
+    std::vector<MatrixTile> tiles{matrix_plan(plan, path).dense, matrix_plan(plan, path).experts};
+    std::ranges::copy(matrix_plan(plan, path).others, std::back_inserter(tiles));
+    for (const MatrixTile& tile : tiles) {
         SCOPED_TRACE(path_name(path));
         ASSERT_GT(tile.m * tile.n * tile.k * tile.row_matrices * tile.token_matrices, 0);
         EXPECT_EQ(32 % tile.k, 0) << "a run has 32 columns";
@@ -423,7 +425,7 @@ TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
     EXPECT_EQ(wide.tile_rows(), 64);
     EXPECT_EQ(wide.tile_tokens(), 64);
     DeviceCaps small = nvidia();
-    small.max_shared_memory = 20000;
+    small.max_shared_memory = 19000;
     const DevicePlan plan = make_plan(small, std::nullopt);
     EXPECT_EQ(missing_for(plan, Path::kCoopmat), "");
     EXPECT_LT(matrix_plan(plan, Path::kCoopmat).dense.tile_rows() * wide.tile_tokens(), 64u * 64u);
@@ -435,6 +437,13 @@ TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
     flexible.max_shared_memory = 24576;
     expect_sane(flexible, make_plan(flexible, std::nullopt), Path::kCoopmat2);
     EXPECT_LT(matrix_plan(make_plan(flexible, std::nullopt), Path::kCoopmat2).dense.m, 128);
+    // Tiles of more tokens come last, where there is room for them.
+    const auto most_tokens = [](const DeviceCaps& caps) {
+        return matrix_plan(make_plan(caps, std::nullopt), Path::kCoopmat).others.back().tile_tokens();
+    };
+    EXPECT_EQ(most_tokens(nvidia()), 128u);
+    small.max_shared_memory = 24576;
+    EXPECT_LT(most_tokens(small), 64u);
 }
 
 TEST(GpuPlan, SaysWhatAPathOfMatricesLacks) {
