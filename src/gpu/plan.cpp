@@ -137,12 +137,21 @@ std::optional<uint32_t> pick_transfer_family(const DeviceCaps& caps) {
     return std::nullopt;
 }
 
-uint32_t count_lane_registers(const DeviceCaps& caps, const DevicePlan& plan) {
-    constexpr uint32_t kUsual = 256;
-    if (caps.vendor_id != kIntel) return kUsual;
-    // 128 registers a thread, each as wide as the narrowest subgroup (which Xe2 doubled), for 16 lanes.
-    const uint32_t thread_words = 128 * std::max(caps.min_subgroup_size, 8u);
-    return thread_words / plan.subgroup_size;
+/// GPUs of Apple, whose lanes have 128 registers each.
+bool is_apple(const DeviceCaps& caps) {
+    return caps.driver_id == VK_DRIVER_ID_MESA_HONEYKRISP;
+}
+
+AttentionPlan plan_attention(const DeviceCaps& caps, const DevicePlan& plan) {
+    // Spills of heads of 128, by Mesa 26.2.6. M1: 15 with 8 queries and int8, none with 7, nor with others.
+    if (is_apple(caps)) return {.packed_queries = 4};
+    if (caps.vendor_id != kIntel) return {};
+    // 128 registers a thread, each as wide as the narrowest subgroup (which Xe2 doubled).
+    const uint32_t lane_registers = 128 * std::max(caps.min_subgroup_size, 8u) / plan.subgroup_size;
+    // With 128 registers a lane, 4 queries spill 34 with 4 words at once and none with 1. With 64, 2 queries
+    // spill 40 with 1 word. From caches of int8, 4 rows of V spill 6 and 7 in these; 2 rows spill none.
+    const uint32_t queries = lane_registers < 128 ? 1 : 4;
+    return {queries, queries, 1, 2};
 }
 
 void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
@@ -160,7 +169,7 @@ void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
             take(quirk.matrix_size, plan.matrix_subgroup_size);
         }
     }
-    plan.lane_registers = count_lane_registers(caps, plan);
+    plan.attention = plan_attention(caps, plan);
     // Four subgroups hide latency on a GPU; a CPU device with narrow subgroups still gets 32 invocations,
     // which cost it little.
     const uint32_t wanted = std::clamp(plan.subgroup_size * 4, 32u, 128u);
@@ -247,6 +256,12 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
 RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
+    if (is_apple(caps)) {
+        // By Mesa 26.2.6 for M1, with 2 rows by 2 tokens Q2_K spills 34, Q3_K and Q6_K 25 and Q4_K 5; with 1
+        // row Q2_K spills from 5 tokens on, of 8 tokens 37.
+        registers.two_row_tokens = 1;
+        registers.batch_tokens = 4;
+    }
     if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;
