@@ -61,7 +61,9 @@ RowReader open_reader(Row row, uint offset) { return RowReader(row, offset, row_
 uint aligned_word(RowReader reader, uint index) { return row_aligned_word(reader.row, reader.offset, index); }
 
 /// For addresses that are a multiple of 2: the word from the address on, of the aligned ones around it.
-uint join_words(RowReader reader, uint low, uint high) { return reader.shift == 0u ? low : (low >> 16) | (high << 16); }
+uint join_words(RowReader reader, uint low, uint high) {
+    return reader.shift == 0u ? low : (high << (32u - reader.shift)) | (low >> reader.shift);
+}
 
 uint read_word(RowReader reader, uint index) {
     return join_words(reader, aligned_word(reader, index), aligned_word(reader, index + 1u));
