@@ -57,10 +57,16 @@ struct RowReader {
 
 RowReader open_reader(Row row, uint offset) { return RowReader(row, offset, row_byte(row, offset) * 8u); }
 
+/// The same number of bits into a word, `words` further on. What varies among the lanes belongs here: a load takes a
+/// constant index without computing an address.
+RowReader skip_words(RowReader reader, uint words) {
+    return RowReader(reader.row, reader.offset + words * 4u, reader.shift);
+}
+
 /// The aligned word that is index words after the one that holds the address.
 uint aligned_word(RowReader reader, uint index) { return row_aligned_word(reader.row, reader.offset, index); }
 
-/// For addresses that are a multiple of 2: the word from the address on, of the aligned ones around it.
+/// The word from the address on, of the aligned ones around it.
 uint join_words(RowReader reader, uint low, uint high) {
     return reader.shift == 0u ? low : (high << (32u - reader.shift)) | (low >> reader.shift);
 }
