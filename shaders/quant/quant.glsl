@@ -15,6 +15,9 @@
 // VKMOE_HALF_SCALES; those whose offset is not zero VKMOE_OFFSETS, and VKMOE_HALF_OFFSETS too where the two differ.
 // n_columns: a multiple of the block.
 //
+// A shader that has VKMOE_TABLE_CONSTANT, the number of a specialization constant, calls load_tables() first, in all
+// invocations: some types then keep a table in shared memory where that constant is not 0.
+//
 // Types that look values up in a grid read it from device memory: the including shader then defines codebook(), the
 // address of the type's table (src/formats/codebooks.h).
 #ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
@@ -149,6 +152,10 @@ uint spread_bits(uint bits) { return ((bits & 15u) * 0x00204081u) & 0x01010101u;
 #include "quant/iq4_xs.glsl"
 #else
 #error "compile with -DVKMOE_TYPE_<TYPE>=1"
+#endif
+
+#if defined(VKMOE_TABLE_CONSTANT) && !defined(VKMOE_TYPE_IQ4_NL) && !defined(VKMOE_TYPE_IQ4_XS)
+void load_tables() {}
 #endif
 
 #endif

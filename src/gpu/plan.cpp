@@ -256,6 +256,9 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
 RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
+    // Instructions a weight of IQ4_XS, by Mesa 26.2.6's code, computed and looked up: Navi 31 6.8 and 3.4,
+    // Polaris 10 9.2 and 5.6; on other vendors' about the same, with more latency.
+    registers.shared_tables = caps.vendor_id == kAmd;
     if (is_apple(caps)) {
         // By Mesa 26.2.6 for M1, with 2 rows by 2 tokens Q2_K spills 34, Q3_K and Q6_K 25 and Q4_K 5; with 1
         // row Q2_K spills from 5 tokens on, of 8 tokens 37.

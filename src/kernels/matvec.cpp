@@ -47,7 +47,7 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens});
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens, shape.shared_tables});
     dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows),
                                   divide_up(args.n_tokens, tokens));
     bind_matmul(context, dispatch, args, kernel.key.path);
