@@ -260,10 +260,10 @@ RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     // Polaris 10 9.2 and 5.6; on other vendors' about the same, with more latency.
     registers.shared_tables = caps.vendor_id == kAmd;
     if (is_apple(caps)) {
-        // By Mesa 26.2.6 for M1, with 2 rows by 2 tokens Q2_K spills 34, Q3_K and Q6_K 25 and Q4_K 5; with 1
-        // row Q2_K spills from 5 tokens on, of 8 tokens 37.
+        // By Mesa 26.2.6 for M1, 2 rows by 2 tokens spill 32 with Q2_K and 5 with Q3_K and Q6_K; 1 row by 8
+        // tokens spills 8 to 18 with these and NVFP4, by 6 none.
         registers.two_row_tokens = 1;
-        registers.batch_tokens = 4;
+        registers.batch_tokens = 6;
     }
     if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;
