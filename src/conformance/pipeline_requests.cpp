@@ -147,11 +147,11 @@ class Requests {
     /// As a rule they are written as float32 or as packed int8, by what the next matrix reads; both together
     /// are a rarer form of the same pipelines.
     template <typename Args>
-    void add_rows(Dispatch (*make)(KernelContext&, const Args&), Args args) {
+    void add_rows(Dispatch (*kernel)(KernelContext&, const Args&), Args args) {
         args.output = kSomewhere;
-        add(make(kernels_, args));
+        add(kernel(kernels_, args));
         std::swap(args.output, args.output_q8);
-        add(make(kernels_, args));
+        add(kernel(kernels_, args));
     }
 
     void embed() {

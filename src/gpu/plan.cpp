@@ -23,19 +23,23 @@ constexpr VkSubgroupFeatureFlags kSubgroupOperations =
 struct SubgroupQuirk {
     uint32_t vendor_id;
     uint32_t size;          ///< of most kernels
-    uint32_t product_size;  ///< of products with weights
+    uint32_t team_size;     ///< of products with weights for a few tokens, whose lanes share a row
+    uint32_t product_size;  ///< of other products with weights
     uint32_t matrix_size;   ///< of those with cooperative matrices
     const char* reason;
 };
 constexpr SubgroupQuirk kSubgroupQuirks[] = {
-    {kAmd, 0, 0, 32,
+    {kAmd, 0, 32, 0, 0,
+     "rows of 2048 columns are 32 chunks of the K types: 64 lanes would have half of them idle. 16 of 16 "
+     "subgroups are in flight with the registers of Q4_K, of 64 lanes 9 on Navi 21 and 12 on Navi 31"},
+    {kAmd, 0, 0, 0, 32,
      "RDNA3's matrix instructions want both operands in each half of 64 lanes: twice the reads of shared "
      "memory. Clocks of a SIMD for 65,536 products of Q4_K by experts, by Mesa 26.2.6's code, 64 lanes and "
      "32: 860 and 800 on Navi 31 (float16), 541 and 437 on gfx1201 (int8)"},
-    {kIntel, 16, 16, 16,
+    {kIntel, 16, 16, 16, 16,
      "Intel's register file is split among the lanes: 32 of them leave half the registers a lane, and "
      "kernels that hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has"},
-    {kIntel, 0, 8, 8,
+    {kIntel, 0, 8, 8, 8,
      "before Xe2 16 lanes have 64 registers each: by Mesa 26.2.6, matmul of Q4_K on dot4 spills 73 on "
      "Skylake and 59 on DG2, on subgroup 56 and 14; none with 8 lanes"},
 };
@@ -156,7 +160,7 @@ AttentionPlan plan_attention(const DeviceCaps& caps, const DevicePlan& plan) {
 
 void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
     plan.subgroup_size = std::max(caps.subgroup_size, 1u);
-    plan.product_subgroup_size = plan.matrix_subgroup_size = plan.subgroup_size;
+    plan.team_subgroup_size = plan.product_subgroup_size = plan.matrix_subgroup_size = plan.subgroup_size;
     if (caps.subgroup_size_control && caps.min_subgroup_size != caps.max_subgroup_size) {
         plan.require_subgroup_size = true;
         const auto take = [&caps](uint32_t size, uint32_t& taken) {
@@ -165,6 +169,7 @@ void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
         for (const SubgroupQuirk& quirk : kSubgroupQuirks) {
             if (quirk.vendor_id != caps.vendor_id) continue;
             take(quirk.size, plan.subgroup_size);
+            take(quirk.team_size, plan.team_subgroup_size);
             take(quirk.product_size, plan.product_subgroup_size);
             take(quirk.matrix_size, plan.matrix_subgroup_size);
         }

@@ -46,7 +46,8 @@ struct DevicePlan {
     std::array<TilePlan, kPathCount> tiles;       ///< of the other paths but scalar
     uint32_t subgroup_size =
         0;  ///< what kernels may count on; required of pipelines where the driver can be held to it
-    uint32_t product_subgroup_size = 0;  ///< the same for products with weights
+    uint32_t team_subgroup_size = 0;     ///< the same for products with weights for a few tokens
+    uint32_t product_subgroup_size = 0;  ///< the same for other products with weights
     uint32_t matrix_subgroup_size = 0;   ///< the same for those with cooperative matrices
     bool require_subgroup_size =
         false;  ///< ask for these sizes by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo

@@ -31,7 +31,7 @@ TeamShape team_shape(const DevicePlan& plan, Path path) {
     const RegisterPlan& registers = plan.registers;
     if (path == Path::kScalar)
         return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows, 0};
-    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.product_subgroup_size), 2,
+    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.team_subgroup_size), 2,
             registers.shared_tables ? 1u : 0u};
 }
 

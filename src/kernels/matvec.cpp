@@ -43,11 +43,12 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
     const RegisterPlan& registers = context.plan().registers;
     const uint32_t rows = args.n_tokens <= registers.two_row_tokens ? shape.rows : 1;
+    const uint32_t tables = args.shared_tables ? 1 : shape.shared_tables;
     const uint32_t tokens = divide_up(args.n_tokens, divide_up(args.n_tokens, registers.batch_tokens));
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens, shape.shared_tables});
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens, tables});
     dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows),
                                   divide_up(args.n_tokens, tokens));
     bind_matmul(context, dispatch, args, kernel.key.path);
