@@ -264,11 +264,18 @@ RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     // Instructions a weight of IQ4_XS, by Mesa 26.2.6's code, computed and looked up: Navi 31 6.8 and 3.4,
     // Polaris 10 9.2 and 5.6; on other vendors' about the same, with more latency.
     registers.shared_tables = caps.vendor_id == kAmd;
+    if (caps.vendor_id == kIntel && !caps.integer_dot_accelerated) {
+        // By Mesa 26.2.6 for Skylake, 2 rows by 2 tokens spill 31 with Q2_K, 17 with Q3_K and 15 with Q6_K; 1
+        // row by 8 tokens 69, 36 and 35, by 6 tokens 41, 0 and 1; of Q2_K by 3 tokens 1, by 2 none.
+        registers.two_row_tokens = 1;
+        registers.batch_tokens = 4;
+        registers.q2_k_batch_tokens = 2;
+    }
     if (is_apple(caps)) {
         // By Mesa 26.2.6 for M1, 2 rows by 2 tokens spill 32 with Q2_K and 5 with Q3_K and Q6_K; 1 row by 8
         // tokens spills 8 to 18 with these and NVFP4, by 6 none.
         registers.two_row_tokens = 1;
-        registers.batch_tokens = 6;
+        registers.batch_tokens = registers.q2_k_batch_tokens = 6;
     }
     if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;

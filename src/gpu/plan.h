@@ -22,7 +22,8 @@ struct RegisterPlan {
     uint32_t scalar_rows = 1;       ///< rows of an invocation on the scalar path, for one or two tokens
     uint32_t two_row_tokens = 2;  ///< the most tokens for which a team of other paths takes two rows at once
     uint32_t batch_tokens = 8;    ///< the most tokens whose sums a team of other paths holds
-    bool shared_tables = false;   ///< look the numbers of IQ4 types up in shared memory on other paths
+    uint32_t q2_k_batch_tokens = 8;  ///< the same for Q2_K, which has most scales and offsets
+    bool shared_tables = false;      ///< look the numbers of IQ4 types up in shared memory on other paths
 };
 
 /// How much of a tile of attention an invocation holds in registers.

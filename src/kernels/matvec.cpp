@@ -44,7 +44,9 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     const RegisterPlan& registers = context.plan().registers;
     const uint32_t rows = args.n_tokens <= registers.two_row_tokens ? shape.rows : 1;
     const uint32_t tables = args.shared_tables ? 1 : shape.shared_tables;
-    const uint32_t tokens = divide_up(args.n_tokens, divide_up(args.n_tokens, registers.batch_tokens));
+    const uint32_t most =
+        args.type == TensorType::kQ2_K ? registers.q2_k_batch_tokens : registers.batch_tokens;
+    const uint32_t tokens = divide_up(args.n_tokens, divide_up(args.n_tokens, most));
 
     Dispatch dispatch;
     dispatch.label = args.label;
