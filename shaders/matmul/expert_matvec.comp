@@ -8,6 +8,7 @@
 // and then of the second where there is a second result. Rows of the grid are pairs or tiles.
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x_id = 0) in;
+#define VKMOE_TABLE_CONSTANT 4
 
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
@@ -64,6 +65,7 @@ void store_sum(uint r, uint t, float sum) {
 #include "matmul/register_rows.glsl"
 
 void main() {
+    load_tables();
     uint expert;
     uvec2 position;
     if (TOKENS == 0u) {

@@ -29,6 +29,12 @@ void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights wei
         check_product(c, matvec_product, cell, {33, 512, 3, Residual::kApart, numbers, weights});
 }
 
+Dispatch matvec_by_table(KernelContext& kernels, const MatmulArgs& args) {
+    MatmulArgs by_table = args;
+    by_table.shared_tables = true;
+    return matvec(kernels, by_table);
+}
+
 /// Activations that the device itself rounds to 8 bits: what the result is worth in the end (design: NMSE of
 /// at most 5e-4).
 void rounded_activations(CaseContext& c, const KernelKey& cell) {
@@ -98,6 +104,12 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
         {"three tokens, ragged shapes", [=](CaseContext& c) { every_shape(c, cell, 3); }},
     };
     add_special_number_cases(cases, cell, special);
+    if (cell.type == TensorType::kIQ4_NL || cell.type == TensorType::kIQ4_XS) {
+        cases.push_back({"numbers from a table in shared memory", [=](CaseContext& c) {
+                             check_product(c, matvec_by_table, cell,
+                                           {33, 512, 1, Residual::kNone, Numbers::kPlain, Weights::kAnyBits});
+                         }});
+    }
     if (cell.path == Path::kDot4) {
         cases.push_back(
             {"activations rounded on the device", [=](CaseContext& c) { rounded_activations(c, cell); }});

@@ -31,8 +31,9 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 TeamShape team_shape(const DevicePlan& plan, Path path) {
     const RegisterPlan& registers = plan.registers;
     if (path == Path::kScalar)
-        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows};
-    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.product_subgroup_size), 2};
+        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows, 0};
+    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.team_subgroup_size), 2,
+            registers.shared_tables ? 1u : 0u};
 }
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {

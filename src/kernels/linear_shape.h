@@ -21,8 +21,9 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 /// holds.
 struct TeamShape {
     uint32_t workgroup_size;
-    uint32_t teams;  ///< a workgroup
-    uint32_t rows;   ///< a team, for one or two tokens: rows share each load of the activations
+    uint32_t teams;          ///< a workgroup
+    uint32_t rows;           ///< a team, for one or two tokens: rows share each load of the activations
+    uint32_t shared_tables;  ///< the specialization constant: 1 or 0
 };
 TeamShape team_shape(const DevicePlan& plan, Path path);
 

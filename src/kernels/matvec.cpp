@@ -42,12 +42,19 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
     }
     const KernelBinary& kernel = find_kernel(context, Op::kMatvec, args.path, args.type);
     TeamShape shape = team_shape(context.plan(), kernel.key.path);
-    const uint32_t rows = args.n_tokens <= 2 ? shape.rows : 1;  // a batch has less room in registers
+    const RegisterPlan& registers = context.plan().registers;
+    // Of Q2_K, which has most scales and offsets, two rows by two tokens spill on Adreno 740, too.
+    const bool is_widest = args.type == TensorType::kQ2_K;
+    const uint32_t rows = args.n_tokens <= (is_widest ? 1 : registers.two_row_tokens) ? shape.rows : 1;
+    const uint32_t tables = args.shared_tables ? 1 : shape.shared_tables;
+    const uint32_t most = is_widest ? registers.q2_k_batch_tokens : registers.batch_tokens;
+    const uint32_t tokens = divide_up(args.n_tokens, divide_up(args.n_tokens, most));
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.n_tokens});
-    dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows));
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens, tables});
+    dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows),
+                                  divide_up(args.n_tokens, tokens));
     bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }

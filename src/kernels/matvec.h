@@ -21,8 +21,9 @@ struct MatmulArgs {
     /// Where matmul may keep the sums of parts of the columns, of split_sums_bytes; empty: it makes no parts.
     Allocation split_sums;
     std::string_view label = "matmul";
-    std::optional<Path> path;  ///< this very cell, for tests; else the plan's best
-    uint32_t core_count = 0;   ///< for which tiles are chosen, for tests; 0: the plan's
+    std::optional<Path> path;    ///< this very cell, for tests; else the plan's best
+    uint32_t core_count = 0;     ///< for which tiles are chosen, for tests; 0: the plan's
+    bool shared_tables = false;  ///< whatever the plan says, for tests: see RegisterPlan
 };
 
 /// The most tokens that matvec takes at once: beyond that a tiled matmul reads less.

@@ -126,6 +126,8 @@ class Conformance(unittest.TestCase):
         self.refused(2, ["--statistics", "--compile-only"], "--statistics")
         self.refused(2, ["--seed"], "--compile-only", "--seed", 1)
         self.refused(2, ["--full"], "--compile-only", "--full")
+        self.refused(2, ["--in-process"], "--compile-only", "--in-process")
+        self.refused(2, ["--case-timeout"], "--compile-only", "--case-timeout", 9)
         path = str(self.folder / "missing/report")
         self.refused(1, [path], "--compile-only", *ONE_CELL, "--json", path)
 

@@ -118,6 +118,7 @@ TEST(GpuPlan, HoldsTheDriverToOneSubgroupSize) {
     EXPECT_TRUE(plan.require_subgroup_size);
     EXPECT_EQ(plan.subgroup_size, 16);
     EXPECT_EQ(plan.product_subgroup_size, 8);
+    EXPECT_EQ(plan.team_subgroup_size, 8);
     EXPECT_EQ(plan.matrix_subgroup_size, 8);
     EXPECT_EQ(plan.workgroup_size, 64);
     intel.min_subgroup_size = 16;
@@ -324,10 +325,35 @@ TEST(GpuPlan, SubgroupSizesAreOfAKernelsClass) {
     EXPECT_TRUE(plan.require_subgroup_size);
     EXPECT_EQ(plan.subgroup_size, 64);
     EXPECT_EQ(plan.product_subgroup_size, 64);
+    EXPECT_EQ(plan.team_subgroup_size, 32);
     EXPECT_EQ(plan.matrix_subgroup_size, 32);
     expect_sane(caps, plan, Path::kCoopmat);
     EXPECT_TRUE(matrix_plan(plan, Path::kCoopmat).dense.bytes_as_halves);
     EXPECT_FALSE(matrix_plan(make_plan(nvidia(), std::nullopt), Path::kCoopmat).dense.bytes_as_halves);
+}
+
+TEST(GpuPlan, RegistersAreOfAVendor) {
+    const DevicePlan usual = make_plan(nvidia(), std::nullopt);
+    EXPECT_EQ(usual.attention.queries, 8u);
+    EXPECT_FALSE(usual.registers.shared_tables);
+    EXPECT_TRUE(make_plan(amd({}), std::nullopt).registers.shared_tables);
+
+    DeviceCaps apple = invented_gpu();
+    apple.driver_id = VK_DRIVER_ID_MESA_HONEYKRISP;
+    const DevicePlan plan = make_plan(apple, std::nullopt);
+    EXPECT_LT(plan.registers.batch_tokens, usual.registers.batch_tokens);
+    EXPECT_LT(plan.registers.two_row_tokens, usual.registers.two_row_tokens);
+    EXPECT_LT(plan.attention.packed_queries, plan.attention.queries);
+
+    DeviceCaps intel = invented_gpu();
+    intel.vendor_id = kIntel;
+    intel.subgroup_size_control = true;
+    intel.max_subgroup_size = 32;
+    intel.min_subgroup_size = 16;  // Xe2: registers of twice the width
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.queries, 4u);
+    intel.min_subgroup_size = 8;
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.queries, 1u);
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.packed_value_rows, 2u);
 }
 
 TEST(GpuPlan, StagedTilesFitTheirDevice) {

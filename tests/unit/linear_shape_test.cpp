@@ -88,7 +88,7 @@ TEST(LinearShape, TeamsAreOfTheSubgroupsOfProducts) {
     caps.vendor_id = 0x8086;
     caps.min_subgroup_size = 8;
     const DevicePlan plan = make_plan(caps, std::nullopt);
-    EXPECT_EQ(team_shape(plan, Path::kDot4).teams, plan.workgroup_size / plan.product_subgroup_size);
+    EXPECT_EQ(team_shape(plan, Path::kDot4).teams, plan.workgroup_size / plan.team_subgroup_size);
 }
 
 }  // namespace
