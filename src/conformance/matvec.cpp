@@ -29,10 +29,10 @@ void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights wei
         check_product(c, matvec_product, cell, {33, 512, 3, Residual::kApart, numbers, weights});
 }
 
-Dispatch matvec_by_table(KernelContext& kernels, const MatmulArgs& args) {
+std::vector<Dispatch> matvec_by_table(KernelContext& kernels, const MatmulArgs& args) {
     MatmulArgs by_table = args;
     by_table.shared_tables = true;
-    return matvec(kernels, by_table);
+    return {matvec(kernels, by_table)};
 }
 
 /// Activations that the device itself rounds to 8 bits: what the result is worth in the end (design: NMSE of
