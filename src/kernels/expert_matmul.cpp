@@ -18,7 +18,7 @@ uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows) {
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.
-[[maybe_unused]] constexpr uint32_t kMostRegisterTokens = 12;
+[[maybe_unused]] constexpr uint32_t kMostRegisterTokens = 8;
 
 std::vector<uint32_t> constants(const DevicePlan& plan, Path path, bool gated, uint32_t tile_tokens) {
     MatmulTile tile = expert_tile(plan, path, tile_tokens);

@@ -42,7 +42,7 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
 
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
     // Few sizes, so that pipelines are few.
-    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 12};
+    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8};
     // Decoding costs about as much as this many more tokens. lavapipe 26.2.6, Q4_K.
     constexpr uint64_t kDecoding = 3;
     uint32_t best = 1;

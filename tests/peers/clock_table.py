@@ -44,9 +44,11 @@ WIDE_TILES = ("nv:0x172", "intel:bmg")  # of 128 tokens for experts at 512; else
 
 
 def tool(name):
-    peers = pathlib.Path(os.environ.get("PEERS", ROOT.parent / "shared/peers"))
+    if "PEERS" not in os.environ:
+        sys.exit("clock_table.py: set PEERS to the folder of gpu-compilers.sh; see tests/peers/README.md")
+    peers = pathlib.Path(os.environ["PEERS"])
     if not (peers / name).exists():
-        sys.exit(f"clock_table.py: no {name} in {peers}; set PEERS")
+        sys.exit(f"clock_table.py: no {name} in {peers}, which PEERS names")
     return peers / name
 
 

@@ -10,15 +10,14 @@ lavapipe). The models are made by `vkmoe synth` and kept in the work folder. Pri
 with the ratios vkmoe / llama.cpp, whose better setting counts. Nothing else should run on the machine meanwhile.
 """
 
-import argparse
 import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+from logits_check import ROOT, parse_arguments, peer_parser, run
+
 # Of each shape: layers that fit into some GiB, and the type in which the model is published or mostly used.
 SHAPES = {"Qwen3-30B-A3B": (3, "Q4_K"), "Mixtral-8x7B": (2, "Q4_K"), "gpt-oss-20b": (3, "MXFP4")}
 IN_TREE = ROOT / "tests/peers/in_tree.sh"
@@ -30,46 +29,34 @@ PEERS_SETTINGS = {
 }
 
 
-def run(command, **variables):
-    result = subprocess.run([str(part) for part in command], env={**os.environ, **variables}, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return result.stdout
-
-
 def model_of(vkmoe, work, shape):
     layers, kind = SHAPES[shape]
     file = work / f"{shape}-{layers}layers-{kind}.gguf"
     if not file.exists():
         part = file.with_suffix(".part")
-        run([vkmoe, "synth", "--shape", shape, "--type", kind, "--layers", layers, "-o", part])
+        run([vkmoe, "synth", "--shape", shape, "--type", kind, "--layers", str(layers), "-o", part])
         part.rename(file)
     return file
 
 
 def llama(peers, model, prompt, tokens, settings):
-    out = run([peers / "in.sh", "llama-bench", "-m", model, "-ngl", 99, "-p", prompt, "-n", tokens, "-r", 1, "-o", "json"],
-              VK_DRIVER_FILES=DRIVER, **settings)
+    out = run([peers / "in.sh", "llama-bench", "-m", model, "-ngl", "99", "-p", str(prompt), "-n", str(tokens), "-r", "1",
+               "-o", "json"], {**os.environ, "VK_DRIVER_FILES": DRIVER, **settings}, "llama-bench")
     return json.loads(out)[0]["avg_ts"]
 
 
 def ours(vkmoe, model, prompt, tokens):
-    out = json.loads(run([IN_TREE, vkmoe, "bench", "-m", model, "-p", prompt, "-n", tokens, "-r", 1, "--json"]))
+    out = json.loads(run([IN_TREE, vkmoe, "bench", "-m", model, "-p", str(prompt), "-n", str(tokens), "-r", "1", "--json"]))
     return out["prompt" if prompt else "decode"]["tokens_per_second"]["median"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default=os.environ.get("PEERS"), help="folder of in.sh (default: $PEERS)")
-    parser.add_argument("--vkmoe", default=os.environ.get("VKMOE", str(ROOT / "build/release/vkmoe")), help="the program")
-    parser.add_argument("--work", default=str(ROOT / "build/peer-models"), help="where models are kept")
+    parser = peer_parser(__doc__.splitlines()[0])
     parser.add_argument("--shapes", default=",".join(SHAPES), help="of synth's shapes, comma-separated")
     parser.add_argument("--prompts", default="64,512", help="lengths in tokens, comma-separated")
     parser.add_argument("--tokens", type=int, default=8, help="to decode")
     parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    if not args.peers:
-        parser.error("set PEERS to the folder of in.sh, or give --peers")
+    args = parse_arguments(parser)
     shapes = args.shapes.split(",")
     for shape in shapes:
         if shape not in SHAPES:
@@ -102,4 +89,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RuntimeError as error:
+        sys.exit(f"model_speed.py: {error}")

@@ -18,11 +18,9 @@ import os
 import shlex
 import sys
 
-from logits_check import ROOT, argument_parser, compare, environment, open_peers, parse_arguments, read_npy, run
+from every_type_check import LIMIT, TEXTS, TRAINED
+from logits_check import argument_parser, compare, environment, open_peers, parse_arguments, read_npy, run
 
-MODEL = ROOT / "samples/models/babel-moe-14m-f16.gguf"
-TEXTS = ROOT / "samples/models/held-out"
-NMSE_LIMIT = 1e-2
 PERPLEXITY_LIMIT = 0.005
 
 
@@ -57,7 +55,7 @@ def main():
     program = shlex.split(args.vkmoe)
     folder = peers.work / "babel-moe"
     folder.mkdir(exist_ok=True)
-    ids = json.loads(run([*program, "tokenize", "-m", MODEL, "-f", TEXTS / f"{args.text}.txt", "--json"]))[:args.tokens]
+    ids = json.loads(run([*program, "tokenize", "-m", TRAINED, "-f", TEXTS / f"{args.text}.txt", "--json"]))[:args.tokens]
     tokens = folder / "path-tokens.json"
     tokens.write_text(json.dumps(ids))
     logits = folder / f"path-logits-{os.getpid()}.npy"
@@ -68,12 +66,16 @@ def main():
         return read_npy(logits)
 
     missed = 0
-    print(f"{'type':<8}{'path':<14}{'perplexity':>11}{'apart':>9}{'KL':>11}{'NMSE':>10}{'top 1':>8}")
+    if not args.prepare_only:
+        print(f"{'type':<8}{'path':<14}{'perplexity':>11}{'apart':>9}{'KL':>11}{'NMSE':>10}{'top 1':>8}")
     for kind in args.types.split(","):
-        model = MODEL
+        model = TRAINED
         if kind != "F16":
             model = folder / f"path-{kind.lower()}.gguf"
-            peers.quantize(MODEL, model, kind)
+            peers.quantize(TRAINED, model, kind)
+        if args.prepare_only:
+            print(f"{kind}: ready", flush=True)
+            continue
         reference = logits_on(model, "scalar")
         reference_logs = log_probabilities(reference)
         exact = perplexity(reference_logs, ids)
@@ -83,7 +85,7 @@ def main():
             logs = log_probabilities(other)
             here = perplexity(logs, ids)
             nmse, same = compare(reference, other)
-            held = abs(here / exact - 1) <= PERPLEXITY_LIMIT and nmse <= NMSE_LIMIT
+            held = abs(here / exact - 1) <= PERPLEXITY_LIMIT and nmse <= LIMIT
             missed += not held
             print(f"{kind:<8}{path:<14}{here:>11.4f}{100 * (here / exact - 1):>+8.3f}%{divergence(reference_logs, logs):>11.2e}"
                   f"{nmse:>10.1e}{100 * same:>7.1f}%{'' if held else '  MISS'}", flush=True)
