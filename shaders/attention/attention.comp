@@ -26,6 +26,7 @@ layout(constant_id = 3) const uint QUERIES = 8;        // of a tile
 layout(constant_id = 4) const uint ROWS = 1;           // of K by lane and block
 layout(constant_id = 5) const uint CLUSTER = 1;        // a power of two; 1 on the scalar path
 layout(constant_id = 6) const uint WORDS_AT_ONCE = 1;  // of V, by lane: how many words' sums live in registers at a time
+layout(constant_id = 7) const uint VALUE_ROWS = 4;     // of V, loaded together: a divisor of 4
 
 layout(push_constant, scalar) uniform Push { AttentionParams params; };
 
@@ -219,11 +220,11 @@ void main() {
                     totals[q][w] = outputs[q][group * WORDS_AT_ONCE + w] * decay[q];
                 }
             }
-            // Four rows at a time, to have several loads in flight. The last row stands in for those from n_rows on.
+            // VALUE_ROWS at a time, to have several loads in flight. The last row stands in for those from n_rows on.
             // A weight of 0 does not hide a row from a query: V may hold infinities and NaNs.
-            [[dont_unroll]] for (uint row = 0u; row < n_rows; row += 4u) {
-                KV_WORD v[4][WORDS_AT_ONCE];
-                [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+            [[dont_unroll]] for (uint row = 0u; row < n_rows; row += VALUE_ROWS) {
+                KV_WORD v[VALUE_ROWS][WORDS_AT_ONCE];
+                [[unroll]] for (uint j = 0u; j < VALUE_ROWS; ++j) {
                     uvec2 v_row = advance(v_head, uint(min(base + int(row + j), end - 1)), row_bytes);
                     [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {
                         uint word = (group * WORDS_AT_ONCE + w) * LANES + lane;
@@ -231,9 +232,9 @@ void main() {
                     }
                 }
                 int at = base + int(row);
-                if (at >= first_for_all && at + 4 <= end_for_all) {
+                if (at >= first_for_all && at + int(VALUE_ROWS) <= end_for_all) {
                     [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
-                        [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+                        [[unroll]] for (uint j = 0u; j < VALUE_ROWS; ++j) {
                             float weight = weights[q * kBlockRows + row + j];
                             [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {
                                 totals[q][w] = fma(KV_WORD(weight), v[j][w], totals[q][w]);
@@ -242,7 +243,7 @@ void main() {
                     }
                 } else {
                     [[unroll]] for (uint q = 0u; q < QUERIES; ++q) {
-                        [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+                        [[unroll]] for (uint j = 0u; j < VALUE_ROWS; ++j) {
                             bool sees = at + int(j) >= firsts[q] && at + int(j) <= lasts[q] && at + int(j) < end;
                             float weight = weights[q * kBlockRows + row + j];
                             [[unroll]] for (uint w = 0u; w < WORDS_AT_ONCE; ++w) {

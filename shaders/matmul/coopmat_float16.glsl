@@ -19,7 +19,7 @@ const uint STAGED_STRIDE = STEP_RUNS * RUN_VECTORS + 1;
 const int kHeadroom = 14;
 const int kNoExponent = -1000;
 
-shared uvec4 staged_weights[TILE_ROWS * STAGED_STRIDE];
+shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
 shared int weight_exponents[TILE_ROWS];
 shared int token_exponents[TILE_TOKENS];
@@ -44,6 +44,22 @@ void stage_run(uint vector, Run run, float scale) {
 #else
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_BF16)
     if (BYTES_AS_HALVES) {
+#if defined(VKMOE_FP4_CODES)
+        // q is twice the number, and fp4_halves a 2^14th of it. In this order nothing overflows.
+        precise vec2 fitted = run.scale * scale;
+        precise vec2 scales = fitted * 32768.0;
+        [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
+            uvec4 halves;
+            [[unroll]] for (uint w = 0; w < 2; ++w) {
+                uvec2 place = fp4_place(2 * i + w);
+                vec2 even = fp4_halves(run.codes[place.x], 4u * place.y) * scales[i / 2];
+                vec2 odd = fp4_halves(run.codes[place.x], 8u + 4u * place.y) * scales[i / 2];
+                halves[2 * w] = packHalf2x16(vec2(even.x, odd.x));
+                halves[2 * w + 1] = packHalf2x16(vec2(even.y, odd.y));
+            }
+            staged_weights[vector + i] = halves;
+        }
+#else
         // A byte of 0 to 255 below the exponent of 1024 is the float16 of 1024 more than it: no conversion.
         vec2 scales = run.scale * scale;
         vec2 offsets = run.offset * -scale - 1152.0 * scales;
@@ -58,6 +74,7 @@ void stage_run(uint vector, Run run, float scale) {
             }
             staged_weights[vector + i] = halves;
         }
+#endif
         return;
     }
 #endif
@@ -101,7 +118,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
     float bound = run_bound(runs[0]);
     [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
     int exponent = fit_exponent(bound, row, step, chunk == 0u);

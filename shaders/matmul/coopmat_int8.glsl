@@ -24,7 +24,7 @@ const uint WEIGHT_VECTORS = MASKED ? RUN_VECTORS * PARTS : RUN_VECTORS;
 const uint WEIGHT_STRIDE = (STEP_RUNS * WEIGHT_VECTORS) | 1u;
 const uint TOKEN_STRIDE = (STEP_RUNS * RUN_VECTORS) | 1u;
 
-shared uvec4 staged_weights[TILE_ROWS * WEIGHT_STRIDE];
+shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * WEIGHT_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * TOKEN_STRIDE];
 shared float weight_scales[STEP_RUNS * PARTS * TILE_ROWS];
 shared float token_scales[STEP_RUNS * TILE_TOKENS];
@@ -61,7 +61,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
 }
 

@@ -51,8 +51,30 @@ uint team_token(uint t) { return (team_index() / ROW_TEAMS * TOKEN_MATRICES + t)
 uvec2 weight_row_of(uint i);
 uvec2 token_row_of(uint i);
 void store_sum(uint i, uint t, float sum);
+#if defined(VKMOE_GATES)
+bool is_gated();  // whether the second half of a team's rows are factors of the first
+float gated(float gate, float up);
+#endif
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
+
+// Where an invocation stages at most one chunk of a step, the row that it is of: compilers leave the address in the loop.
+const bool KEEPS_ROW = TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x;
+uvec2 kept_row;
+
+/// The 16-byte vectors of staged_weights: n, or as many as hand over the sums (coopmat_elements.glsl).
+#if defined(VKMOE_PATH_COOPMAT2)
+#define WEIGHTS_OR_SUMS(n) (n)
+#else
+// Matrices that a team hands over at a time: where the kernel gates, one of gate with that of up.
+#if defined(VKMOE_GATES)
+const uint HANDED_OVER = ROW_MATRICES % 2 == 0 ? 2 : 1;
+#else
+const uint HANDED_OVER = 1;
+#endif
+const uint SUM_VECTORS = HANDED_OVER * ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
+#define WEIGHTS_OR_SUMS(n) ((n) > SUM_VECTORS ? (n) : SUM_VECTORS)
+#endif
 
 #if defined(VKMOE_PATH_COOPMAT_INT8)
 #include "matmul/coopmat_int8.glsl"
@@ -66,15 +88,16 @@ coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_M
 #include "matmul/coopmat_elements.glsl"
 #endif
 
-/// Every invocation of the workgroup must call it.
-void multiply_tile(uint n_columns) {
+/// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
+void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
         sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
     }
+    if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
     begin_tile(n_columns);
     barrier();
-    uint n_steps = steps_of(n_columns);
-    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+    uint end = first_step(part + 1u, n_parts, n_columns);
+    [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
         stage_step(step, n_columns);
         barrier();
         multiply_staged(step, n_columns);

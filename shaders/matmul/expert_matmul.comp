@@ -1,8 +1,9 @@
 #version 460
 // The experts' matrices for many tokens: pairs (token, slot) come sorted by expert and cut into tiles (group_routes);
-// y[p, r] = W[r, :] . x[p / divisor, :], gathered when tokens are loaded and scattered when sums are stored.
-// Launch (indirect): columns of the grid are tiles of tokens, rows tiles of weight rows: of one matrix, or of gate and
-// then of up.
+// y[p, r] = W[r, :] . x[p / divisor, :], gathered when tokens are loaded and scattered when sums are stored; or, gated,
+// y[p, r] = silu(gate[r, :] . x) * (up[r, :] . x).
+// Launch (indirect): columns of the grid are tiles of tokens, rows tiles of weight rows: of one matrix, of gate and
+// then of up, or of half as many rows of both.
 #extension GL_GOOGLE_include_directive : require
 #include "common/memory.glsl"
 #include "common/grid.glsl"
@@ -20,38 +21,22 @@ uvec2 codebook() { return params.codebook; }
 
 #include "matmul/tile.glsl"
 
-uvec2 matrix;      // of this tile's expert
-uvec4 tile;        // expert, first entry in pairs, count
-
-uint first_row;  // of the matrix, in this tile
-
-uvec2 weight_row_of(uint i) {
-    uint row = min(first_row + i, params.n_rows - 1u);
-    return advance(matrix, row, row_stride(params.n_columns));
-}
-
-uint pair_of(uint i) { return Words(params.pairs).at[tile.y + min(i, tile.z - 1u)]; }
-
-uvec2 token_row_of(uint i) { return advance(params.x, pair_of(i) / params.x_divisor, params.x_stride); }
+const uint GATE_ROWS = TILE_ROWS / 2;
+#include "matmul/expert_tile.glsl"
 
 void main() {
-    uint grid_rows = is_null(params.second_y) ? params.matrix_groups : 2u * params.matrix_groups;
-    uvec2 position = grid_position(grid_rows);
-    // The first tile tells how many there are.
-    if (position.x >= gl_NumWorkGroups.x && position.x >= Words4(params.tiles).at[0].w) return;
-    bool second = position.y >= params.matrix_groups;
-    first_row = (second ? position.y - params.matrix_groups : position.y) * TILE_ROWS;
-    if (first_row >= params.n_rows) return;
-    tile = Words4(params.tiles).at[position.x];
-    matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);
-    multiply_tile(params.n_columns);
+    if (!open_tile()) return;
+    multiply_tile(params.n_columns, 0u, 1u);
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
         uint token = t * TOKEN_LANES + token_lane();
         if (token >= tile.z) continue;
-        uvec2 y_row = advance(second ? params.second_y : params.first_y, pair_of(token), params.n_rows * 4u);
+        uvec2 y_row = y_row_of(token);
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            if (is_gated() && r >= ROWS / 2) break;
+            float sum = sums[r * TOKENS + t];
+            if (is_gated()) sum = gated(sum, sums[(r + ROWS / 2) % ROWS * TOKENS + t]);
             uint row = first_row + r * ROW_LANES + row_lane();
-            if (row < params.n_rows) FloatsOut(y_row).at[row] = sums[r * TOKENS + t];
+            if (row < params.n_rows) FloatsOut(y_row).at[row] = sum;
         }
     }
 }

@@ -1,8 +1,9 @@
 #version 460
 // The experts' matrices for many tokens, with cooperative matrices: pairs (token, slot) come sorted by expert and cut into
 // tiles (group_routes); y[p, r] = W[r, :] . x[p / divisor, :], gathered when tokens are loaded and scattered when sums are
-// stored. Launch (indirect): columns of the grid are tiles of tokens, rows tiles of weight rows: of one matrix, or of gate
-// and then of up.
+// stored; or, gated, y[p, r] = silu(gate[r, :] . x) * (up[r, :] . x).
+// Launch (indirect): columns of the grid are tiles of tokens, rows tiles of weight rows: of one matrix, of gate and then
+// of up, or of half as many rows of both.
 #extension GL_GOOGLE_include_directive : require
 #include "common/memory.glsl"
 #include "common/grid.glsl"
@@ -12,39 +13,17 @@ layout(push_constant) uniform Push { ExpertParams params; };
 
 uvec2 codebook() { return params.codebook; }
 
+#define VKMOE_GATES
 #include "matmul/coopmat_tile.glsl"
 
-uvec2 matrix;  // of this tile's expert
-uvec2 result;  // y of that matrix
-uvec4 tile;    // expert, first entry in pairs, count
-
-uint first_row;  // of the matrix, in this tile
-
-uvec2 weight_row_of(uint i) {
-    uint row = min(first_row + i, params.n_rows - 1u);
-    return advance(matrix, row, row_stride(params.n_columns));
-}
-
-uint pair_of(uint i) { return Words(params.pairs).at[tile.y + min(i, tile.z - 1u)]; }
-
-uvec2 token_row_of(uint i) { return advance(params.x, pair_of(i) / params.x_divisor, params.x_stride); }
+const uint GATE_ROWS = M * ROW_MATRICES / 2;  // a team has sums of gate and of up
+#include "matmul/expert_tile.glsl"
 
 void store_sum(uint i, uint t, float sum) {
-    uint row = first_row + i;
-    if (row >= params.n_rows || t >= tile.z) return;
-    FloatsOut(advance(result, pair_of(t), params.n_rows * 4u)).at[row] = sum;
+    uint row = matrix_row(i);
+    if (row < params.n_rows && t < tile.z) FloatsOut(y_row_of(t)).at[row] = sum;
 }
 
 void main() {
-    uint grid_rows = is_null(params.second_y) ? params.matrix_groups : 2u * params.matrix_groups;
-    uvec2 position = grid_position(grid_rows);
-    // The first tile tells how many there are.
-    if (position.x >= gl_NumWorkGroups.x && position.x >= Words4(params.tiles).at[0].w) return;
-    bool second = position.y >= params.matrix_groups;
-    first_row = (second ? position.y - params.matrix_groups : position.y) * TILE_ROWS;
-    if (first_row >= params.n_rows) return;
-    tile = Words4(params.tiles).at[position.x];
-    matrix = advance(Pointers(params.experts).at[tile.x], second ? params.second_offset : params.first_offset);
-    result = second ? params.second_y : params.first_y;
-    multiply_tile(params.n_columns);
+    if (open_tile()) multiply_tile(params.n_columns, 0u, 1u);
 }

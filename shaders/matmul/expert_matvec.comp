@@ -8,6 +8,7 @@
 // and then of the second where there is a second result. Rows of the grid are pairs or tiles.
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x_id = 0) in;
+#define VKMOE_TABLE_CONSTANT 4
 
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
@@ -59,11 +60,9 @@ void store_sum(uint r, uint t, float sum) {
 #define N_TOKENS 8
 #define multiply_rows multiply_8
 #include "matmul/register_rows.glsl"
-#define N_TOKENS 12
-#define multiply_rows multiply_12
-#include "matmul/register_rows.glsl"
 
 void main() {
+    load_tables();
     uint expert;
     uvec2 position;
     if (TOKENS == 0u) {
@@ -96,9 +95,7 @@ void main() {
         uvec2 matrix = advance(record, r < ROWS && !second ? params.first_offset : params.second_offset);
         weight_rows[r] = team_row(matrix, params.n_rows, stride, column, ROWS, r < ROWS ? r : r - ROWS);
     }
-    if (TOKENS > 8u && n_pairs > 8u) {
-        multiply_12(weight_rows, params.n_columns);
-    } else if (TOKENS > 6u && n_pairs > 6u) {
+    if (TOKENS > 6u && n_pairs > 6u) {
         multiply_8(weight_rows, params.n_columns);
     } else if (TOKENS > 4u && n_pairs > 4u) {
         multiply_6(weight_rows, params.n_columns);

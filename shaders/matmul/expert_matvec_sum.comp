@@ -7,6 +7,7 @@
 // rows, rows are tokens.
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x_id = 0) in;
+#define VKMOE_TABLE_CONSTANT 2
 
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
@@ -20,6 +21,7 @@ layout(push_constant) uniform Push { ExpertMatvecSumParams params; };
 uvec2 codebook() { return params.codebook; }
 
 void main() {
+    load_tables();
     uvec2 position = grid_position(params.n_tokens);
     uint first_row = team_index(position.x) * ROWS;
     uint token = position.y;

@@ -3,6 +3,7 @@
 // by TOKENS tokens each. Launch: columns of the grid cover teams of ROWS rows, rows of the grid tiles of TOKENS tokens.
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x_id = 0) in;
+#define VKMOE_TABLE_CONSTANT 3
 
 #include "matmul/lanes.glsl"
 #include "matmul/operands.glsl"
@@ -37,6 +38,7 @@ void store_sum(uint r, uint t, float sum) {
 #include "matmul/register_rows.glsl"
 
 void main() {
+    load_tables();
     uvec2 position = grid_position((params.n_tokens + TOKENS - 1u) / TOKENS);
     first_row = team_index(position.x) * ROWS;
     first_token = position.y * TOKENS;

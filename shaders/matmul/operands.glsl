@@ -39,22 +39,22 @@ float offset_product(vec2 offset, ScaleSum scale_sum) {
 
 Activation load_activation(uvec2 row, uint block, uint n_columns) {
     Activation result;
-    Words4 quants = Words4(row);
-    uvec4 low = quants.at[block * 2u];
-    uvec4 high = quants.at[block * 2u + 1u];
+    Words4 quants = Words4(advance(row, block * 32u));
+    uvec4 low = quants.at[0];
+    uvec4 high = quants.at[1];
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         result.q[i] = low[i];
         result.q[i + 4] = high[i];
     }
-    Floats scales = Floats(advance(row, n_columns));
+    Floats scales = Floats(advance(row, n_columns + block * 8u));
 #if defined(VKMOE_HALF_OFFSETS)
     const uint kOnes = 0x01010101u;
     ivec2 sums = ivec2(0);
     [[unroll]] for (uint i = 0; i < 4; ++i) sums += ivec2(dot4(low[i], kOnes), dot4(high[i], kOnes));
-    float d = scales.at[block * 2u];
+    float d = scales.at[0];
     result.scale_sum = vec3(d, d * vec2(sums));
 #else
-    result.scale_sum = vec2(scales.at[block * 2u], scales.at[block * 2u + 1u]);
+    result.scale_sum = vec2(scales.at[0], scales.at[1]);
 #endif
     return result;
 }
@@ -99,7 +99,7 @@ const uint RUN_PIECES = 8;
 
 WeightPiece weight_piece(Run run, uint piece) { return decode_vector(run, piece); }
 ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns) {
-    return Floats4(row).at[block * 8u + piece];
+    return Floats4(advance(row, block * 128u)).at[piece];
 }
 float add_product(WeightPiece w, ActivationPiece x, float sum) {
     return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
@@ -119,8 +119,8 @@ Operand prepare(Run run) {
 
 Activation load_activation(uvec2 row, uint block, uint n_columns) {
     Activation result;
-    Floats4 source = Floats4(row);
-    [[unroll]] for (uint i = 0; i < 8; ++i) result.values[i] = source.at[block * 8u + i];
+    Floats4 source = Floats4(advance(row, block * 128u));
+    [[unroll]] for (uint i = 0; i < 8; ++i) result.values[i] = source.at[i];
     return result;
 }
 

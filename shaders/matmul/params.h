@@ -19,7 +19,7 @@ struct MatmulParams {
     VKMOE_UINT n_tokens;
     VKMOE_UINT x_stride;   // bytes
     VKMOE_UINT y_stride;  // floats
-    VKMOE_UINT padding;
+    VKMOE_UINT n_parts;   // of the columns; more than 1 (matmul): y [n_tokens, n_parts, n_rows], the sums of each
     VKMOE_POINTER codebook;  // of the weights' type, where it has one
 };
 VKMOE_CHECK_SIZE(MatmulParams, 64);
@@ -44,7 +44,7 @@ struct ExpertParams {
     VKMOE_UINT x_divisor;  // pair / x_divisor is the row of x: slots a token, or 1
     VKMOE_UINT x_stride;   // bytes
     VKMOE_UINT matrix_groups;  // of the grid for one matrix: as many as cover its rows, or more
-    VKMOE_UINT padding;
+    VKMOE_UINT gated;  // expert_matmul: 1: first_y is silu(gate) * up, and each tile has half of its rows of either
 };
 VKMOE_CHECK_SIZE(ExpertParams, 104);
 

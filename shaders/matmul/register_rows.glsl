@@ -12,30 +12,36 @@ void multiply_rows(Row weight_rows[MATRIX_ROWS], uint n_columns) {
     [[unroll]] for (uint t = 0; t < N_TOKENS; ++t) x_rows[t] = token_row_of(t);
 
     uint n_chunks = n_columns / (32u * CHUNK_RUNS);
-    for (uint chunk = LANE; chunk < n_chunks; chunk += LANES) {
-        Run weights[MATRIX_ROWS * CHUNK_RUNS];
-        [[unroll]] for (uint r = 0; r < MATRIX_ROWS; ++r) {
-            Run runs[CHUNK_RUNS];
-            load_chunk(weight_rows[r], chunk, runs);
-            [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) weights[r * CHUNK_RUNS + i] = runs[i];
-        }
-        // Of this chunk, so that rounding grows with the number of chunks only.
-        float parts[MATRIX_ROWS * N_TOKENS];
-        [[unroll]] for (uint i = 0; i < MATRIX_ROWS * N_TOKENS; ++i) parts[i] = 0.0;
-        [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) {
-            uint block = run_block(chunk, i);
-            [[unroll]] for (uint piece = 0; piece < RUN_PIECES; ++piece) {
-                WeightPiece w[MATRIX_ROWS];
-                [[unroll]] for (uint r = 0; r < MATRIX_ROWS; ++r) w[r] = weight_piece(weights[r * CHUNK_RUNS + i], piece);
-                [[unroll]] for (uint t = 0; t < N_TOKENS; ++t) {
-                    ActivationPiece x = activation_piece(x_rows[t], block, piece, n_columns);
-                    [[unroll]] for (uint r = 0; r < MATRIX_ROWS; ++r) {
-                        parts[r * N_TOKENS + t] = add_product(w[r], x, parts[r * N_TOKENS + t]);
+    // Gate's rows and then up's, where both have too many sums.
+    const uint PASS_ROWS = MATRIX_ROWS * N_TOKENS <= MOST_SUMS ? MATRIX_ROWS : ROWS;
+    for (uint first = 0; first < MATRIX_ROWS; first += PASS_ROWS) {
+        for (uint chunk = LANE; chunk < n_chunks; chunk += LANES) {
+            Run weights[PASS_ROWS * CHUNK_RUNS];
+            [[unroll]] for (uint r = 0; r < PASS_ROWS; ++r) {
+                Run runs[CHUNK_RUNS];
+                load_chunk(weight_rows[first + r], chunk, runs);
+                [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) weights[r * CHUNK_RUNS + i] = runs[i];
+            }
+            // Of this chunk, so that rounding grows with the number of chunks only.
+            float parts[PASS_ROWS * N_TOKENS];
+            [[unroll]] for (uint i = 0; i < PASS_ROWS * N_TOKENS; ++i) parts[i] = 0.0;
+            [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) {
+                uint block = run_block(chunk, i);
+                [[unroll]] for (uint piece = 0; piece < RUN_PIECES; ++piece) {
+                    WeightPiece w[PASS_ROWS];
+                    [[unroll]] for (uint r = 0; r < PASS_ROWS; ++r) {
+                        w[r] = weight_piece(weights[r * CHUNK_RUNS + i], piece);
+                    }
+                    [[unroll]] for (uint t = 0; t < N_TOKENS; ++t) {
+                        ActivationPiece x = activation_piece(x_rows[t], block, piece, n_columns);
+                        [[unroll]] for (uint r = 0; r < PASS_ROWS; ++r) {
+                            parts[r * N_TOKENS + t] = add_product(w[r], x, parts[r * N_TOKENS + t]);
+                        }
                     }
                 }
             }
+            [[unroll]] for (uint i = 0; i < PASS_ROWS * N_TOKENS; ++i) sums[first * N_TOKENS + i] += parts[i];
         }
-        [[unroll]] for (uint i = 0; i < MATRIX_ROWS * N_TOKENS; ++i) sums[i] += parts[i];
     }
 
     [[unroll]] for (uint i = 0; i < MATRIX_ROWS * N_TOKENS; ++i) sums[i] = team_sum(sums[i]);

@@ -20,6 +20,9 @@ uint step_block(uint step, uint run, uint n_columns) {
     return run_block(step_chunk(step, run / CHUNK_RUNS, n_columns), run % CHUNK_RUNS);
 }
 
+/// The first step of part number part, where n_parts parts share the steps of a row: the end of the one before it.
+uint first_step(uint part, uint n_parts, uint n_columns) { return part * steps_of(n_columns) / n_parts; }
+
 /// How many runs of a step are within the row.
 uint step_runs(uint step, uint n_columns) {
     return STEP_CHUNKS == 1u ? STEP_RUNS : min(STEP_RUNS, n_columns / 32u - step * STEP_RUNS);

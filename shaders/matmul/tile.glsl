@@ -29,6 +29,11 @@ uvec2 token_row_of(uint i);
 
 float sums[ROWS * TOKENS];
 
+// Where all that an invocation stages is of one row, the row, whose address compilers would leave in the loop. (A macro, for
+// as a specialization constant it ends Mesa 26.2.6's compiler. Tokens kept likewise spill on Intel's GPUs before Xe2.)
+#define KEEPS_ROW (gl_WorkGroupSize.x % TILE_ROWS == 0 || TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x)
+uvec2 kept_row;
+
 #if defined(VKMOE_PATH_DOT4)
 
 shared uint weight_quants[STEP_RUNS * 8 * TILE_ROWS];
@@ -130,7 +135,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item % TILE_ROWS;
     uint chunk = item / TILE_ROWS;
     Run runs[CHUNK_RUNS];
-    load_chunk(weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
 }
 
@@ -140,11 +145,12 @@ void stage_activation(uint item, uint step, uint n_columns) {
     stage_token(token, run, load_activation(token_row_of(token), step_block(step, run, n_columns), n_columns));
 }
 
-/// Every invocation of the workgroup must call it.
-void multiply_tile(uint n_columns) {
+/// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
+void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) sums[i] = 0.0;
-    uint n_steps = steps_of(n_columns);
-    [[dont_unroll]] for (uint step = 0; step < n_steps; ++step) {
+    if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x % TILE_ROWS);
+    uint end = first_step(part + 1u, n_parts, n_columns);
+    [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
         STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
         STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
         barrier();

@@ -10,7 +10,7 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     uint block = (chunk >> 3) * 136u;
     uint run = chunk & 7u;
     uvec2 header = row_words2(row, block, 0u);
-    uvec2 codes[2] = uvec2[2](row_words2(row, block, 1u + run * 2u), row_words2(row, block, 2u + run * 2u));
+    uvec2 codes[2] = uvec2[2](row_words2(row, block + run * 16u, 1u), row_words2(row, block + run * 16u, 2u));
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         uvec2 values = iq4_values(codes[i / 2][i % 2]);
         runs[0].q[i] = values.x;

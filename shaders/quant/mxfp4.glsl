@@ -6,6 +6,9 @@ const uint CHUNK_RUNS = 1;
 uint row_stride(uint n_columns) { return n_columns / 32u * 17u; }
 uint run_block(uint chunk, uint run) { return chunk; }
 
+/// The word of codes that q[i] comes from, and whether from its high nibbles.
+uvec2 fp4_place(uint i) { return uvec2(i % 4u, i / 4u); }
+
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     RowReader reader = open_reader(row, chunk * 17u);
     uint e_shift = reader.shift;
@@ -16,6 +19,9 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
         // Nibbles start e_shift + 8 bits into a word: in two steps, for a shift by 32 is undefined.
         uint nibbles = ((words[i] >> e_shift) >> 8) | (words[i + 1] << (24u - e_shift));
         uvec2 numbers = fp4_doubled(nibbles);
+#if defined(VKMOE_FP4_CODES)
+        runs[0].codes[i] = nibbles;
+#endif
         runs[0].q[i] = numbers.x;
         runs[0].q[i + 4] = numbers.y;
     }

@@ -14,6 +14,9 @@ float half_of_scale(uint code) {
     return exponent == 0u ? float(code & 7u) * (1.0 / 1024.0) : uintBitsToFloat((exponent + 119u) << 23 | (code & 7u) << 20);
 }
 
+/// The word of codes that q[i] comes from, and whether from its high nibbles.
+uvec2 fp4_place(uint i) { return uvec2(i / 4u * 2u + i % 2u, i / 2u % 2u); }
+
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     uint block = chunk * 36u;
     uint scales = row_word(row, block, 0u);
@@ -22,6 +25,9 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
             uint word = row_word(row, block, 1u + r * 4u + i);
             uint at = i < 2 ? i : i + 2;
             uvec2 numbers = fp4_doubled(word);
+#if defined(VKMOE_FP4_CODES)
+            runs[r].codes[i] = word;
+#endif
             runs[r].q[at] = numbers.x;
             runs[r].q[at + 2] = numbers.y;
         }

@@ -12,11 +12,11 @@ uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     uint block = (chunk >> 2) * 84u;
     uint part = chunk & 3u;
-    uint scale_word = row_word(row, block, part);
-    uint pairs_at = 4u + (part >> 1) * 8u;
+    uint scale_word = row_word(row, block + part * 4u, 0u);
+    uint pairs_at = block + (part >> 1) * 32u;
     uint shift = (part & 1u) * 4u;
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint pairs = row_word(row, block, pairs_at + i) >> shift;
+        uint pairs = row_word(row, pairs_at, 4u + i) >> shift;
         runs[0].q[i] = pairs & 0x03030303u;
         runs[1].q[i] = (pairs >> 2) & 0x03030303u;
     }

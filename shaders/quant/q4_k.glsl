@@ -11,8 +11,8 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     uint block = (chunk >> 2) * 144u;
     uint pair = chunk & 3u;
     uvec4 header = row_words4(row, block, 0u);
-    uvec4 low = row_words4(row, block, 1u + pair * 2u);
-    uvec4 high = row_words4(row, block, 2u + pair * 2u);
+    uvec4 low = row_words4(row, block + pair * 32u, 1u);
+    uvec4 high = row_words4(row, block + pair * 32u, 2u);
     vec2 d = unpackHalf2x16(header.x);
     uvec2 scales = k_scales_minimums(header.yzw, pair >> 1);
     [[unroll]] for (uint r = 0; r < 2; ++r) {

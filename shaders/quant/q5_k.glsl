@@ -11,7 +11,7 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     uint pair = chunk & 3u;
     uvec4 header = row_words4(row, block, 0u);
     uvec4 fifth[2] = uvec4[2](row_words4(row, block, 1u), row_words4(row, block, 2u));
-    uvec4 nibbles[2] = uvec4[2](row_words4(row, block, 3u + pair * 2u), row_words4(row, block, 4u + pair * 2u));
+    uvec4 nibbles[2] = uvec4[2](row_words4(row, block + pair * 32u, 3u), row_words4(row, block + pair * 32u, 4u));
     vec2 d = unpackHalf2x16(header.x);
     uvec2 scales = k_scales_minimums(header.yzw, pair >> 1);
     [[unroll]] for (uint r = 0; r < 2; ++r) {

@@ -9,27 +9,28 @@ uint row_stride(uint n_columns) { return n_columns / 256u * 210u; }
 uint run_block(uint chunk, uint run) { return (chunk >> 1) * 4u + (chunk & 1u) + run * 2u; }
 
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
-    RowReader reader = open_reader(row, (chunk >> 2) * 210u);
+    RowReader block = open_reader(row, (chunk >> 2) * 210u);
     uint half_index = (chunk >> 1) & 1u;
     uint quarter = chunk & 1u;
-    uint nibbles_at = half_index * 16u + quarter * 8u;
-    uint high_at = 32u + half_index * 8u;
-    uint scales_at = 48u + half_index * 2u;  // eight int8, two for each quarter
-    uint nibbles_low = aligned_word(reader, nibbles_at);
-    uint high_low = aligned_word(reader, high_at);
+    RowReader nibble_reader = skip_words(block, half_index * 16u + quarter * 8u);
+    RowReader high_reader = skip_words(block, 32u + half_index * 8u);
+    uint nibbles_low = aligned_word(nibble_reader, 0u);
+    uint high_low = aligned_word(high_reader, 0u);
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint nibbles_next = aligned_word(reader, nibbles_at + i + 1u);
-        uint high_next = aligned_word(reader, high_at + i + 1u);
-        uint nibbles = join_words(reader, nibbles_low, nibbles_next);
-        uint high = join_words(reader, high_low, high_next) >> (2u * quarter);
-        runs[0].q[i] = subtract_bytes((nibbles & 0x0F0F0F0Fu) | ((high & 0x03030303u) << 4), 0x20202020u);
-        runs[1].q[i] = subtract_bytes(((nibbles >> 4) & 0x0F0F0F0Fu) | (high & 0x30303030u), 0x20202020u);
+        uint nibbles_next = aligned_word(nibble_reader, i + 1u);
+        uint high_next = aligned_word(high_reader, i + 1u);
+        uint nibbles = join_words(nibble_reader, nibbles_low, nibbles_next);
+        uint high = join_words(high_reader, high_low, high_next) >> (2u * quarter);
+        // 4 q - 128 = 4 (q - 32), for which the scales are a fourth: a flip of the top bit, where q - 32 would borrow.
+        runs[0].q[i] = (((nibbles & 0x0F0F0F0Fu) << 2) | ((high & 0x03030303u) << 6)) ^ 0x80808080u;
+        runs[1].q[i] = (((nibbles >> 2) & 0x3C3C3C3Cu) | ((high & 0x30303030u) << 2)) ^ 0x80808080u;
         nibbles_low = nibbles_next;
         high_low = high_next;
     }
-    float d = read_half(reader, 104u);
+    RowReader scale_reader = skip_words(block, 48u + half_index * 2u);  // eight int8, two for each quarter
+    float d = 0.25 * read_half(block, 104u);
     [[unroll]] for (uint r = 0; r < 2; ++r) {
-        int scales = int(read_word(reader, scales_at + r)) >> (16u * quarter);
+        int scales = int(read_word(scale_reader, r)) >> (16u * quarter);
         runs[r].scale = d * vec2(float((scales << 24) >> 24), float((scales << 16) >> 24));
         runs[r].offset = vec2(0.0);
     }

@@ -15,6 +15,9 @@
 // VKMOE_HALF_SCALES; those whose offset is not zero VKMOE_OFFSETS, and VKMOE_HALF_OFFSETS too where the two differ.
 // n_columns: a multiple of the block.
 //
+// A shader that has VKMOE_TABLE_CONSTANT, the number of a specialization constant, calls load_tables() first, in all
+// invocations: some types then keep a table in shared memory where that constant is not 0.
+//
 // Types that look values up in a grid read it from device memory: the including shader then defines codebook(), the
 // address of the type's table (src/formats/codebooks.h).
 #ifndef VKMOE_SHADERS_QUANT_QUANT_GLSL
@@ -24,10 +27,17 @@
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
 
+#if (defined(VKMOE_TYPE_MXFP4) || defined(VKMOE_TYPE_NVFP4)) && (defined(VKMOE_PATH_COOPMAT) || defined(VKMOE_PATH_COOPMAT2))
+#define VKMOE_FP4_CODES 1
+#endif
+
 struct Run {
     uint q[8];
     vec2 scale;
     vec2 offset;
+#if defined(VKMOE_FP4_CODES)
+    uint codes[4];  // as stored
+#endif
 };
 
 /// Four int8 of a word as floats.
@@ -57,11 +67,19 @@ struct RowReader {
 
 RowReader open_reader(Row row, uint offset) { return RowReader(row, offset, row_byte(row, offset) * 8u); }
 
+/// The same number of bits into a word, `words` further on. What varies among the lanes belongs here: a load takes a
+/// constant index without computing an address.
+RowReader skip_words(RowReader reader, uint words) {
+    return RowReader(reader.row, reader.offset + words * 4u, reader.shift);
+}
+
 /// The aligned word that is index words after the one that holds the address.
 uint aligned_word(RowReader reader, uint index) { return row_aligned_word(reader.row, reader.offset, index); }
 
-/// For addresses that are a multiple of 2: the word from the address on, of the aligned ones around it.
-uint join_words(RowReader reader, uint low, uint high) { return reader.shift == 0u ? low : (low >> 16) | (high << 16); }
+/// The word from the address on, of the aligned ones around it.
+uint join_words(RowReader reader, uint low, uint high) {
+    return reader.shift == 0u ? low : (high << (32u - reader.shift)) | (low >> reader.shift);
+}
 
 uint read_word(RowReader reader, uint index) {
     return join_words(reader, aligned_word(reader, index), aligned_word(reader, index + 1u));
@@ -141,6 +159,10 @@ uint spread_bits(uint bits) { return ((bits & 15u) * 0x00204081u) & 0x01010101u;
 #include "quant/iq4_xs.glsl"
 #else
 #error "compile with -DVKMOE_TYPE_<TYPE>=1"
+#endif
+
+#if defined(VKMOE_TABLE_CONSTANT) && !defined(VKMOE_TYPE_IQ4_NL) && !defined(VKMOE_TYPE_IQ4_XS)
+void load_tables() {}
 #endif
 
 #endif

@@ -8,11 +8,11 @@ uint run_block(uint chunk, uint run) { return chunk * 2u + run; }
 void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
     RowReader reader = open_reader(row, (chunk >> 2) * 66u);
     uint part = chunk & 3u;
-    uint pairs_at = (part >> 1) * 8u;
+    RowReader pair_reader = skip_words(reader, (part >> 1) * 8u);
     uint shift = (part & 1u) * 4u;
-    uint low = aligned_word(reader, pairs_at);
+    uint low = aligned_word(pair_reader, 0);
     [[unroll]] for (uint i = 0; i < 8; ++i) {
-        uint next = aligned_word(reader, pairs_at + i + 1u);
+        uint next = aligned_word(pair_reader, i + 1u);
         uint pairs = join_words(reader, low, next) >> shift;
         runs[0].q[i] = pairs & 0x03030303u;
         runs[1].q[i] = (pairs >> 2) & 0x03030303u;

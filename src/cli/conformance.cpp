@@ -13,7 +13,7 @@
 #include "gpu/validation.h"
 #include "vkmoe/vkmoe.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -35,6 +35,7 @@ constexpr double kFullLimit = 600;
 // A case has many submissions and pipelines, whose compilation no limit of Vulkan bounds, and its reference.
 constexpr uint32_t kQuickCaseLimit = 300;
 constexpr uint32_t kFullCaseLimit = 3600;
+constexpr uint32_t kMostMeasuredTokens = 4096;
 
 struct ConformanceOptions {
     std::string device;
@@ -45,6 +46,7 @@ struct ConformanceOptions {
     bool full = false;
     bool list = false;
     bool perf = false;
+    std::vector<uint32_t> measured_tokens;
     bool in_process = false;
     bool worker = false;  // what a supervisor starts
     std::optional<uint32_t> case_limit;
@@ -74,6 +76,7 @@ RunOptions run_options(const ConformanceOptions& options) {
     run.seed = options.seed ? *options.seed : std::random_device{}();
     run.time_limit = options.full ? kFullLimit : kQuickLimit;
     run.case_limit = options.case_limit.value_or(options.full ? kFullCaseLimit : kQuickCaseLimit);
+    run.measured_tokens = options.measured_tokens;
     if (std::getenv("VKMOE_GPU_TIMEOUT") != nullptr) run.time_limit = 0;  // that of every wait
     // Layers of 2023 crash when one thread frees commands while another submits (seen with 1.3.239 of the
     // layer).
@@ -85,6 +88,10 @@ std::unique_ptr<Runner> open_runner(const ConformanceOptions& options, const Run
     if (options.in_process) return run_in_process(options.device, run);
     std::vector<std::string> worker{"vkmoe", "conformance", "--worker", fmt::format("--seed={}", run.seed)};
     if (options.full) worker.push_back("--full");
+    if (!run.measured_tokens.empty()) {
+        worker.push_back("--perf");
+        worker.push_back(fmt::format("--perf-tokens={}", fmt::join(run.measured_tokens, ",")));
+    }
     if (!options.device.empty()) worker.push_back("--device=" + options.device);
     std::signal(SIGCHLD, SIG_DFL);  // how ignored children end cannot be known
     return run_in_workers(std::move(worker), run);
@@ -189,8 +196,16 @@ void add_conformance_command(CLI::App& app) {
     command->add_option("--junit", options->junit, "Write the report to FILE in JUnit's XML format")
         ->check(output_file())
         ->type_name("FILE");
-    command->add_flag("--perf", options->perf,
-                      "Also measure the speed of the matrix kernels, on larger shapes");
+    CLI::Option* perf = command->add_flag("--perf", options->perf,
+                                          "Also measure the speed of the matrix kernels, on larger shapes");
+    command
+        ->add_option("--perf-tokens", options->measured_tokens,
+                     "With --perf: numbers of tokens for which to measure the kernels for prompts; the "
+                     "default is 512, or 64 on a CPU")
+        ->needs(perf)
+        ->delimiter(',')
+        ->check(whole_number(1, kMostMeasuredTokens))
+        ->type_name("N,...");
     command->add_option("--seed", options->seed, "Seed of all inputs; the default is a new one per run")
         ->check(whole_number(0, UINT32_MAX))
         ->type_name("N");

@@ -82,7 +82,8 @@ void add_compile_options(CLI::App& command, CompileOnlyOptions& options) {
         "--compile-only", options.wanted,
         "Create the pipelines of this device's plan without running them, and report compile times. The exit "
         "code is 1 if a pipeline fails or, with --statistics, if one of the plan spills registers");
-    for (const char* of_runs : {"--quick", "--full", "--junit", "--perf", "--seed", "--list"})
+    for (const char* of_runs :
+         {"--quick", "--full", "--junit", "--perf", "--seed", "--case-timeout", "--in-process", "--list"})
         compile->excludes(command.get_option(of_runs));
     const auto add = [&](const char* name, bool& flag, const char* description) {
         command.add_flag(name, flag, description)->needs(compile);

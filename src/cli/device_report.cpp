@@ -208,9 +208,11 @@ void describe_plan(const DevicePlan& plan, Lines& lines) {
     lines.line("products", fmt::format("{}; of a few tokens {}", fmt::join(names_of(plan.tile_order), ", "),
                                        fmt::join(names_of(plan.matrix_order), ", ")));
     lines.line("subgroups used",
-               fmt::format("{}{}, workgroups of {}; {} for products, {} for those with matrices",
+               fmt::format("{}{}, workgroups of {}; {} for products, {} for those of a few tokens, {} for "
+                           "those with matrices",
                            plan.subgroup_size, plan.require_subgroup_size ? " (required for pipelines)" : "",
-                           plan.workgroup_size, plan.product_subgroup_size, plan.matrix_subgroup_size));
+                           plan.workgroup_size, plan.product_subgroup_size, plan.team_subgroup_size,
+                           plan.matrix_subgroup_size));
     lines.line("cores", fmt::format("{}", plan.core_count));
     lines.line("queues used",
                fmt::format("compute family {}, transfer {}", plan.compute_family,

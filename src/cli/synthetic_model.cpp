@@ -102,8 +102,8 @@ void add_hyper_parameters(GgufWriter& writer, const SyntheticModel& model) {
     set("rope.dimension_count", shape.head_dim);
     set("expert_count", shape.n_experts);
     set("expert_used_count", shape.n_experts_used);
-    if (shape.n_expert_feed_forward != shape.n_feed_forward)
-        set("expert_feed_forward_length", shape.n_expert_feed_forward);
+    // Always: without it, llama.cpp takes feed_forward_length / expert_used_count for qwen3moe.
+    set("expert_feed_forward_length", shape.n_expert_feed_forward);
     set("vocab_size", model.n_vocabulary);
 }
 

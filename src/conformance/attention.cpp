@@ -43,10 +43,9 @@ struct Shape {
     std::string name() const {
         return fmt::format(
             "{} tokens, {} heads, {} KV heads, head_dim {}, context {}, window {}, splits {}, tuning {} {} "
-            "{} {}, "
-            "positions {}",
+            "{} {} {}, positions {}",
             n_tokens, n_heads(), n_kv_heads, head_dim, n_context, window, n_splits, tuning.queries,
-            tuning.rows, tuning.cluster, tuning.words_at_once, fmt::join(positions, ","));
+            tuning.rows, tuning.cluster, tuning.words_at_once, tuning.value_rows, fmt::join(positions, ","));
     }
 };
 
@@ -207,7 +206,11 @@ Shape decode_shape(const DevicePlan& plan) {
 Shape small_shape(Path path) {
     Shape shape;
     shape.head_dim = 32;
-    shape.tuning = {.queries = 2, .rows = 1, .cluster = path == Path::kScalar ? 1u : 2u, .words_at_once = 1};
+    shape.tuning = {.queries = 2,
+                    .rows = 1,
+                    .cluster = path == Path::kScalar ? 1u : 2u,
+                    .words_at_once = 1,
+                    .value_rows = 2};
     return shape;
 }
 
@@ -398,6 +401,7 @@ void random_shape(CaseContext& c, const KernelKey& cell) {
         const uint32_t most = static_cast<uint32_t>(std::bit_width(c.plan().subgroup_size)) - 1;
         shape.tuning.cluster = cell.path == Path::kScalar ? 1 : 1u << between(0, most);
         shape.tuning.words_at_once = between(1, 4);
+        shape.tuning.value_rows = any_of({1, 2, 4});
     }
     shape.positions = last_positions(shape.n_tokens, shape.n_context);
     const int32_t back = static_cast<int32_t>(between(0, shape.n_context - shape.n_tokens));

@@ -133,7 +133,6 @@ ExpertInputs random_expert_inputs(CaseContext& c, const KernelKey& cell, const E
 GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInputs& inputs,
                           const ExpertShape& shape, uint32_t tile_tokens) {
     const uint32_t n_experts = inputs.experts.table.n_experts;
-    const bool in_registers = cell.op == Op::kExpertMatvec;
     GroupRoutesArgs args;
     args.ids = c.upload(inputs.ids).address;
     args.grouped.pairs = c.output<uint32_t>(shape.n_pairs()).memory();
@@ -143,9 +142,16 @@ GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInp
     args.n_pairs = shape.n_pairs();
     args.n_experts = n_experts;
     args.tile_tokens = tile_tokens;
-    args.grids = {expert_tile_grid(c.plan(), cell.path, shape.n_rows, 2, in_registers),
-                  expert_tile_grid(c.plan(), cell.path, shape.n_rows, 1, in_registers),
-                  {}};
+    ExpertTiles tiles{.path = cell.path,
+                      .in_registers = cell.op == Op::kExpertMatvec,
+                      .n_matrices = 2,
+                      .n_rows = shape.n_rows};
+    args.grids[kTwoMatrices] = expert_tile_grid(c.plan(), tiles);
+    tiles.gated = true;
+    args.grids[kGated] = expert_tile_grid(c.plan(), tiles);
+    tiles.gated = false;
+    tiles.n_matrices = 1;
+    args.grids[kOneMatrix] = expert_tile_grid(c.plan(), tiles);
     c.run({group_routes(c.kernels(), args)});
     return args.grouped;
 }
@@ -158,6 +164,7 @@ void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape
     const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
 
     auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
+    args.dispatch = kTwoMatrices;
     args.grouped = group_pairs(c, cell, inputs, shape, tile_tokens);
     args.tile_tokens = tile_tokens;
     args.in_registers = cell.op == Op::kExpertMatvec;
@@ -187,15 +194,16 @@ void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape
     check_result(second, up, "the second of two matrices");
 
     auto down = c.output<float>(n_numbers);
-    args.dispatch = 1;
+    args.dispatch = kOneMatrix;
     args.first_y = down.address();
     args.second_y = 0;
     c.run({expert_matmul(c.kernels(), args)});
     check_result(first, down, "one matrix");
 
-    const bool can_gate = args.in_registers || expert_matmul_gates(cell.path);
+    const bool can_gate = args.in_registers || expert_matmul_gates(c.plan(), cell.path);
     if (!can_gate || shape.numbers == Numbers::kLarge) return;
     auto inner = c.output<float>(n_numbers);
+    args.dispatch = kGated;
     args.first_y = inner.address();
     args.gated = true;
     c.run({expert_matmul(c.kernels(), args)});

@@ -88,8 +88,11 @@ Args expert_args(CaseContext& c, const KernelKey& cell, const ExpertShape& shape
     return args;
 }
 
-/// Pairs as group_routes sorts them on the device for expert_matmul by a cell of it, or of
-/// expert_matvec: for a first dispatch over two matrices and a second one over one.
+/// The dispatches of group_pairs: over gate and up, over one matrix, and over gate and up with the
+/// activation.
+enum GroupedDispatch : uint32_t { kTwoMatrices, kOneMatrix, kGated };
+
+/// Pairs as group_routes sorts them on the device for expert_matmul by a cell of it, or of expert_matvec.
 GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInputs& inputs,
                           const ExpertShape& shape, uint32_t tile_tokens);
 

@@ -31,7 +31,7 @@ void every_width(CaseContext& c, const KernelKey& cell, uint64_t max_terms) {
         const uint64_t most_tokens = std::max<uint64_t>(9, max_terms / n_columns / n_rows);
         const uint32_t n_tokens =
             static_cast<uint32_t>(std::min<uint64_t>(tokens[turn % tokens.size()], most_tokens));
-        check_product(c, matmul, cell, {n_rows, n_columns, n_tokens, random_residual(c.random())});
+        check_product(c, matmul_product, cell, {n_rows, n_columns, n_tokens, random_residual(c.random())});
         ++turn;
     }
 }
@@ -40,15 +40,16 @@ void every_count(CaseContext& c, const KernelKey& cell) {
     const uint32_t n_columns = 2 * column_unit(cell.type);
     for (uint32_t n_rows : row_counts(c))
         for (uint32_t n_tokens : token_counts(c))
-            check_product(c, matmul, cell, {n_rows, n_columns, n_tokens, random_residual(c.random())});
+            check_product(c, matmul_product, cell,
+                          {n_rows, n_columns, n_tokens, random_residual(c.random())});
 }
 
 void one_token(CaseContext& c, const KernelKey& cell) {
-    check_product(c, matmul, cell, {5, column_unit(cell.type), 1, Residual::kNone});
+    check_product(c, matmul_product, cell, {5, column_unit(cell.type), 1, Residual::kNone});
 }
 
 void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
-    check_product(c, matmul, cell, {33, 512, 35, Residual::kApart, numbers, weights});
+    check_product(c, matmul_product, cell, {33, 512, 35, Residual::kApart, numbers, weights});
 }
 
 }  // namespace

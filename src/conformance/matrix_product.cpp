@@ -42,8 +42,13 @@ void check_product(CaseContext& c, ProductKernel kernel, const KernelKey& cell, 
     args.n_columns = product.n_columns;
     args.n_tokens = product.n_tokens;
     args.path = cell.path;
-    args.core_count = random_below(c.random(), 2);  // 1: the largest tile
-    c.run({kernel(c.kernels(), args)});
+    // 1: the largest tile. Many: the smallest, and as many parts of the columns as there is room for.
+    constexpr uint32_t kCoreCounts[] = {0, 1, 1024};
+    args.core_count = kCoreCounts[random_below(c.random(), 3)];
+    const size_t n_sums = residual.size() * (1 + random_below(c.random(), 4));
+    args.split_sums.address = c.output<float>(n_sums).address();
+    args.split_sums.size = n_sums * sizeof(float);
+    c.run(kernel(c.kernels(), args));
 
     std::vector<Expected> expected;
     expected.reserve(residual.size());

@@ -3,7 +3,7 @@
 #include "conformance/activations.h"
 #include "conformance/case_context.h"
 #include "conformance/rows.h"
-#include "kernels/matvec.h"
+#include "kernels/matmul.h"
 
 namespace vkmoe::conformance {
 
@@ -13,7 +13,18 @@ namespace vkmoe::conformance {
 void add_special_number_cases(std::vector<Case>& cases, const KernelKey& cell,
                               void (*check)(CaseContext&, const KernelKey&, Numbers, Weights));
 
-using ProductKernel = Dispatch (*)(KernelContext&, const MatmulArgs&);
+/// The dispatches of a product, in order.
+using ProductKernel = std::vector<Dispatch> (*)(KernelContext&, const MatmulArgs&);
+
+inline std::vector<Dispatch> matvec_product(KernelContext& kernels, const MatmulArgs& args) {
+    return {matvec(kernels, args)};
+}
+inline std::vector<Dispatch> matmul_product(KernelContext& kernels, const MatmulArgs& args) {
+    return matmul(kernels, args).in_order();
+}
+inline std::vector<Dispatch> linear_product(KernelContext& kernels, const MatmulArgs& args) {
+    return linear(kernels, args).in_order();
+}
 
 /// One matrix by some tokens, as matvec and matmul have it.
 struct Product {

@@ -18,15 +18,21 @@ void every_shape(CaseContext& c, const KernelKey& cell, uint32_t n_tokens) {
     std::shuffle(rows.begin(), rows.end(), c.random());
     size_t turn = 0;
     for (uint32_t n_columns : test_columns(c.random(), cell.type)) {
-        check_product(c, matvec, cell,
+        check_product(c, matvec_product, cell,
                       {rows[turn++ % rows.size()], n_columns, n_tokens, random_residual(c.random())});
     }
 }
 
 void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
-    check_product(c, matvec, cell, {33, 512, 1, Residual::kApart, numbers, weights});
+    check_product(c, matvec_product, cell, {33, 512, 1, Residual::kApart, numbers, weights});
     if (weights == Weights::kSane)
-        check_product(c, matvec, cell, {33, 512, 3, Residual::kApart, numbers, weights});
+        check_product(c, matvec_product, cell, {33, 512, 3, Residual::kApart, numbers, weights});
+}
+
+std::vector<Dispatch> matvec_by_table(KernelContext& kernels, const MatmulArgs& args) {
+    MatmulArgs by_table = args;
+    by_table.shared_tables = true;
+    return {matvec(kernels, by_table)};
 }
 
 /// Activations that the device itself rounds to 8 bits: what the result is worth in the end (design: NMSE of
@@ -98,6 +104,12 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
         {"three tokens, ragged shapes", [=](CaseContext& c) { every_shape(c, cell, 3); }},
     };
     add_special_number_cases(cases, cell, special);
+    if (cell.type == TensorType::kIQ4_NL || cell.type == TensorType::kIQ4_XS) {
+        cases.push_back({"numbers from a table in shared memory", [=](CaseContext& c) {
+                             check_product(c, matvec_by_table, cell,
+                                           {33, 512, 1, Residual::kNone, Numbers::kPlain, Weights::kAnyBits});
+                         }});
+    }
     if (cell.path == Path::kDot4) {
         cases.push_back(
             {"activations rounded on the device", [=](CaseContext& c) { rounded_activations(c, cell); }});
@@ -106,10 +118,11 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
     cases.push_back({"a matrix beyond 4 GiB", [=](CaseContext& c) { beyond_4_gib(c, cell); }});
     // As many rows as Gemma has tokens. Types of large blocks would keep the reference busy for a minute.
     if (column_unit(cell.type) == 32) {
-        cases.push_back({"more rows than a grid is wide", [=](CaseContext& c) {
-                             for (const uint32_t n_tokens : {1u, 3u})
-                                 check_product(c, matvec, cell, {262144, 32, n_tokens, Residual::kNone});
-                         }});
+        cases.push_back(
+            {"more rows than a grid is wide", [=](CaseContext& c) {
+                 for (const uint32_t n_tokens : {1u, 3u})
+                     check_product(c, matvec_product, cell, {262144, 32, n_tokens, Residual::kNone});
+             }});
     }
     // More are never computed by one invocation.
     const uint32_t most_tokens = cell.path == Path::kScalar ? RegisterPlan{}.few_tokens : kMaxMatvecTokens;

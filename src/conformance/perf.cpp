@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <optional>
 
 namespace vkmoe::conformance {
 namespace {
@@ -59,20 +58,24 @@ class Bencher {
         : kernels_(kernels), case_(bench, 1), shapes_(shapes_for(kernels.device().caps())) {}
 
     /// Nothing for ops that are no matrix kernels.
-    std::optional<Work> work(const KernelKey& cell) {
+    std::vector<Work> works(const KernelKey& cell, std::vector<uint32_t> n_tokens) {
+        if (n_tokens.empty()) n_tokens = {shapes_.n_tokens};
+        std::vector<Work> works;
         switch (cell.op) {
             case Op::kMatvec:
-                return product(cell, matvec, shapes_.n_decode_rows, 1);
+                return {product(cell, matvec_product, shapes_.n_decode_rows, 1)};
             case Op::kMatmul:
-                return product(cell, matmul, shapes_.n_rows, shapes_.n_tokens);
+                for (uint32_t n : n_tokens) works.push_back(product(cell, matmul_product, shapes_.n_rows, n));
+                return works;
             case Op::kExpertMatvec:
-                return decode_experts(cell);
+                return {decode_experts(cell)};
             case Op::kExpertMatvecSum:
-                return decode_sum(cell);
+                return {decode_sum(cell)};
             case Op::kExpertMatmul:
-                return prefill_experts(cell);
+                for (uint32_t n : n_tokens) works.push_back(prefill_experts(cell, n));
+                return works;
             default:
-                return std::nullopt;
+                return {};
         }
     }
 
@@ -96,7 +99,7 @@ class Bencher {
         Work work;
         work.shape = fmt::format("{} x {}, {} token{}", args.n_rows, args.n_columns, n_tokens,
                                  n_tokens == 1 ? "" : "s");
-        work.dispatches = {kernel(kernels_, args)};
+        work.dispatches = kernel(kernels_, args);
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
         work.is_bound_by_memory = cell.op == Op::kMatvec;
@@ -144,15 +147,18 @@ class Bencher {
         return expert_work(cell, shape, {expert_matvec_sum(kernels_, args)}, 1, x.bytes.size());
     }
 
-    Work prefill_experts(const KernelKey& cell) {
-        const ExpertShape shape = expert_shape(shapes_.n_tokens);
+    Work prefill_experts(const KernelKey& cell, uint32_t n_tokens) {
+        const ExpertShape shape = expert_shape(n_tokens);
         const ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
         auto args = expert_args<ExpertMatmulArgs>(case_, cell, shape, inputs);
         args.tile_tokens =
             expert_tile_tokens(case_.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
         args.grouped = group_pairs(case_, cell, inputs, shape, args.tile_tokens);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
+        args.gated = expert_matmul_gates(case_.plan(), cell.path);
+        args.dispatch = args.gated ? kGated : kTwoMatrices;
+        if (!args.gated)
+            args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
         return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());
     }
 
@@ -197,6 +203,12 @@ double best_seconds(KernelContext& kernels, Bench& bench, const std::vector<Disp
     return best;
 }
 
+/// A second.
+std::string operations_text(double teraflops) {
+    return teraflops < 1 ? fmt::format("{:.1f} GF/s", teraflops * 1000)
+                         : fmt::format("{:.2f} TF/s", teraflops);
+}
+
 }  // namespace
 
 double copy_speed(KernelContext& kernels) {
@@ -218,36 +230,38 @@ double copy_speed(KernelContext& kernels) {
     return best * 1e-9;
 }
 
-Speed measure_speed(KernelContext& kernels, Bench& bench, const KernelKey& cell) {
-    Speed speed;
-    speed.cell = cell;
-    if (!missing_for_kernels(kernels.plan(), cell.path).empty()) return speed;
+std::vector<Speed> measure_speeds(KernelContext& kernels, Bench& bench, const KernelKey& cell,
+                                  const std::vector<uint32_t>& n_tokens) {
+    std::vector<Speed> speeds;
+    if (!missing_for_kernels(kernels.plan(), cell.path).empty()) return speeds;
     Bencher bencher(kernels, bench);
-    const std::optional<Work> work = bencher.work(cell);
-    if (!work) return speed;
-    speed.shape = work->shape;
-    speed.is_bound_by_memory = work->is_bound_by_memory;
-    speed.seconds = best_seconds(kernels, bench, work->dispatches);
-    speed.gigabytes = work->bytes / speed.seconds * 1e-9;
-    speed.teraflops = work->operations / speed.seconds * 1e-12;
-    return speed;
+    for (const Work& work : bencher.works(cell, n_tokens)) {
+        Speed& speed = speeds.emplace_back();
+        speed.cell = cell;
+        speed.shape = work.shape;
+        speed.is_bound_by_memory = work.is_bound_by_memory;
+        speed.seconds = best_seconds(kernels, bench, work.dispatches);
+        speed.gigabytes = work.bytes / speed.seconds * 1e-9;
+        speed.teraflops = work.operations / speed.seconds * 1e-12;
+    }
+    return speeds;
 }
 
 void add_speed(SpeedReport& report, const Speed& speed) {
-    if (speed.seconds == 0) return;
     if (speed.is_bound_by_memory) report.best_gigabytes = std::max(report.best_gigabytes, speed.gigabytes);
     report.best_teraflops = std::max(report.best_teraflops, speed.teraflops);
     report.speeds.push_back(speed);
 }
 
-SpeedReport measure_speeds(KernelContext& kernels, const std::vector<KernelKey>& cells,
-                           const RunProgress& progress) {
+SpeedReport measure_cells(KernelContext& kernels, const std::vector<KernelKey>& cells,
+                          const std::vector<uint32_t>& n_tokens, const RunProgress& progress) {
     Bench bench(kernels);
     SpeedReport report;
     report.copy_gigabytes = report.best_gigabytes = copy_speed(kernels);
     for (size_t i = 0; i < cells.size(); ++i) {
         if (progress) progress(i, cells.size(), cell_name(cells[i]));
-        add_speed(report, measure_speed(kernels, bench, cells[i]));
+        for (const Speed& speed : measure_speeds(kernels, bench, cells[i], n_tokens))
+            add_speed(report, speed);
     }
     return report;
 }
@@ -262,14 +276,14 @@ std::string speed_table(const SpeedReport& report) {
         fmt::format("{:<36}{:>12}{:>12}{:>10}  {}\n", "kernel speed", "us", "", "of peak", "shape");
     for (const Speed& speed : report.speeds) {
         const std::string rate = speed.is_bound_by_memory ? fmt::format("{:.1f} GB/s", speed.gigabytes)
-                                                          : fmt::format("{:.3f} TF/s", speed.teraflops);
+                                                          : operations_text(speed.teraflops);
         text += fmt::format("{:<36}{:>12.1f}{:>12}{:>9.0f}%  {}\n", cell_name(speed.cell),
                             speed.seconds * 1e6, rate, share_of_peak(report, speed) * 100, speed.shape);
     }
     text += fmt::format(
         "peak: memory {:.1f} GB/s, the higher of a driver copy ({:.1f} GB/s, reads and writes) and the "
-        "fastest kernel above; arithmetic {:.3f} TF/s, the fastest kernel above\n\n",
-        report.best_gigabytes, report.copy_gigabytes, report.best_teraflops);
+        "fastest kernel above; arithmetic {}, the fastest kernel above\n\n",
+        report.best_gigabytes, report.copy_gigabytes, operations_text(report.best_teraflops));
     return text;
 }
 

@@ -27,14 +27,16 @@ struct SpeedReport {
 
 /// Gigabytes read and written a second by the driver's own copy.
 double copy_speed(KernelContext& kernels);
-/// By the device's timestamps; Error(kUnsupported) where it has none. The seconds are 0 for what is no matrix
-/// kernel or cannot run.
-Speed measure_speed(KernelContext& kernels, Bench& bench, const KernelKey& cell);
+/// By the device's timestamps; Error(kUnsupported) where it has none. Kernels for many tokens: at each of
+/// n_tokens, or where it is empty at a number that suits the device. None for what is no matrix kernel or
+/// cannot run.
+std::vector<Speed> measure_speeds(KernelContext& kernels, Bench& bench, const KernelKey& cell,
+                                  const std::vector<uint32_t>& n_tokens);
 void add_speed(SpeedReport& report, const Speed& speed);
 
 /// Measures the copy and then one cell after the other.
-SpeedReport measure_speeds(KernelContext& kernels, const std::vector<KernelKey>& cells,
-                           const RunProgress& progress);
+SpeedReport measure_cells(KernelContext& kernels, const std::vector<KernelKey>& cells,
+                          const std::vector<uint32_t>& n_tokens, const RunProgress& progress);
 
 /// Of the memory's or the arithmetic's, whichever bounds it: 0 to 1.
 double share_of_peak(const SpeedReport& report, const Speed& speed);

@@ -25,6 +25,7 @@
 #include "kernels/weigh_rows.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace vkmoe::conformance {
 namespace {
@@ -142,8 +143,17 @@ class Requests {
         return n_columns % tensor_type_info(cell_.type).block_elements == 0;
     }
 
-    // Rows of activations. As a rule they are written as float32 or as packed int8, by what the next matrix
-    // reads; both together are a rarer form of the same pipelines.
+    // Rows of activations
+
+    /// As a rule they are written as float32 or as packed int8, by what the next matrix reads; both together
+    /// are a rarer form of the same pipelines.
+    template <typename Args>
+    void add_rows(Dispatch (*kernel)(KernelContext&, const Args&), Args args) {
+        args.output = kSomewhere;
+        add(kernel(kernels_, args));
+        std::swap(args.output, args.output_q8);
+        add(kernel(kernels_, args));
+    }
 
     void embed() {
         if (!fits(shape_.n_embedding)) return;
@@ -158,14 +168,11 @@ class Requests {
     }
 
     void norm() {
-        for (const bool packs : {false, true})
-            add(rms_norm(kernels_, {.input = kSomewhere,
-                                    .output = packs ? 0 : kSomewhere,
-                                    .output_q8 = packs ? kSomewhere : 0,
-                                    .n_rows = n_,
-                                    .n_columns = shape_.n_embedding,
-                                    .path = cell_.path,
-                                    .tuning = {}}));
+        add_rows(rms_norm, RmsNormArgs{.input = kSomewhere,
+                                       .n_rows = n_,
+                                       .n_columns = shape_.n_embedding,
+                                       .path = cell_.path,
+                                       .tuning = {}});
         if (shape_.qk_norm != PublishedShape::QkNorm::kWholeVector) return;
         for (const uint32_t width : {q_width(), kv_width()})
             add(rms_norm(kernels_, {.input = kSomewhere,
@@ -202,29 +209,23 @@ class Requests {
     }
 
     void activate() {
-        for (const bool packs : {false, true})
-            add(swiglu(kernels_, {.gate = kSomewhere,
-                                  .up = kSomewhere,
-                                  .output = packs ? 0 : kSomewhere,
-                                  .output_q8 = packs ? kSomewhere : 0,
-                                  .n_rows = n_pairs(),
-                                  .n_columns = shape_.n_expert_feed_forward,
-                                  .rows = {},
-                                  .path = cell_.path,
-                                  .tuning = {}}));
+        add_rows(swiglu, SwigluArgs{.gate = kSomewhere,
+                                    .up = kSomewhere,
+                                    .n_rows = n_pairs(),
+                                    .n_columns = shape_.n_expert_feed_forward,
+                                    .rows = {},
+                                    .path = cell_.path,
+                                    .tuning = {}});
     }
 
     void weigh() {
-        for (const bool packs : {false, true})
-            add(weigh_rows(kernels_, {.input = kSomewhere,
-                                      .weights = kSomewhere,
-                                      .output = packs ? 0 : kSomewhere,
-                                      .output_q8 = packs ? kSomewhere : 0,
-                                      .n_tokens = n_,
-                                      .n_slots = shape_.n_experts_used,
-                                      .n_columns = shape_.n_embedding,
-                                      .path = cell_.path,
-                                      .tuning = {}}));
+        add_rows(weigh_rows, WeighRowsArgs{.input = kSomewhere,
+                                           .weights = kSomewhere,
+                                           .n_tokens = n_,
+                                           .n_slots = shape_.n_experts_used,
+                                           .n_columns = shape_.n_embedding,
+                                           .path = cell_.path,
+                                           .tuning = {}});
     }
 
     // Matrices
@@ -251,7 +252,9 @@ class Requests {
                                   .n_rows = matrix.n_rows,
                                   .n_columns = matrix.n_columns,
                                   .n_tokens = n_,
-                                  .path = cell_.path}));
+                                  .split_sums = kSomeMemory,
+                                  .path = cell_.path})
+                    .product);
         }
     }
 
@@ -331,12 +334,12 @@ class Requests {
         down.n_rows = shape_.n_embedding;
         down.n_columns = shape_.n_expert_feed_forward;
         down.x_divisor = 1;
-        const bool is_gated = in_registers ? choice().gated() : expert_matmul_gates(cell_.path);
+        const bool is_gated = in_registers || expert_matmul_gates(kernels_.plan(), cell_.path);
         if (is_gated) {
             gate_up.gated = true;
             add(expert_matmul(kernels_, gate_up));
         }
-        if (!is_gated || in_registers) {  // those of a few tokens have different types now and then
+        if (!is_gated || in_registers) {  // gate and up of a few tokens have different types now and then
             gate_up.gated = false;
             gate_up.second_y = kSomewhere;
             add(expert_matmul(kernels_, gate_up));

@@ -14,10 +14,11 @@ namespace vkmoe::conformance {
 struct RunOptions {
     Depth depth = Depth::kQuick;
     uint32_t seed = 0;
-    double time_limit = 60;           ///< seconds that one submission may take
-    double case_limit = 300;          ///< seconds that a case may take; only a Supervisor can end one
-    uint32_t n_threads = 0;           ///< cells at once; 0: as many as there are processors, at most four
-    FindCases find_cases = cases_of;  ///< another one in tests of the suite
+    double time_limit = 60;   ///< seconds that one submission may take
+    double case_limit = 300;  ///< seconds that a case may take; only a Supervisor can end one
+    uint32_t n_threads = 0;   ///< cells at once; 0: as many as there are processors, at most four
+    std::vector<uint32_t> measured_tokens;  ///< of speeds of kernels for many; empty: what suits the device
+    FindCases find_cases = cases_of;        ///< another one in tests of the suite
 };
 
 struct RunResult {

@@ -20,7 +20,7 @@ class Runner {
     virtual DeviceCaps caps() const = 0;
     /// As run_cells does.
     virtual void run(const std::vector<KernelKey>& cells, const RunProgress& progress, RunResult& result) = 0;
-    /// As measure_speeds does, for the cells of the result, to which failures are added.
+    /// As measure_cells does, for the cells of the result, to which failures are added.
     virtual SpeedReport measure(const std::vector<KernelKey>& cells, const RunProgress& progress,
                                 RunResult& result) = 0;
     /// Closes the device, unless it is lost. Adds failures to the result.

@@ -267,7 +267,7 @@ class Supervisor : public Runner {
             speeds_.copy_gigabytes = speeds_.best_gigabytes = message["copy"];
             finish(place);
         } else {
-            add_speed(speeds_, speed_from(message.at("speed"), cell));
+            for (const Json& speed : message.at("speeds")) add_speed(speeds_, speed_from(speed, cell));
             finish(place);
         }
     }

@@ -65,7 +65,11 @@ class Worker {
             const Profiler needs_timestamps(kernels_.shared_device());  // of which a copy has no need
             channel_.send({{"copy", copy_speed(kernels_)}});
         } else {
-            channel_.send({{"speed", to_json(measure_speed(kernels_, bench_, cell_named(name)))}});
+            Json speeds = Json::array();
+            for (const Speed& speed :
+                 measure_speeds(kernels_, bench_, cell_named(name), options_.measured_tokens))
+                speeds.push_back(to_json(speed));
+            channel_.send({{"speeds", speeds}});
         }
     }
 

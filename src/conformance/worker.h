@@ -11,7 +11,7 @@ namespace vkmoe::conformance {
 ///
 /// Both sides write lines. The supervisor asks:
 ///     run CELL        and gets "case" before each case, then "cell"
-///     measure CELL    and gets "speed"; without a name, "copy"
+///     measure CELL    and gets "speeds"; without a name, "copy"
 ///     memory          in answer to "wants_memory": this worker alone may take large pieces now
 /// The worker answers with a JSON object that has one of these keys, and "validation_errors", their number so
 /// far:
@@ -19,7 +19,7 @@ namespace vkmoe::conformance {
 ///     "case"          the case that begins, and under "so_far" the result of the cell without it
 ///     "wants_memory"  it waits for "memory", and has it until the case ends
 ///     "cell"          the result of the cell
-///     "speed", "copy" what was measured
+///     "speeds", "copy" what was measured
 ///     "error"         a failed or lost device, by "code" and "message"; the process ends then
 ///     "closed"        the device is closed
 void serve_cells(const std::string& device, const RunOptions& options);

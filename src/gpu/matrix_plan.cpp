@@ -152,14 +152,33 @@ std::optional<MatrixShapeCaps> flexible_shape(const DeviceCaps& caps, uint32_t s
     return best;
 }
 
-/// A tile with a half of the tokens, then of the rows as well, where subgroups still have a matrix each.
+/// A tile with twice the tokens, for which each weight is decoded once.
+MatrixTile doubled(const MatrixTile& dense, uint32_t subgroup_size) {
+    MatrixTile tile = dense;
+    // 16 lanes have no registers for it: 131 to 154 spills by Mesa 26.2.6's code for Battlemage.
+    if (subgroup_size < 32) {
+        tile.token_teams *= 2;
+        tile.workgroup_size *= 2;
+    } else {
+        tile.token_matrices *= 2;
+    }
+    return tile;
+}
+
+/// A tile with a half of the tokens, with half of the rows as well, and with the least tokens, where
+/// subgroups still have a matrix each.
 std::vector<MatrixTile> smaller_tiles(const MatrixTile& dense) {
     std::vector<MatrixTile> tiles;
     MatrixTile tile = dense.halved().value_or(dense);
     if (tile != dense) tiles.push_back(tile);
-    if (tile.row_matrices % 2 != 0) return tiles;
-    tile.row_matrices /= 2;
-    tiles.push_back(tile);
+    if (tile.row_matrices % 2 == 0) {
+        tile.row_matrices /= 2;
+        tiles.push_back(tile);
+    }
+    if (tile.token_teams > 1) {
+        tile.row_teams *= std::exchange(tile.token_teams, 1);
+        tiles.push_back(tile);
+    }
     return tiles;
 }
 
@@ -201,17 +220,18 @@ uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
     constexpr uint32_t kVector = 16;
     const uint32_t rows = tile.tile_rows();
     const uint32_t tokens = tile.tile_tokens();
-    const uint32_t elements =
-        path == Path::kCoopmat2 ? 0 : tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
+    // Sums are handed over where weights were, those of gate and up together.
+    const uint32_t sums =
+        path == Path::kCoopmat2 ? 0 : 2 * tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
         const uint32_t row = (runs * 4 + 1) * kVector;
-        return rows * (row + 8) + tokens * (row + 12) + 4 + elements;
+        return std::max(rows * row, sums) + rows * 8 + tokens * (row + 12) + 4;
     }
     // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
     const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
     const uint32_t weight_vectors = tile.k > 16 ? run_vectors * 2 : run_vectors;
-    return rows * (((runs * weight_vectors) | 1) * kVector + runs * 2 * 8) +
-           tokens * (((runs * run_vectors) | 1) * kVector + runs * 4 + runs * 2 * 4 + 8) + elements;
+    return std::max(rows * ((runs * weight_vectors) | 1) * kVector, sums) + rows * runs * 2 * 8 +
+           tokens * (((runs * run_vectors) | 1) * kVector + runs * 4 + runs * 2 * 4 + 8);
 }
 
 MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
@@ -229,31 +249,43 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     }
     const uint32_t reserved = shape->workgroup_scope ? caps.matrices.reserved_shared_memory : 0;
     uint32_t least = 0;
+    const auto fits_device = [&](const MatrixTile& tile) {
+        const uint32_t subgroups = tile.workgroup_size / subgroup_size;
+        if (tile.workgroup_size > std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) ||
+            (caps.max_subgroups_per_workgroup != 0 && subgroups > caps.max_subgroups_per_workgroup))
+            return false;
+        if (path == Path::kCoopmat2 &&
+            std::max({tile.m, tile.n, tile.k}) > caps.matrices.max_flexible_dimension)
+            return false;
+        least = MatrixPlan::shared_memory(path, tile) + reserved;
+        return least <= caps.max_shared_memory;
+    };
     const auto choose = [&](bool experts) {
         for (MatrixTile tile : tiles_of(*shape, subgroup_size, path, experts)) {
-            const uint32_t subgroups = tile.workgroup_size / subgroup_size;
-            if (tile.workgroup_size > std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) ||
-                (caps.max_subgroups_per_workgroup != 0 && subgroups > caps.max_subgroups_per_workgroup))
-                continue;
-            if (path == Path::kCoopmat2 &&
-                std::max({tile.m, tile.n, tile.k}) > caps.matrices.max_flexible_dimension)
-                continue;
             tile.bytes_as_halves = has_mixed_multiply_add(caps);
-            least = MatrixPlan::shared_memory(path, tile) + reserved;
-            if (least <= caps.max_shared_memory) return tile;
+            if (fits_device(tile)) return tile;
         }
         return MatrixTile{};
     };
     plan.dense = choose(false);
     plan.experts = choose(true);
-    // A CPU has few cores to fill, and takes a second or two to compile a tile.
-    if (caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU) plan.smaller = smaller_tiles(plan.dense);
-    if (plan.dense.m == 0 || plan.experts.m == 0)
+    if (plan.dense.m == 0 || plan.experts.m == 0) {
         plan.missing =
             least > caps.max_shared_memory
                 ? fmt::format("{} bytes of shared memory for its smallest tile (the device has {})", least,
                               caps.max_shared_memory)
                 : std::string("a tile that fits the workgroup and matrix limits");
+        return plan;
+    }
+    // A CPU has few cores to fill, and takes a second or two to compile a tile.
+    if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) return plan;
+    plan.others = smaller_tiles(plan.dense);
+    if (path == Path::kCoopmat2) return plan;  // with matrices of other shapes no compiler was seen
+    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide))
+        plan.others.push_back(wide);
+    if (const MatrixTile wide = doubled(plan.experts, subgroup_size);
+        subgroup_size >= 32 && fits_device(wide))
+        plan.experts = wide;
     return plan;
 }
 

@@ -36,10 +36,10 @@ struct MatrixTile {
 
 /// How a path of cooperative matrices is used on a device, or why it cannot be.
 struct MatrixPlan {
-    MatrixTile dense;                 ///< for one matrix and all tokens
-    std::vector<MatrixTile> smaller;  ///< for fewer rows or tokens: each is smaller than the one before
-    MatrixTile experts;               ///< for tokens grouped by expert: fewer of them, so more rows
-    std::string missing;              ///< "the feature shaderFloat16"; empty where the path can be used
+    MatrixTile dense;                ///< for one matrix and all tokens
+    std::vector<MatrixTile> others;  ///< for one matrix of few rows, and for few or very many tokens
+    MatrixTile experts;              ///< for tokens grouped by expert: fewer of them, so more rows
+    std::string missing;             ///< "the feature shaderFloat16"; empty where the path can be used
 
     /// Of all types of weights, the most that a tile stages and hands over in shared memory: bytes.
     static uint32_t shared_memory(Path path, const MatrixTile& tile);

@@ -23,19 +23,23 @@ constexpr VkSubgroupFeatureFlags kSubgroupOperations =
 struct SubgroupQuirk {
     uint32_t vendor_id;
     uint32_t size;          ///< of most kernels
-    uint32_t product_size;  ///< of products with weights
+    uint32_t team_size;     ///< of products with weights for a few tokens, whose lanes share a row
+    uint32_t product_size;  ///< of other products with weights
     uint32_t matrix_size;   ///< of those with cooperative matrices
     const char* reason;
 };
 constexpr SubgroupQuirk kSubgroupQuirks[] = {
-    {kAmd, 0, 0, 32,
+    {kAmd, 0, 32, 0, 0,
+     "rows of 2048 columns are 32 chunks of the K types: 64 lanes would have half of them idle. 16 of 16 "
+     "subgroups are in flight with the registers of Q4_K, of 64 lanes 9 on Navi 21 and 12 on Navi 31"},
+    {kAmd, 0, 0, 0, 32,
      "RDNA3's matrix instructions want both operands in each half of 64 lanes: twice the reads of shared "
      "memory. Clocks of a SIMD for 65,536 products of Q4_K by experts, by Mesa 26.2.6's code, 64 lanes and "
      "32: 860 and 800 on Navi 31 (float16), 541 and 437 on gfx1201 (int8)"},
-    {kIntel, 16, 16, 16,
+    {kIntel, 16, 16, 16, 16,
      "Intel's register file is split among the lanes: 32 of them leave half the registers a lane, and "
      "kernels that hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has"},
-    {kIntel, 0, 8, 8,
+    {kIntel, 0, 8, 8, 8,
      "before Xe2 16 lanes have 64 registers each: by Mesa 26.2.6, matmul of Q4_K on dot4 spills 73 on "
      "Skylake and 59 on DG2, on subgroup 56 and 14; none with 8 lanes"},
 };
@@ -90,20 +94,6 @@ constexpr ScalarLoads kScalarLoads[] = {
      "lavapipe 26.2.6 (LLVM 22); 4 and 10 of lavapipe 25.0.7 (LLVM 15)"},
 };
 
-/// Where registers hold the sums of fewer tokens by rows of packed integers than usual.
-struct DenseTokensQuirk {
-    bool (*is_meant)(const DeviceCaps&);
-    uint32_t dot4_tokens;
-    const char* reason;
-};
-constexpr DenseTokensQuirk kDenseTokensQuirks[] = {
-    {[](const DeviceCaps& caps) { return caps.vendor_id == kIntel; }, 8,
-     "matvec of Q4_K by Mesa 26.2.6's code for Battlemage and DG2: 12 tokens spill 20 and 46 registers, 16 "
-     "tokens 103 and 90, 8 none"},
-    {[](const DeviceCaps& caps) { return caps.vendor_id == kAmd && !caps.integer_dot_accelerated; }, 12,
-     "16 tokens take all 256 registers on Polaris 10, 12 take 128"},
-};
-
 std::vector<std::string> missing_needs(const DeviceCaps& caps) {
     std::vector<std::string> missing;
     auto need = [&missing](bool there, const char* what) {
@@ -151,17 +141,26 @@ std::optional<uint32_t> pick_transfer_family(const DeviceCaps& caps) {
     return std::nullopt;
 }
 
-uint32_t count_lane_registers(const DeviceCaps& caps, const DevicePlan& plan) {
-    constexpr uint32_t kUsual = 256;
-    if (caps.vendor_id != kIntel) return kUsual;
-    // 128 registers a thread, each as wide as the narrowest subgroup (which Xe2 doubled), for 16 lanes.
-    const uint32_t thread_words = 128 * std::max(caps.min_subgroup_size, 8u);
-    return thread_words / plan.subgroup_size;
+/// GPUs of Apple, whose lanes have 128 registers each.
+bool is_apple(const DeviceCaps& caps) {
+    return caps.driver_id == VK_DRIVER_ID_MESA_HONEYKRISP;
+}
+
+AttentionPlan plan_attention(const DeviceCaps& caps, const DevicePlan& plan) {
+    // Spills of heads of 128, by Mesa 26.2.6. M1: 15 with 8 queries and int8, none with 7, nor with others.
+    if (is_apple(caps)) return {.packed_queries = 4};
+    if (caps.vendor_id != kIntel) return {};
+    // 128 registers a thread, each as wide as the narrowest subgroup (which Xe2 doubled).
+    const uint32_t lane_registers = 128 * std::max(caps.min_subgroup_size, 8u) / plan.subgroup_size;
+    // With 128 registers a lane, 4 queries spill 34 with 4 words at once and none with 1. With 64, 2 queries
+    // spill 40 with 1 word. From caches of int8, 4 rows of V spill 6 and 7 in these; 2 rows spill none.
+    const uint32_t queries = lane_registers < 128 ? 1 : 4;
+    return {queries, queries, 1, 2};
 }
 
 void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
     plan.subgroup_size = std::max(caps.subgroup_size, 1u);
-    plan.product_subgroup_size = plan.matrix_subgroup_size = plan.subgroup_size;
+    plan.team_subgroup_size = plan.product_subgroup_size = plan.matrix_subgroup_size = plan.subgroup_size;
     if (caps.subgroup_size_control && caps.min_subgroup_size != caps.max_subgroup_size) {
         plan.require_subgroup_size = true;
         const auto take = [&caps](uint32_t size, uint32_t& taken) {
@@ -170,11 +169,12 @@ void plan_subgroups(const DeviceCaps& caps, DevicePlan& plan) {
         for (const SubgroupQuirk& quirk : kSubgroupQuirks) {
             if (quirk.vendor_id != caps.vendor_id) continue;
             take(quirk.size, plan.subgroup_size);
+            take(quirk.team_size, plan.team_subgroup_size);
             take(quirk.product_size, plan.product_subgroup_size);
             take(quirk.matrix_size, plan.matrix_subgroup_size);
         }
     }
-    plan.lane_registers = count_lane_registers(caps, plan);
+    plan.attention = plan_attention(caps, plan);
     // Four subgroups hide latency on a GPU; a CPU device with narrow subgroups still gets 32 invocations,
     // which cost it little.
     const uint32_t wanted = std::clamp(plan.subgroup_size * 4, 32u, 128u);
@@ -261,14 +261,38 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
 RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     RegisterPlan registers;
     registers.scalar_workgroup = plan.workgroup_size;
-    for (const DenseTokensQuirk& quirk : kDenseTokensQuirks)
-        if (quirk.is_meant(caps)) registers.dense_dot4_tokens = quirk.dot4_tokens;
+    // Instructions a weight of IQ4_XS, by Mesa 26.2.6's code, computed and looked up: Navi 31 6.8 and 3.4,
+    // Polaris 10 9.2 and 5.6; on other vendors' about the same, with more latency.
+    registers.shared_tables = caps.vendor_id == kAmd;
+    if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
+        // It has 16 vector registers, or 32. A tile of 32 tokens for 9 takes 7 times as long as one for 8.
+        registers.batch_tokens = 8;
+        registers.dense_tokens = 16;
+    }
+    // By Mesa 26.2.6's code for Polaris 10, 16 tokens of Q4_K take all 256 registers, 12 take 128.
+    if (caps.vendor_id == kAmd && !caps.integer_dot_accelerated) registers.batch_tokens = 12;
+    // For Battlemage and DG2, 12 tokens of Q4_K spill 20 and 46, 16 tokens 103 and 90, 8 none.
+    if (caps.vendor_id == kIntel) registers.batch_tokens = 8;
+    if (caps.vendor_id == kIntel && !caps.integer_dot_accelerated) {
+        // By Mesa 26.2.6 for Skylake, 2 rows by 2 tokens spill 31 with Q2_K, 17 with Q3_K and 15 with Q6_K; 1
+        // row by 8 tokens 69, 36 and 35, by 6 tokens 41, 0 and 1; of Q2_K by 3 tokens 1, by 2 none.
+        registers.two_row_tokens = 1;
+        registers.batch_tokens = 4;
+        registers.q2_k_batch_tokens = 2;
+    }
+    if (is_apple(caps)) {
+        // By Mesa 26.2.6 for M1, 2 rows by 2 tokens spill 32 with Q2_K and 5 with Q3_K and Q6_K; 1 row by 8
+        // tokens spills 8 to 18 with these and NVFP4, by 6 none.
+        registers.two_row_tokens = 1;
+        registers.batch_tokens = registers.q2_k_batch_tokens = 6;
+    }
     if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;
-    // 16 vector registers hold the sums of 8 to 12 tokens. Rows of activations that lie a multiple of 4 KiB
-    // apart share the 8 ways of a cache set: 16 rows of 2048 columns take 3 times as long as 12.
-    registers.tile_tokens = 12;
+    // Rows of activations that lie a multiple of 4 KiB apart share the 8 ways of a set of the first cache.
+    // Prompts of 64 tokens in tiles of 8 and of 12: 31 and 22 tok/s (Mixtral, 2 layers), 125 and 83
+    // (Qwen3-30B, 3 layers).
+    registers.tile_tokens = 8;
     registers.scalar_rows = 2;
     return registers;
 }

@@ -21,15 +21,21 @@ struct RegisterPlan {
     uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
     uint32_t few_tokens = 8;        ///< up to which a step adds products up in the order of one token's
     // Of the paths that share rows among lanes:
-    uint32_t dense_tokens = 16;         ///< up to which one matrix is multiplied in registers
-    uint32_t dense_dot4_tokens = 16;    ///< the same on the dot4 path
-    uint32_t expert_pairs = 4;          ///< that an expert gets on average, up to which it is so as well
+    uint32_t two_row_tokens = 2;     ///< the most tokens for which a team takes two rows at once
+    uint32_t batch_tokens = 16;      ///< the most tokens whose sums a team holds
+    uint32_t q2_k_batch_tokens = 8;  ///< the same for Q2_K, which has most scales and offsets
+    uint32_t dense_tokens = 8;       ///< up to which one matrix is multiplied so, be it in several batches
+    uint32_t expert_pairs = 4;       ///< that an expert gets on average, up to which experts' matrices are so
     uint64_t sorting_bytes = 4u << 20;  ///< of weights that are read in the time that sorting pairs takes
+    bool shared_tables = false;         ///< look the numbers of IQ4 types up in shared memory
+};
 
-    uint32_t most_dense_tokens(Path path) const {
-        if (path == Path::kScalar) return few_tokens;
-        return path == Path::kDot4 ? dense_dot4_tokens : dense_tokens;
-    }
+/// How much of a tile of attention an invocation holds in registers.
+struct AttentionPlan {
+    uint32_t queries = 8;            ///< the most of a tile
+    uint32_t packed_queries = 8;     ///< the same for caches of int8
+    uint32_t words_at_once = 4;      ///< of a row of V, whose sums are made together
+    uint32_t packed_value_rows = 4;  ///< rows of V that are loaded together from caches of int8; 1, 2 or 4
 };
 
 /// What vkmoe will use of a device: a pure function of its caps and the user's wishes.
@@ -45,13 +51,14 @@ struct DevicePlan {
     std::array<TilePlan, kPathCount> tiles;       ///< of the other paths but scalar
     uint32_t subgroup_size =
         0;  ///< what kernels may count on; required of pipelines where the driver can be held to it
-    uint32_t product_subgroup_size = 0;  ///< the same for products with weights
+    uint32_t team_subgroup_size = 0;     ///< the same for products with weights for a few tokens
+    uint32_t product_subgroup_size = 0;  ///< the same for other products with weights
     uint32_t matrix_subgroup_size = 0;   ///< the same for those with cooperative matrices
-    uint32_t lane_registers = 0;         ///< of 32 bits that a lane has in kernels of subgroup_size, at least
     bool require_subgroup_size =
         false;  ///< ask for these sizes by VkPipelineShaderStageRequiredSubgroupSizeCreateInfo
     uint32_t workgroup_size = 0;  ///< invocations for row kernels: a whole number of subgroups
     RegisterPlan registers;
+    AttentionPlan attention;
     uint32_t core_count = 0;  ///< the caps', or a guess
     uint32_t max_workgroup_invocations = 0;
     uint32_t max_shared_memory = 0;    ///< bytes

@@ -70,8 +70,9 @@ TilePlan plan_tiles(const DeviceCaps& caps, Path path) {
     };
     for (StagedTile* tile : {&plan.dense, &plan.experts})
         if (!fits(*tile)) *tile = smallest;
-    if (plan.experts != plan.dense && plan.experts != smallest) plan.smaller.push_back(plan.experts);
-    if (plan.dense != smallest) plan.smaller.push_back(smallest);
+    if (plan.experts != plan.dense && plan.experts != smallest) plan.others.push_back(plan.experts);
+    if (plan.dense != smallest) plan.others.push_back(smallest);
+    plan.others.push_back(*smallest.halved());
     return plan;
 }
 

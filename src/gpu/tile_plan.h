@@ -35,9 +35,9 @@ struct StagedTile {
 
 /// The tiles of a path without cooperative matrices.
 struct TilePlan {
-    StagedTile dense;                 ///< for one matrix and all tokens
-    StagedTile experts;               ///< for tokens grouped by expert
-    std::vector<StagedTile> smaller;  ///< for fewer rows or tokens: each is smaller than the one before
+    StagedTile dense;                ///< for one matrix and all tokens
+    StagedTile experts;              ///< for tokens grouped by expert
+    std::vector<StagedTile> others;  ///< for one matrix of few rows, and for few tokens
 
     /// Of all types of weights, the most that a tile stages in shared memory: bytes.
     static uint32_t shared_memory(Path path, const StagedTile& tile);

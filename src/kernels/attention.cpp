@@ -40,15 +40,13 @@ Layout choose_layout(const DevicePlan& plan, Path path, const AttentionArgs& arg
     const uint32_t lane_words = divide_up(args.head_dim / word_dims, layout.lanes);
     const uint32_t query_rows = args.n_tokens * (args.n_heads / args.n_kv_heads);
     const bool narrow = is_narrow(plan);
-    // By Mesa 26.2.6 for Intel, heads of 128: with 128 registers a lane, tiles of 4 queries spill 34 with 4
-    // words at once and none with 1; with 64 registers, tiles of 2 queries spill 40 with 1 word at once.
-    const bool few_registers = plan.lane_registers < 256;
+    const AttentionPlan& registers = plan.attention;
+    const bool is_packed = word_dims == 4;
     if (tuning.queries == 0) {
         // Sums of a tile live in registers on a GPU: head_dim / lanes numbers for each query.
         const bool crowded = !narrow && lane_words * word_dims * kMaxQueries > 64;
-        const uint32_t most = few_registers ? (plan.lane_registers < 128 ? 1 : 4)
-                              : crowded     ? kMaxQueries / 2
-                                            : kMaxQueries;
+        const uint32_t most = std::min(is_packed ? registers.packed_queries : registers.queries,
+                                       crowded ? kMaxQueries / 2 : kMaxQueries);
         tuning.queries = divide_up(query_rows, divide_up(query_rows, most));
     }
     if (tuning.rows == 0) tuning.rows = narrow ? 4 : 1;
@@ -62,7 +60,8 @@ Layout choose_layout(const DevicePlan& plan, Path path, const AttentionArgs& arg
     // A weight once read serves all numbers of a lane at a time. 8 measured best on lavapipe, at twice the
     // speed of 1 or 2; registers bound it on a GPU.
     if (tuning.words_at_once == 0)
-        tuning.words_at_once = std::min(lane_words, narrow ? 8 / word_dims : few_registers ? 1u : 4u);
+        tuning.words_at_once = std::min(lane_words, narrow ? 8 / word_dims : registers.words_at_once);
+    if (tuning.value_rows == 0) tuning.value_rows = is_packed && !narrow ? registers.packed_value_rows : 4;
     return layout;
 }
 
@@ -140,8 +139,9 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args) {
 
     Dispatch dispatch;
     const AttentionTuning& tuning = layout.tuning;
-    dispatch.pipeline = context.pipeline(kernel, {layout.lanes, layout.lanes, args.head_dim, tuning.queries,
-                                                  tuning.rows, tuning.cluster, tuning.words_at_once});
+    dispatch.pipeline =
+        context.pipeline(kernel, {layout.lanes, layout.lanes, args.head_dim, tuning.queries, tuning.rows,
+                                  tuning.cluster, tuning.words_at_once, tuning.value_rows});
     dispatch.label = "attention";
     dispatch.set_push(params);
     dispatch.groups =

@@ -25,6 +25,7 @@ struct AttentionTuning {
     uint32_t cluster =
         0;  ///< lanes that share a row of K: a power of two, at most a subgroup; 1 on the scalar path
     uint32_t words_at_once = 0;  ///< words of V a lane sums at a time
+    uint32_t value_rows = 0;     ///< rows of V that are loaded together: 1, 2 or 4
 };
 
 /// Causal attention of n_tokens new tokens over the KV cache of one layer. Token t sees rows max(0, p -

@@ -18,43 +18,47 @@ uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows, bool 
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.
-constexpr uint32_t kMostRegisterTokens = 12;
+constexpr uint32_t kMostRegisterTokens = 8;
 
 std::vector<uint32_t> constants(const DevicePlan& plan, Path path, const ExpertMatmulArgs& args) {
     MatmulTile tile = expert_tile(plan, path, args.tile_tokens);
     if (path != Path::kScalar && !args.in_registers) return std::move(tile.constants);
     const uint32_t tokens = args.in_registers ? args.tile_tokens : tile.tokens;
     assert(tokens <= kMostRegisterTokens);
-    return {team_shape(plan, path).workgroup_size, 1, args.gated ? 1u : 0u, tokens};
+    const TeamShape shape = team_shape(plan, path);
+    return {shape.workgroup_size, 1, args.gated ? 1u : 0u, tokens, shape.shared_tables};
 }
 
 }  // namespace
 
-bool expert_matmul_gates(Path path) {
-    return path == Path::kScalar;
+bool expert_matmul_gates(const DevicePlan& plan, Path path) {
+    // Each team or invocation has rows of both matrices. The element operations of coopmat2 see one sum.
+    if (path == Path::kCoopmat2) return false;
+    return !uses_matrices(path) || matrix_plan(plan, path).experts.row_matrices % 2 == 0;
 }
 
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
                             uint32_t n_experts) {
-    // Where experts get few pairs, most of a tile is empty: one of 16 tokens takes two thirds of the time of
-    // one of 32 (Q4_K, by the clocks of Mesa 26.2.6's code for Navi 31), and few experts need a second one.
-    constexpr uint64_t kFewPairs = 12;
-    const bool few = n_pairs <= kFewPairs * n_experts;
+    // The last tile of an expert is half empty, so that those with few pairs want small ones. With more
+    // tokens a tile takes less time for each: 64 two thirds of what 16 take, 32 four fifths (Q4_K, by the
+    // clocks of Mesa 26.2.6's code for Navi 31).
+    constexpr uint64_t kPairsFor32 = 20;
+    constexpr uint64_t kPairsFor64 = 100;
+    const uint32_t wanted = n_pairs <= kPairsFor32 * n_experts   ? 16
+                            : n_pairs <= kPairsFor64 * n_experts ? 32
+                                                                 : UINT32_MAX;
     uint32_t tokens = UINT32_MAX;
-    for (Path path : paths) {
-        const uint32_t whole = expert_tile(plan, path).tokens;
-        const uint32_t wanted = few && path != Path::kScalar ? whole / 2 : whole;
-        tokens = std::min(tokens, expert_tile(plan, path, wanted).tokens);
-    }
+    for (Path path : paths) tokens = std::min(tokens, expert_tile(plan, path, wanted).tokens);
     return tokens;
 }
 
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
-                          bool in_registers) {
+TileGrid expert_tile_grid(const DevicePlan& plan, const ExpertTiles& tiles) {
+    const bool by_teams = tiles.in_registers || tiles.path == Path::kScalar;
+    // Gated, a team has a row of each matrix; a tile in shared memory has half of its rows of each.
+    const uint32_t n_matrices = tiles.gated && by_teams ? 1 : tiles.n_matrices;
     // Neighbours among a CPU's few workgroups at a time share a tile's activations, which are all that teams
-    // with their sums in registers read twice.
-    return {n_matrices * matrix_groups(plan, path, n_rows, in_registers),
-            in_registers || path == Path::kScalar};
+    // read twice.
+    return {n_matrices * matrix_groups(plan, tiles.path, tiles.n_rows, tiles.in_registers), by_teams};
 }
 
 Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
@@ -62,7 +66,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     const Op op = args.in_registers ? Op::kExpertMatvec : Op::kExpertMatmul;
     const KernelBinary& kernel = find_kernel(context, op, args.path, args.type);
     const Path path = kernel.key.path;
-    if (args.gated && !args.in_registers && !expert_matmul_gates(path))
+    if (args.gated && !args.in_registers && !expert_matmul_gates(context.plan(), path))
         fail(ErrorCode::kInvalidArgument, "expert_matmul: path {} has no gated kernel", path_name(path));
     const uint32_t most_tokens =
         args.in_registers ? kMostRegisterTokens : expert_tile(context.plan(), path).tokens;
@@ -80,6 +84,7 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     params.first_y = args.first_y;
     params.second_y = args.second_y;
     params.matrix_groups = matrix_groups(context.plan(), path, args.n_rows, args.in_registers);
+    params.gated = args.gated ? 1 : 0;
     dispatch.set_push(params);
     dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
     dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);

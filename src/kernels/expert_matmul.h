@@ -34,14 +34,22 @@ struct ExpertMatmulArgs {
 Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args);
 
 /// Whether the kernels of a path can do gate, up and the activation in one.
-bool expert_matmul_gates(Path path);
+bool expert_matmul_gates(const DevicePlan& plan, Path path);
 
-/// What group_routes must be told: tile_tokens, for all expert_matmul that use the grouping and are not
-/// in_registers, by their paths (linear_path) and the pairs that an expert gets on average, and the grid of a
-/// dispatch over n_matrices of n_rows weight rows (1: one, or gated).
+/// The tokens of a tile that group_routes must be told, for all expert_matmul that use the grouping and are
+/// not in_registers, by their paths (linear_path) and the pairs that an expert gets on average.
 uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> paths, uint32_t n_pairs,
                             uint32_t n_experts);
-TileGrid expert_tile_grid(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_matrices,
-                          bool in_registers = false);
+
+/// A dispatch of expert_matmul, as far as its grid depends on it.
+struct ExpertTiles {
+    Path path = Path::kScalar;
+    bool in_registers = false;
+    bool gated = false;
+    uint32_t n_matrices = 1;  ///< gated: 2
+    uint32_t n_rows = 0;      ///< of each
+};
+/// Its grid, for group_routes.
+TileGrid expert_tile_grid(const DevicePlan& plan, const ExpertTiles& tiles);
 
 }  // namespace vkmoe

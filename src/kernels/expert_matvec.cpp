@@ -20,7 +20,8 @@ Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, args.gated ? 1u : 0u, 0});
+    dispatch.pipeline =
+        context.pipeline(kernel, {shape.workgroup_size, rows, args.gated ? 1u : 0u, 0, shape.shared_tables});
     dispatch.groups =
         folded_grid(context, Op::kExpertMatvec, row_groups(shape, args.n_rows, rows), args.n_pairs);
     ExpertParams params = read_experts(context, dispatch, args, kernel.key.path);

@@ -20,7 +20,7 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows});
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, shape.shared_tables});
     dispatch.groups =
         folded_grid(context, Op::kExpertMatvecSum, row_groups(shape, args.n_rows, rows), args.n_tokens);
     uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);

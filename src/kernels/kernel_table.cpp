@@ -41,7 +41,8 @@ const std::vector<Path>& path_order_of(const DevicePlan& plan, Op op) {
 uint32_t subgroup_size_of(const DevicePlan& plan, const KernelKey& key) {
     if (key.path == Path::kScalar) return 0;
     if (uses_matrices(key.path)) return plan.matrix_subgroup_size;
-    return is_matrix_product(key.op) ? plan.product_subgroup_size : plan.subgroup_size;
+    if (is_tiled_product(key.op)) return plan.product_subgroup_size;
+    return is_matrix_product(key.op) ? plan.team_subgroup_size : plan.subgroup_size;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "kernels/matvec.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace vkmoe {
 
@@ -31,23 +32,41 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 TeamShape team_shape(const DevicePlan& plan, Path path) {
     const RegisterPlan& registers = plan.registers;
     if (path == Path::kScalar)
-        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows};
-    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.product_subgroup_size), 2};
+        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows, 0};
+    return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.team_subgroup_size), 2,
+            registers.shared_tables ? 1u : 0u};
 }
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
     return divide_up(n_rows, shape.teams * rows_per_team);
 }
 
-uint32_t matvec_tile_tokens(uint32_t n_tokens) {
+namespace {
+
+/// The most tokens whose sums matvec keeps.
+uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type) {
+    const RegisterPlan& registers = plan.registers;
+    if (path == Path::kScalar) return RegisterPlan{}.few_tokens;
+    return type == TensorType::kQ2_K ? registers.q2_k_batch_tokens : registers.batch_tokens;
+}
+
+}  // namespace
+
+uint32_t matvec_batch_tokens(const DevicePlan& plan, Path path, TensorType type, uint32_t n_tokens) {
     // Few sizes, so that pipelines are few.
     constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 10, 12, kMaxMatvecTokens};
-    return *std::ranges::lower_bound(kSizes, n_tokens);
+    const uint32_t most = most_batch_tokens(plan, path, type);
+    return *std::ranges::lower_bound(kSizes, divide_up(n_tokens, divide_up(n_tokens, most)));
+}
+
+uint32_t most_matvec_tokens(const DevicePlan& plan, Path path, TensorType type) {
+    if (path == Path::kScalar) return plan.registers.few_tokens;
+    return std::max(plan.registers.dense_tokens, most_batch_tokens(plan, path, type));
 }
 
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
     // Few sizes, so that pipelines are few.
-    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 12};
+    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8};
     // Decoding costs about as much as this many more tokens. lavapipe 26.2.6, Q4_K.
     constexpr uint64_t kDecoding = 3;
     uint32_t best = 1;
@@ -77,21 +96,52 @@ MatmulTile constants_of(const Tile& tile) {
     return {tile.constants(), tile.tile_rows(), tile.tile_tokens()};
 }
 
-/// Of tiles.dense and the smaller ones.
+/// With fewer, a core waits for the slowest of the others, or has nothing to do while it loads.
+constexpr uint64_t kGroupsPerCore = 2;
+
+/// What a tile takes for each of its products, and how it grows with parts: by the clocks of a SIMD for
+/// 65,536 products of Q4_K, 660, 730, 860 and 930 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens),
+/// by Mesa 26.2.6's code for Navi 31. Weights are decoded once for the tokens, and tokens are staged for the
+/// rows.
+double cost_of_product(const MatmulTile& tile) {
+    constexpr double kDecoding = 12.0;
+    constexpr double kStaging = 4.0;
+    constexpr double kPart = 0.1;  // 8 bytes a sum, written and read, where 2048 columns take 1152 of Q4_K
+    return (1 + kDecoding / tile.tokens + kStaging / tile.rows) * (1 + kPart * (tile.parts - 1));
+}
+
+/// The plan's tiles for one matrix.
 template <typename Plan>
-MatmulTile choose_dense(const Plan& tiles, uint32_t core_count, uint32_t n_rows, uint32_t n_tokens) {
-    constexpr uint64_t kGroupsPerCore = 2;
-    const auto suits = [&](const auto& tile) {
-        if (tile.tile_tokens() >= uint64_t{2} * n_tokens) return false;  // half of it for nothing
-        const uint64_t rows = divide_up(n_rows, tile.tile_rows());
-        return rows * divide_up(n_tokens, tile.tile_tokens()) >= kGroupsPerCore * core_count;
-    };
-    const auto* best = &tiles.dense;
-    for (const auto& smaller : tiles.smaller) {
-        if (suits(*best)) break;
-        best = &smaller;
+std::vector<MatmulTile> dense_tiles(const Plan& tiles) {
+    std::vector<MatmulTile> all{constants_of(tiles.dense)};
+    for (const auto& other : tiles.others) all.push_back(constants_of(other));
+    return all;
+}
+
+/// The best of the tiles and of the parts of the columns.
+MatmulTile choose_dense(const std::vector<MatmulTile>& tiles, const DenseShape& shape) {
+    const uint64_t wanted = kGroupsPerCore * shape.core_count;
+    MatmulTile best;
+    double least = std::numeric_limits<double>::infinity();
+    for (MatmulTile tile : tiles) {
+        const uint64_t groups =
+            uint64_t{divide_up(shape.n_rows, tile.rows)} * divide_up(shape.n_tokens, tile.tokens);
+        tile.parts =
+            static_cast<uint32_t>(std::min<uint64_t>((wanted + groups - 1) / groups, shape.most_parts));
+        // As many products as the device has room for at a time, if there are fewer.
+        const double products =
+            static_cast<double>(std::max(groups, wanted / tile.parts)) * tile.rows * tile.tokens;
+        const double cost = products * cost_of_product(tile);
+        if (cost >= least) continue;
+        least = cost;
+        best = std::move(tile);
     }
-    return constants_of(*best);
+    return best;
+}
+
+/// Of a path other than scalar.
+std::vector<MatmulTile> dense_tiles(const DevicePlan& plan, Path path) {
+    return uses_matrices(path) ? dense_tiles(matrix_plan(plan, path)) : dense_tiles(tile_plan(plan, path));
 }
 
 }  // namespace
@@ -99,20 +149,35 @@ MatmulTile choose_dense(const Plan& tiles, uint32_t core_count, uint32_t n_rows,
 MatmulTile expert_tile(const DevicePlan& plan, Path path, uint32_t tile_tokens) {
     if (path == Path::kScalar) return {{}, team_shape(plan, path).teams, plan.registers.tile_tokens};
     require_path(plan, path);
-    const auto choose = [tile_tokens](const auto& tile) {
-        const auto halved = tile.halved();
-        return constants_of(halved && tile_tokens <= halved->tile_tokens() ? *halved : tile);
+    const auto choose = [tile_tokens](auto tile) {
+        constexpr uint32_t kLeastTokens = 16;
+        for (auto halved = tile.halved(); halved; halved = tile.halved()) {
+            if (tile_tokens > halved->tile_tokens() || halved->tile_tokens() < kLeastTokens) break;
+            tile = *halved;
+        }
+        return constants_of(tile);
     };
     return uses_matrices(path) ? choose(matrix_plan(plan, path).experts)
                                : choose(tile_plan(plan, path).experts);
 }
 
-MatmulTile dense_tile(const DevicePlan& plan, Path path, uint32_t n_rows, uint32_t n_tokens,
-                      uint32_t core_count) {
+MatmulTile dense_tile(const DevicePlan& plan, Path path, const DenseShape& shape) {
     require_path(plan, path);
-    if (core_count == 0) core_count = plan.core_count;
-    return uses_matrices(path) ? choose_dense(matrix_plan(plan, path), core_count, n_rows, n_tokens)
-                               : choose_dense(tile_plan(plan, path), core_count, n_rows, n_tokens);
+    DenseShape on_device = shape;
+    if (shape.core_count == 0) on_device.core_count = plan.core_count;
+    return choose_dense(dense_tiles(plan, path), on_device);
+}
+
+uint64_t split_sums_bytes(const DevicePlan& plan) {
+    if (plan.core_count == 1) return 0;
+    uint64_t most_sums = 0;
+    for (const Path path : plan.tile_order) {
+        if (path == Path::kScalar) continue;
+        for (const MatmulTile& tile : dense_tiles(plan, path))
+            most_sums = std::max(most_sums, uint64_t{tile.rows} * tile.tokens);
+    }
+    // Fewer groups than are wanted, split into no more parts than come to that many: less than twice as many.
+    return 2 * kGroupsPerCore * plan.core_count * most_sums * sizeof(float);
 }
 
 }  // namespace vkmoe

@@ -8,7 +8,8 @@
 
 namespace vkmoe {
 
-void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path) {
+void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& args, Path path,
+                 uint32_t n_parts) {
     if (args.weights % row_alignment(args.type) != 0) {
         fail(ErrorCode::kInvalidArgument,
              "{}: weights at {:#x}; a {} matrix must start at a multiple of {} bytes", args.label,
@@ -24,13 +25,13 @@ void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& a
                                    .n_tokens = args.n_tokens,
                                    .x_stride = static_cast<uint32_t>(x_stride),
                                    .y_stride = args.n_rows,
-                                   .padding = 0,
+                                   .n_parts = n_parts,
                                    .codebook = context.codebook(args.type)});
     const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
     dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
     dispatch.read(args.x, x_stride * args.n_tokens);
     dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes);
+    dispatch.write(args.y, y_bytes * n_parts);
 }
 
 Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
@@ -40,14 +41,19 @@ Dispatch matvec(KernelContext& context, const MatmulArgs& args) {
              kMaxMatvecTokens);
     }
     const KernelBinary& kernel = find_kernel(context, Op::kMatvec, args.path, args.type);
-    TeamShape shape = team_shape(context.plan(), kernel.key.path);
-    const uint32_t rows = args.n_tokens <= 2 ? shape.rows : 1;  // a batch has less room in registers
+    const DevicePlan& plan = context.plan();
+    const TeamShape shape = team_shape(plan, kernel.key.path);
+    // Of Q2_K, which has most scales and offsets, two rows by two tokens spill on Adreno 740, too.
+    const uint32_t two_row_tokens = args.type == TensorType::kQ2_K ? 1 : plan.registers.two_row_tokens;
+    const uint32_t rows = args.n_tokens <= two_row_tokens ? shape.rows : 1;
+    const uint32_t tables = args.shared_tables ? 1 : shape.shared_tables;
+    const uint32_t tokens = matvec_batch_tokens(plan, kernel.key.path, args.type, args.n_tokens);
 
     Dispatch dispatch;
     dispatch.label = args.label;
-    dispatch.pipeline =
-        context.pipeline(kernel, {shape.workgroup_size, rows, matvec_tile_tokens(args.n_tokens)});
-    dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows));
+    dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, tokens, tables});
+    dispatch.groups = folded_grid(context, Op::kMatvec, row_groups(shape, args.n_rows, rows),
+                                  divide_up(args.n_tokens, tokens));
     bind_matmul(context, dispatch, args, kernel.key.path);
     return dispatch;
 }

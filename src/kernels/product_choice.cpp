@@ -15,10 +15,8 @@ Path path_of(const DevicePlan& plan, Op op, TensorType type) {
     return selection.kernel->key.path;
 }
 
-// Tokens of a tile of matmul/expert_matvec.comp. With gate's and up's rows at once, the sums of 8 take all
-// registers of Polaris 10 and spill on Battlemage and DG2 (Q4_K by Mesa 26.2.6's code); those of 4, or of 8
-// by one matrix, do not. Of a few tokens an expert rarely gets more than 4.
-constexpr uint32_t kGatedTileTokens = 4;
+// Tokens of a tile of matmul/expert_matvec.comp. Of a few tokens an expert rarely gets more than 4.
+constexpr uint32_t kFewTileTokens = 4;
 constexpr uint32_t kTileTokens = 8;
 
 /// How many tiles an expert's pairs are expected to fill: their number is distributed binomially.
@@ -38,15 +36,15 @@ double expected_tiles(const ExpertLayerShape& shape, uint32_t n_tokens, uint32_t
 
 Op dense_op(const DevicePlan& plan, TensorType type, uint32_t n_tokens, std::optional<Path> path) {
     if (!path) path = path_of(plan, Op::kMatvec, type);
-    return n_tokens <= plan.registers.most_dense_tokens(*path) ? Op::kMatvec : Op::kMatmul;
+    return n_tokens <= most_matvec_tokens(plan, *path, type) ? Op::kMatvec : Op::kMatmul;
 }
 
 uint32_t dense_tile_tokens(const DevicePlan& plan, TensorType type, uint32_t n_rows, uint32_t n_tokens) {
     const Op op = dense_op(plan, type, n_tokens);
-    if (op == Op::kMatvec) return matvec_tile_tokens(n_tokens);
     const Path path = path_of(plan, op, type);
+    if (op == Op::kMatvec) return matvec_batch_tokens(plan, path, type, n_tokens);
     return path == Path::kScalar ? register_tile_tokens(plan, n_tokens)
-                                 : dense_tile(plan, path, n_rows, n_tokens).tokens;
+                                 : dense_tile(plan, path, {.n_rows = n_rows, .n_tokens = n_tokens}).tokens;
 }
 
 double distinct_experts(const ExpertLayerShape& shape, uint32_t n_tokens) {
@@ -63,7 +61,7 @@ ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shap
         const double saved =
             (n_pairs - distinct_experts(shape, n_tokens)) * static_cast<double>(shape.gate_up_bytes());
         if (is_scalar || saved < static_cast<double>(registers.sorting_bytes)) return {};
-        return {ExpertForm::kRegisters, ExpertForm::kPairs, kGatedTileTokens};
+        return {ExpertForm::kRegisters, ExpertForm::kPairs, kFewTileTokens};
     }
     if (!is_scalar && n_pairs <= uint64_t{registers.expert_pairs} * shape.n_experts)
         return {ExpertForm::kRegisters, ExpertForm::kRegisters, kTileTokens};

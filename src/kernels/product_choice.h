@@ -47,9 +47,6 @@ struct ExpertChoice {
     ExpertForm gate_up = ExpertForm::kPairs;
     ExpertForm down = ExpertForm::kPairs;
     uint32_t tile_tokens = 0;  ///< of group_routes; 0: pairs need not be sorted
-
-    /// Whether gate and up of one type come with the activation in one kernel, as those of one token do.
-    bool gated() const { return gate_up != ExpertForm::kTiles && down == ExpertForm::kPairs; }
 };
 ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens);
 

@@ -18,11 +18,33 @@ KernelContext& BatchBuilder::kernels() const {
     return model_.kernels();
 }
 
+void BatchBuilder::complete_products() {
+    std::ranges::move(waiting_, std::back_inserter(parts_.back().dispatches));
+    waiting_.clear();
+}
+
+void BatchBuilder::add(Dispatch dispatch) {
+    complete_products();
+    parts_.back().dispatches.push_back(std::move(dispatch));
+}
+
 void BatchBuilder::add(std::vector<Dispatch> dispatches) {
+    complete_products();
     std::ranges::move(dispatches, std::back_inserter(parts_.back().dispatches));
 }
 
+void BatchBuilder::copy(const Allocation& from, const Allocation& to) {
+    complete_products();
+    parts_.back().copies.emplace_back(from, to);
+}
+
+std::vector<ProgramPart> BatchBuilder::take_parts() {
+    complete_products();
+    return std::move(parts_);
+}
+
 void BatchBuilder::add_host_step(HostStepWith<std::vector<Dispatch>> step) {
+    complete_products();
     parts_.back().step = std::move(step);
     parts_.emplace_back();
 }
@@ -59,7 +81,9 @@ void BatchBuilder::pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns) {
 
 void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y,
                           uint32_t n_rows, uint64_t residual) {
-    add(vkmoe::linear(kernels(), {.type = matrix.type,
+    if (waiting_.size() == workspace_.split_sums.size()) complete_products();
+    MatmulDispatches dispatches =
+        vkmoe::linear(kernels(), {.type = matrix.type,
                                   .weights = matrix.address,
                                   .x = x.in(layout(matrix.type, n_rows)),
                                   .y = y,
@@ -67,7 +91,10 @@ void BatchBuilder::linear(std::string_view label, const Matrix& matrix, const Ro
                                   .n_rows = matrix.n_rows,
                                   .n_columns = matrix.n_columns,
                                   .n_tokens = n_rows,
-                                  .label = label}));
+                                  .split_sums = workspace_.split_sums[waiting_.size()],
+                                  .label = label});
+    parts_.back().dispatches.push_back(std::move(dispatches.product));
+    if (dispatches.sum) waiting_.push_back(*std::move(dispatches.sum));
 }
 
 Rows BatchBuilder::norm(const Vector& weight, uint64_t x, uint32_t n_rows,

@@ -27,15 +27,15 @@ class BatchBuilder {
     KvCache& cache() const { return cache_; }
     uint32_t n_tokens() const { return n_tokens_; }
 
-    void add(Dispatch dispatch) { parts_.back().dispatches.push_back(std::move(dispatch)); }
+    void add(Dispatch dispatch);
     void add(std::vector<Dispatch> dispatches);
     /// Copies between two pieces of memory when all that was added is done. Nothing but a host step may
     /// follow in this part.
-    void copy(const Allocation& from, const Allocation& to) { parts_.back().copies.emplace_back(from, to); }
+    void copy(const Allocation& from, const Allocation& to);
     /// Ends this part: the host works before the next begins.
     void add_host_step(HostStepWith<std::vector<Dispatch>> step);
     /// The batch, which is thereby given away.
-    std::vector<ProgramPart> take_parts() { return std::move(parts_); }
+    std::vector<ProgramPart> take_parts();
 
     /// How a matrix for all tokens reads activations where its weights are of this type.
     ActivationLayout layout(TensorType type) const { return layout(type, n_tokens_); }
@@ -48,7 +48,8 @@ class BatchBuilder {
     std::optional<Dispatch> packed(const Rows& rows, uint32_t n_rows, uint32_t n_columns,
                                    RowChoice choice = {}) const;
     void pack(const Rows& rows, uint32_t n_rows, uint32_t n_columns);
-    /// y = matrix . x (+ residual) for n_rows rows of x.
+    /// y = matrix . x (+ residual) for n_rows rows of x. Products that follow one another may run at once:
+    /// none reads what another writes.
     void linear(std::string_view label, const Matrix& matrix, const Rows& x, uint64_t y, uint32_t n_rows,
                 uint64_t residual = 0);
     /// The RMS norm of rows of n_embedding, in these layouts.
@@ -56,11 +57,15 @@ class BatchBuilder {
               std::initializer_list<ActivationLayout> readers);
 
   private:
+    /// Adds what completes the products since the last call.
+    void complete_products();
+
     const Model& model_;
     Workspace& workspace_;
     KvCache& cache_;
     uint32_t n_tokens_;
     std::vector<ProgramPart> parts_{1};
+    std::vector<Dispatch> waiting_;  ///< the sums of products that were split
 };
 
 }  // namespace vkmoe

@@ -29,6 +29,29 @@ Rows rows_from(const Rows& rows, uint64_t first_row, uint64_t n_columns) {
             .f16 = moved(rows.f16, ActivationLayout::kFloat16)};
 }
 
+/// swiglu_rows where the kernel of gate and up has written the float32 rows.
+Inner gated_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
+                 ActivationLayout reader, RowChoice choice = {}) {
+    const RowBuffers& buffers = batch.workspace().inner;
+    Inner inner;
+    inner.rows = rows_from({.f32 = buffers.f32.address, .q8 = buffers.q8.address, .f16 = buffers.f16.address},
+                           first_row, n_columns);
+    switch (reader) {
+        case ActivationLayout::kQ8:
+            inner.dispatches.push_back(quantize_q8(batch.kernels(), {.input = inner.rows.f32,
+                                                                     .output = inner.rows.q8,
+                                                                     .n_rows = n_rows,
+                                                                     .n_columns = n_columns}));
+            break;
+        case ActivationLayout::kFloat16:
+            inner.dispatches.push_back(*batch.packed(inner.rows, n_rows, n_columns, choice));
+            break;
+        case ActivationLayout::kFloat32:
+            break;
+    }
+    return inner;
+}
+
 }  // namespace
 
 Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows, uint32_t n_columns,
@@ -89,26 +112,6 @@ std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows
     return dispatches;
 }
 
-namespace {
-
-/// What down reads of the pairs from first_pair on, after their gate and up.
-Inner inner_of_pairs(const BatchBuilder& batch, uint32_t first_pair, uint32_t n_pairs, bool gated,
-                     ActivationLayout layout, RowChoice choice = {}) {
-    const Workspace& workspace = batch.workspace();
-    const uint32_t inner_width = batch.hyper().n_expert_feed_forward;
-    if (!gated) return swiglu_rows(batch, first_pair, n_pairs, inner_width, layout, choice);
-    Inner inner;
-    inner.rows = rows_from({.f32 = workspace.inner.f32.address, .q8 = workspace.inner.q8.address}, first_pair,
-                           inner_width);
-    if (layout == ActivationLayout::kQ8)
-        inner.dispatches.push_back(quantize_q8(
-            batch.kernels(),
-            {.input = inner.rows.f32, .output = inner.rows.q8, .n_rows = n_pairs, .n_columns = inner_width}));
-    return inner;
-}
-
-}  // namespace
-
 std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
@@ -117,7 +120,10 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
     const uint32_t first_pair = rows.first_token * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     const ActivationLayout layout = batch.layout(ExpertForm::kPairs, experts.down_type);
-    Inner inner = inner_of_pairs(batch, first_pair, n_pairs, experts.gate_type == experts.up_type, layout);
+    // gate_up_of_few does the activation where it can, and so does grouped_gate_up.
+    const bool gated = experts.gate_type == experts.up_type;
+    Inner inner = gated ? gated_rows(batch, first_pair, n_pairs, inner_width, layout)
+                        : swiglu_rows(batch, first_pair, n_pairs, inner_width, layout);
     const uint64_t stream = row_of(workspace.stream, rows.first_token, hyper.n_embedding);
     inner.dispatches.push_back(
         expert_matvec_sum(batch.kernels(), {.type = experts.down_type,
@@ -147,23 +153,28 @@ GroupedGateUp grouped_gate_up(const BatchBuilder& batch, const ExpertRows& rows,
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
     const uint32_t inner_width = hyper.n_expert_feed_forward;
     KernelContext& kernels = batch.kernels();
-    const auto grid_of = [&](ExpertForm form, TensorType type, uint32_t n_rows, uint32_t n_matrices) {
-        return expert_tile_grid(kernels.plan(), linear_path(kernels, expert_op(form), type), n_rows,
-                                n_matrices, form == ExpertForm::kRegisters);
+    const auto path_of = [&](ExpertForm form, TensorType type) {
+        return linear_path(kernels, expert_op(form), type);
     };
+    const Path gate_path = path_of(choice.gate_up, experts.gate_type);
     const bool in_registers = choice.gate_up == ExpertForm::kRegisters;
     const bool one_type = experts.gate_type == experts.up_type;
     GroupedGateUp parts;
-    parts.gated =
-        one_type &&
-        (choice.gated() ||
-         (!in_registers && expert_matmul_gates(linear_path(kernels, Op::kExpertMatmul, experts.gate_type)) &&
-          batch.layout(choice.down, experts.down_type) == ActivationLayout::kFloat32));
-    std::array<TileGrid, kTileDispatches> grids{
-        grid_of(choice.gate_up, experts.gate_type, inner_width, one_type && !parts.gated ? 2 : 1),
-        grid_of(choice.gate_up, experts.up_type, inner_width, 1)};
+    parts.gated = one_type && (in_registers || expert_matmul_gates(kernels.plan(), gate_path));
+    const ExpertTiles gate{.path = gate_path,
+                           .in_registers = in_registers,
+                           .gated = parts.gated,
+                           .n_matrices = one_type ? 2u : 1u,
+                           .n_rows = inner_width};
+    std::array<TileGrid, kTileDispatches> grids{expert_tile_grid(kernels.plan(), gate)};
+    if (!one_type)
+        grids[1] = expert_tile_grid(kernels.plan(), {.path = path_of(choice.gate_up, experts.up_type),
+                                                     .in_registers = in_registers,
+                                                     .n_rows = inner_width});
     if (choice.down != ExpertForm::kPairs)
-        grids[2] = grid_of(choice.down, experts.down_type, hyper.n_embedding, 1);
+        grids[2] = expert_tile_grid(kernels.plan(), {.path = path_of(choice.down, experts.down_type),
+                                                     .in_registers = choice.down == ExpertForm::kRegisters,
+                                                     .n_rows = hyper.n_embedding});
     parts.group.push_back(group_routes(kernels, {.ids = ids,
                                                  .grouped = workspace.grouped,
                                                  .n_pairs = n_pairs,
@@ -211,7 +222,10 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
     const uint32_t n_pairs = batch.n_tokens() * hyper.n_experts_used;
     ExpertsOfMany parts{grouped_gate_up(batch, rows, ids, memory)};
     const ActivationLayout layout = batch.layout(rows.choice.down, experts.down_type);
-    Inner inner = inner_of_pairs(batch, 0, n_pairs, parts.gated, layout, {ids, hyper.n_experts});
+    const uint32_t inner_width = hyper.n_expert_feed_forward;
+    const RowChoice choice{ids, hyper.n_experts};
+    Inner inner = parts.gated ? gated_rows(batch, 0, n_pairs, inner_width, layout, choice)
+                              : swiglu_rows(batch, 0, n_pairs, inner_width, layout, choice);
     parts.inner = std::move(inner.dispatches);
     parts.down.push_back(
         expert_matmul(batch.kernels(), {.type = experts.down_type,
@@ -224,7 +238,7 @@ ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint6
                                         .first_y = workspace.expert_output.address,
                                         .first_offset = experts.down_offset,
                                         .n_rows = hyper.n_embedding,
-                                        .n_columns = hyper.n_expert_feed_forward,
+                                        .n_columns = inner_width,
                                         .n_pairs = n_pairs,
                                         .label = "experts down"}));
     return parts;

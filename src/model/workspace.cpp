@@ -3,6 +3,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/expert_matmul.h"
+#include "kernels/linear_shape.h"
 #include "model/look_ahead.h"
 #include "model/model.h"
 
@@ -108,6 +109,9 @@ void Workspace::lay_out(const Model& model, const SessionShape& shape) {
             std::max(scratch, attention_scratch_bytes(batch, hyper.n_heads, hyper.head_dim, splits, true));
     }
     if (scratch > 0) attention_scratch = arena.allocate(scratch);
+
+    if (const uint64_t bytes = split_sums_bytes(device->plan()); bytes > 0)
+        for (Allocation& sums : split_sums) sums = arena.allocate(bytes);
 
     const RowShape of_dense{n, hyper.n_feed_forward};
     RowShape of_experts{};

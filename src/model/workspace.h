@@ -7,6 +7,7 @@
 #include "model/pager_workspace.h"
 #include "model/session_memory.h"
 
+#include <array>
 #include <memory>
 
 namespace vkmoe {
@@ -66,9 +67,10 @@ struct Workspace {
     Allocation v;         ///< float32 [max_tokens, n_kv_heads * head_dim]
     RowBuffers attended;  ///< [max_tokens, n_heads * head_dim]
     Allocation attention_scratch;
-    Allocation router_logits;   ///< float32 [max_tokens, n_experts]
-    Allocation expert_ids;      ///< uint32 [n_layers, max_tokens, n_experts_used]
-    Allocation expert_weights;  ///< float32 [max_tokens, n_experts_used]
+    std::array<Allocation, 3> split_sums;  ///< of products that run at once; empty: the plan splits none
+    Allocation router_logits;              ///< float32 [max_tokens, n_experts]
+    Allocation expert_ids;                 ///< uint32 [n_layers, max_tokens, n_experts_used]
+    Allocation expert_weights;             ///< float32 [max_tokens, n_experts_used]
     /// What batches add to, of all layers, and room for a copy of it. Zero at first; empty without experts.
     Allocation route_totals;
     Allocation kept_route_totals;

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,8 @@ class Conformance(unittest.TestCase):
         self.refused(2, ["--statistics", "--compile-only"], "--statistics")
         self.refused(2, ["--seed"], "--compile-only", "--seed", 1)
         self.refused(2, ["--full"], "--compile-only", "--full")
+        self.refused(2, ["--in-process"], "--compile-only", "--in-process")
+        self.refused(2, ["--case-timeout"], "--compile-only", "--case-timeout", 9)
         path = str(self.folder / "missing/report")
         self.refused(1, [path], "--compile-only", *ONE_CELL, "--json", path)
 
@@ -166,6 +169,14 @@ class Conformance(unittest.TestCase):
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertRegex(result.stdout, r"(?m)^matvec/F32/scalar .* GB/s")
         self.assertIn("1 ok, 0 unsupported, 1 failed;", result.stdout)
+
+    def test_speeds_at_several_numbers_of_tokens(self):
+        result = conformance("--op", "matvec,matmul", "--type", "Q8_0", "--path", "scalar", "--perf",
+                             "--perf-tokens", "2,5")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        measured = re.findall(r"(?m)^(\w+)/Q8_0/scalar .*/s .* (\d+) tokens?$", result.stdout)
+        self.assertEqual(measured, [("matvec", "1"), ("matmul", "2"), ("matmul", "5")])
+        self.refused(2, ["--perf-tokens", "--perf"], "--perf-tokens", "2")
 
     def test_in_process(self):
         result = conformance(*ONE_CELL, "--in-process")

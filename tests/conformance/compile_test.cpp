@@ -47,11 +47,14 @@ class CompileTest : public testing::Test {
 };
 
 TEST_F(CompileTest, MakesEachPipelineOfThePlanOnce) {
-    std::set<uint32_t> dense_tiles;
+    std::set<std::pair<uint32_t, uint32_t>> dense_tiles;  // rows, tokens
     std::set<std::pair<uint32_t, bool>> expert_tiles;
     for (const Step& step : steps_of(shape())) {
-        if (dense_op(kernels_.plan(), TensorType::kF32, step.n_tokens) == Op::kMatvec)
-            dense_tiles.insert(matvec_tile_tokens(step.n_tokens));
+        if (dense_op(kernels_.plan(), TensorType::kF32, step.n_tokens) == Op::kMatvec) {
+            const uint32_t rows = step.n_tokens <= kernels_.plan().registers.two_row_tokens ? 2 : 1;
+            dense_tiles.insert(
+                {rows, dense_tile_tokens(kernels_.plan(), TensorType::kF32, 1, step.n_tokens)});
+        }
         const ExpertChoice choice = choose_experts(kernels_.plan(),
                                                    {.n_embedding = shape().n_embedding,
                                                     .n_feed_forward = shape().n_expert_feed_forward,
@@ -59,8 +62,7 @@ TEST_F(CompileTest, MakesEachPipelineOfThePlanOnce) {
                                                     .n_used = shape().n_experts_used},
                                                    step.n_tokens);
         if (choice.gate_up != ExpertForm::kRegisters) continue;
-        expert_tiles.insert({choice.tile_tokens, false});
-        if (choice.gated()) expert_tiles.insert({choice.tile_tokens, true});
+        for (const bool gated : {false, true}) expert_tiles.insert({choice.tile_tokens, gated});
     }
     EXPECT_EQ(count(Op::kMatvec), dense_tiles.size());
     EXPECT_EQ(count(Op::kExpertMatvec), 2 + expert_tiles.size())

@@ -30,7 +30,7 @@ TEST_F(ExpertMatmulTest, RefusesWhatDoesNotFit) {
     refused([](ExpertMatmulArgs& args) { args.n_rows = 0; });
     refused([](ExpertMatmulArgs& args) {
         args.gated = true;
-        args.path = Path::kDot4;
+        args.path = Path::kCoopmat2;
     });
     refused([](ExpertMatmulArgs& args) { args.n_columns = 48; });
     refused([](ExpertMatmulArgs& args) { args.tile_tokens = 0; });

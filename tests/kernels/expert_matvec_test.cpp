@@ -22,7 +22,7 @@ TEST_F(ExpertMatvecTest, SortedPairsAddUpAsOthersDo) {
         const KernelKey cell{Op::kExpertMatvec, kType, path};
         const conformance::ExpertInputs inputs =
             conformance::random_expert_inputs(c, cell, shape, shape.n_slots);
-        for (const auto& [tile_tokens, is_gated] : {std::pair{4u, true}, {8u, false}}) {
+        for (const auto& [tile_tokens, is_gated] : {std::pair{4u, true}, {8u, true}, {8u, false}}) {
             SCOPED_TRACE(fmt::format("{}, tiles of {} tokens", path_name(path), tile_tokens));
             const size_t n_numbers = size_t{shape.n_pairs()} * shape.n_rows;
             auto args = conformance::expert_args<ExpertMatvecArgs>(c, cell, shape, inputs);
@@ -34,7 +34,7 @@ TEST_F(ExpertMatvecTest, SortedPairsAddUpAsOthersDo) {
             sorted.grouped = conformance::group_pairs(c, cell, inputs, shape, tile_tokens);
             sorted.tile_tokens = tile_tokens;
             sorted.in_registers = true;
-            sorted.dispatch = 1;
+            sorted.dispatch = conformance::kOneMatrix;
             sorted.first_y = actual.address();
             sorted.gated = is_gated;
             c.run({expert_matvec(c.kernels(), args), expert_matmul(c.kernels(), sorted)});

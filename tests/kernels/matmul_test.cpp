@@ -13,7 +13,7 @@ using MatmulTest = KernelTest;
 TEST_F(MatmulTest, LinearTakesAnyNumberOfTokens) {
     const KernelKey cell{Op::kMatmul, TensorType::kQ8_0, Path::kScalar};
     for (uint32_t n_tokens : {1u, kMaxMatvecTokens, kMaxMatvecTokens + 1})
-        conformance::check_product(test_case(), linear, cell, {5, 96, n_tokens});
+        conformance::check_product(test_case(), conformance::linear_product, cell, {5, 96, n_tokens});
 }
 
 TEST_F(MatmulTest, RefusesWhatDoesNotFit) {

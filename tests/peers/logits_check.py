@@ -289,13 +289,19 @@ def row_of(result, kind):
     return text
 
 
-def argument_parser(description):
-    """With what every check takes."""
+def peer_parser(description):
+    """With what every comparison takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--peers", default=os.environ.get("PEERS"), help="folder of in.sh (default: $PEERS)")
     parser.add_argument("--vkmoe", default=os.environ.get("VKMOE", str(ROOT / "build/release/vkmoe")),
                         help="the program, with a prefix if wanted, e.g. 'FOLDER/in.sh build/release/vkmoe'")
     parser.add_argument("--work", default=str(ROOT / "build/peer-models"), help="where models are kept")
+    return parser
+
+
+def argument_parser(description):
+    """With what every check takes."""
+    parser = peer_parser(description)
     parser.add_argument("--paths", default="auto", help="values of VKMOE_PATH; auto leaves it as it is")
     parser.add_argument("--drivers", default="default",
                         help="lavapipe, swiftshader or ICD files; default leaves the choice to the environment")

@@ -11,7 +11,10 @@ Without any, check takes those of the file, and write all of DEVICES.
 A line of the file stands for all pipelines of one operation and path that `vkmoe conformance --compile-only --statistics
 --all-paths` makes on a device: how many are of the device's plan, fail and spill; the most registers of one and the fewest
 subgroups in flight; spills, instructions, bytes of code and loops of all. check exits with 1 where more pipelines fail or
-spill, or spill more, than the file says; other changes are only shown. Run write when they are meant.
+spill, or spill more, than the file says; other changes are only shown. Run write when they are meant. Anew, with all
+types of weights, in one command (a minute or two a device):
+
+    PEERS=FOLDER tests/peers/shader_statistics.py write --types all
 """
 
 import argparse
@@ -137,7 +140,7 @@ def main():
     parser.add_argument("mode", choices=["check", "write"])
     parser.add_argument("devices", nargs="*", metavar="DEVICE")
     parser.add_argument("--vkmoe", default=str(ROOT / "build/release/vkmoe"), help="program to run (%(default)s)")
-    parser.add_argument("--types", help="types of weights of a new file, comma-separated; default: all of the program")
+    parser.add_argument("--types", help="types of weights, comma-separated, or all those of the program; default: those of the file")
     parser.add_argument("--keep", help="folder under /tmp that keeps the JSON reports, for vkmoe conformance --diff")
     options = parser.parse_intermixed_args()
     if "PEERS" not in os.environ:
@@ -147,7 +150,9 @@ def main():
         die(f"there is no {FILE}; run write first")
     if options.types and table.types not in ("", options.types) and set(table.rows) - set(options.devices or DEVICES):
         die(f"{FILE} has other types ({table.types}) and other devices; name them all")
-    types = (options.types or table.types) if options.mode == "write" else table.types
+    types = table.types
+    if options.mode == "write" and options.types:
+        types = "" if options.types == "all" else options.types
     devices = options.devices or (DEVICES if options.mode == "write" else sorted(table.rows))
     if not pathlib.Path(options.vkmoe).is_file():
         die(f"there is no program {options.vkmoe}; build it, or name another with --vkmoe")

@@ -118,6 +118,7 @@ TEST(GpuPlan, HoldsTheDriverToOneSubgroupSize) {
     EXPECT_TRUE(plan.require_subgroup_size);
     EXPECT_EQ(plan.subgroup_size, 16);
     EXPECT_EQ(plan.product_subgroup_size, 8);
+    EXPECT_EQ(plan.team_subgroup_size, 8);
     EXPECT_EQ(plan.matrix_subgroup_size, 8);
     EXPECT_EQ(plan.workgroup_size, 64);
     intel.min_subgroup_size = 16;
@@ -216,7 +217,9 @@ DeviceCaps nvidia2() {
 
 /// Each tile is whole and within the limits of its device.
 void expect_sane(const DeviceCaps& caps, const DevicePlan& plan, Path path) {
-    for (const MatrixTile& tile : {matrix_plan(plan, path).dense, matrix_plan(plan, path).experts}) {
+    std::vector<MatrixTile> tiles{matrix_plan(plan, path).dense, matrix_plan(plan, path).experts};
+    std::ranges::copy(matrix_plan(plan, path).others, std::back_inserter(tiles));
+    for (const MatrixTile& tile : tiles) {
         SCOPED_TRACE(path_name(path));
         ASSERT_GT(tile.m * tile.n * tile.k * tile.row_matrices * tile.token_matrices, 0);
         EXPECT_EQ(32 % tile.k, 0) << "a run has 32 columns";
@@ -322,10 +325,35 @@ TEST(GpuPlan, SubgroupSizesAreOfAKernelsClass) {
     EXPECT_TRUE(plan.require_subgroup_size);
     EXPECT_EQ(plan.subgroup_size, 64);
     EXPECT_EQ(plan.product_subgroup_size, 64);
+    EXPECT_EQ(plan.team_subgroup_size, 32);
     EXPECT_EQ(plan.matrix_subgroup_size, 32);
     expect_sane(caps, plan, Path::kCoopmat);
     EXPECT_TRUE(matrix_plan(plan, Path::kCoopmat).dense.bytes_as_halves);
     EXPECT_FALSE(matrix_plan(make_plan(nvidia(), std::nullopt), Path::kCoopmat).dense.bytes_as_halves);
+}
+
+TEST(GpuPlan, RegistersAreOfAVendor) {
+    const DevicePlan usual = make_plan(nvidia(), std::nullopt);
+    EXPECT_EQ(usual.attention.queries, 8u);
+    EXPECT_FALSE(usual.registers.shared_tables);
+    EXPECT_TRUE(make_plan(amd({}), std::nullopt).registers.shared_tables);
+
+    DeviceCaps apple = invented_gpu();
+    apple.driver_id = VK_DRIVER_ID_MESA_HONEYKRISP;
+    const DevicePlan plan = make_plan(apple, std::nullopt);
+    EXPECT_LT(plan.registers.batch_tokens, usual.registers.batch_tokens);
+    EXPECT_LT(plan.registers.two_row_tokens, usual.registers.two_row_tokens);
+    EXPECT_LT(plan.attention.packed_queries, plan.attention.queries);
+
+    DeviceCaps intel = invented_gpu();
+    intel.vendor_id = kIntel;
+    intel.subgroup_size_control = true;
+    intel.max_subgroup_size = 32;
+    intel.min_subgroup_size = 16;  // Xe2: registers of twice the width
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.queries, 4u);
+    intel.min_subgroup_size = 8;
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.queries, 1u);
+    EXPECT_EQ(make_plan(intel, std::nullopt).attention.packed_value_rows, 2u);
 }
 
 TEST(GpuPlan, StagedTilesFitTheirDevice) {
@@ -384,23 +412,6 @@ TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     EXPECT_EQ(gpu.registers.few_tokens, 8u);
 }
 
-TEST(GpuPlan, RegistersHoldFewerRowsOfPackedIntegersOnSomeGpus) {
-    const auto most = [](const DeviceCaps& caps, Path path) {
-        return make_plan(caps, std::nullopt).registers.most_dense_tokens(path);
-    };
-    DeviceCaps caps = invented_gpu();
-    EXPECT_EQ(most(caps, Path::kDot4), 16u);
-    EXPECT_EQ(most(caps, Path::kSubgroup), 16u);
-    EXPECT_EQ(most(caps, Path::kScalar), 8u) << "each invocation has all of a row's sums";
-    caps.vendor_id = 0x8086;
-    EXPECT_EQ(most(caps, Path::kDot4), 8u);
-    EXPECT_EQ(most(caps, Path::kSubgroup), 16u);
-    caps.vendor_id = 0x1002;
-    EXPECT_EQ(most(caps, Path::kDot4), 16u);
-    caps.integer_dot_accelerated = false;
-    EXPECT_EQ(most(caps, Path::kDot4), 12u);
-}
-
 TEST(GpuPlan, AForcedPathOfMatricesLeavesTheOthersInTheirOrder) {
     using enum Path;
     const DevicePlan plan = make_plan(nvidia2(), kCoopmat);
@@ -440,7 +451,7 @@ TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
     EXPECT_EQ(wide.tile_rows(), 64);
     EXPECT_EQ(wide.tile_tokens(), 64);
     DeviceCaps small = nvidia();
-    small.max_shared_memory = 20000;
+    small.max_shared_memory = 19000;
     const DevicePlan plan = make_plan(small, std::nullopt);
     EXPECT_EQ(missing_for(plan, Path::kCoopmat), "");
     EXPECT_LT(matrix_plan(plan, Path::kCoopmat).dense.tile_rows() * wide.tile_tokens(), 64u * 64u);
@@ -452,6 +463,13 @@ TEST(GpuPlan, TilesShrinkWithSharedMemoryAndWorkgroups) {
     flexible.max_shared_memory = 24576;
     expect_sane(flexible, make_plan(flexible, std::nullopt), Path::kCoopmat2);
     EXPECT_LT(matrix_plan(make_plan(flexible, std::nullopt), Path::kCoopmat2).dense.m, 128);
+    // Tiles of more tokens come last, where there is room for them.
+    const auto most_tokens = [](const DeviceCaps& caps) {
+        return matrix_plan(make_plan(caps, std::nullopt), Path::kCoopmat).others.back().tile_tokens();
+    };
+    EXPECT_EQ(most_tokens(nvidia()), 128u);
+    small.max_shared_memory = 24576;
+    EXPECT_LT(most_tokens(small), 64u);
 }
 
 TEST(GpuPlan, SaysWhatAPathOfMatricesLacks) {

@@ -19,6 +19,7 @@ constexpr TensorType kTypes[] = {TensorType::kQ4_K, TensorType::kQ8_0, TensorTyp
 struct NamedPlan {
     std::string name;
     DevicePlan plan;
+    bool is_cpu = false;
 };
 
 std::vector<NamedPlan> plans() {
@@ -37,10 +38,10 @@ std::vector<NamedPlan> plans() {
     cpu.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
     cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
     cpu.core_count = 2;
-    plans.push_back({"a CPU", make_plan(cpu, std::nullopt)});
+    plans.push_back({"a CPU", make_plan(cpu, std::nullopt), true});
     cpu.driver_id = VK_DRIVER_ID_MESA_LLVMPIPE;
     cpu.driver_version = VK_MAKE_API_VERSION(0, 26, 0, 0);
-    plans.push_back({"a CPU with scalar loads", make_plan(cpu, std::nullopt)});
+    plans.push_back({"a CPU with scalar loads", make_plan(cpu, std::nullopt), true});
     return plans;
 }
 
@@ -86,9 +87,9 @@ TEST(ProductChoice, ExpertsAreReadAboutAsOftenAsTheyAreChosen) {
         EXPECT_NEAR(bytes(1), least(1), 1);
         for (uint32_t n = 1; n <= kMostTokens; ++n) {
             // Down is read by pairs as long as its order of summing is that of one token. A CPU's registers
-            // hold 12 tokens of an expert.
+            // hold 8 tokens of an expert.
             double most = n <= plan.registers.few_tokens ? 1.45 : 1.25;
-            if (is_scalar(plan)) most += static_cast<double>(n) * shape.n_used / shape.n_experts / 12;
+            if (is_scalar(plan)) most += static_cast<double>(n) * shape.n_used / shape.n_experts / 8;
             EXPECT_LE(bytes(n), most * least(n)) << n << " tokens";
             if (n == kMostTokens) continue;
             EXPECT_LE(bytes(n + 1) / bytes(n), 1.15 * least(n + 1) / least(n)) << n << " tokens and one more";
@@ -118,14 +119,34 @@ TEST(ProductChoice, DenseWeightsAreReadOnceForATileOfTokensThatIsNotMostlyEmpty)
                 for (uint32_t n = 1; n <= kMostTokens; ++n) {
                     const uint32_t tile = dense_tile_tokens(named.plan, type, shape.n_embedding, n);
                     const uint32_t n_reads = (n + tile - 1) / tile;
-                    const uint32_t least = is_scalar(named.plan) ? 8 : 16;  // a CPU's registers hold 12
+                    const uint32_t least = named.is_cpu ? 8 : 16;  // a CPU's registers hold no more
                     EXPECT_LE(n_reads, (n + least - 1) / least) << shape.name << ", " << n << " tokens";
                     // Where registers hold fewer, the least tile is of 32.
-                    if (named.plan.registers.dense_dot4_tokens < 16) continue;
+                    if (!named.is_cpu && named.plan.registers.batch_tokens < 16) continue;
                     EXPECT_LT(n_reads * tile, 2 * n)
                         << shape.name << ", " << n << " tokens, tiles of " << tile;
                 }
     }
+}
+
+TEST(ProductChoice, RegistersHoldFewerTokensOnSomeDevices) {
+    const auto most = [](const DeviceCaps& caps, TensorType type, std::optional<Path> path = {}) {
+        uint32_t n_tokens = 1;
+        while (dense_op(make_plan(caps, std::nullopt), type, n_tokens + 1, path) == Op::kMatvec) ++n_tokens;
+        return n_tokens;
+    };
+    DeviceCaps caps = invented_gpu();
+    EXPECT_EQ(most(caps, TensorType::kQ4_K), 16u);
+    EXPECT_EQ(most(caps, TensorType::kQ2_K), 8u);
+    EXPECT_EQ(most(caps, TensorType::kQ4_K, Path::kScalar), 8u) << "each invocation has all of a row's sums";
+    caps.vendor_id = 0x8086;
+    EXPECT_EQ(most(caps, TensorType::kQ4_K), 8u);
+    caps.vendor_id = 0x1002;
+    EXPECT_EQ(most(caps, TensorType::kQ4_K), 16u);
+    caps.integer_dot_accelerated = false;
+    EXPECT_EQ(most(caps, TensorType::kQ4_K), 12u);
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    EXPECT_EQ(most(caps, TensorType::kQ2_K), 16u) << "in two batches";
 }
 
 TEST(ProductChoice, AFewTokensAddUpAsOneDoes) {
