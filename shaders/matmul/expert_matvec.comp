@@ -18,6 +18,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint ROWS = 1;
 layout(constant_id = 2) const uint GATED = 0;
 layout(constant_id = 3) const uint TOKENS = 0;
+layout(constant_id = 5) const uint MOST_SUMS = 0xFFFFFFFFu;
 const uint MATRIX_ROWS = ROWS * (1u + GATED);  // up's rows follow gate's
 
 layout(push_constant) uniform Push { ExpertParams params; };

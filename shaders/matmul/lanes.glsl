@@ -4,7 +4,6 @@
 //   LANE, LANES             this lane among those that share a row
 //   uint team_index(column) which team of lanes this is, in that column of the grid's workgroups
 //   float team_sum(float)
-//   MOST_SUMS               that stay in registers while a row is read
 //   Row team_row(uvec2 matrix, uint n_rows, uint stride, uint column, uint rows, uint r)
 //                           number r of the team's `rows` rows in that column; beyond the matrix, its last
 //
@@ -19,7 +18,6 @@
 
 #define LANE 0u
 #define LANES 1u
-#define MOST_SUMS 12u
 uint team_index(uint column) { return column * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
 float team_sum(float value) { return value; }
 
@@ -36,7 +34,6 @@ Row team_row(uvec2 matrix, uint n_rows, uint stride, uint column, uint rows, uin
 
 #define LANE gl_SubgroupInvocationID
 #define LANES gl_SubgroupSize
-#define MOST_SUMS 0xFFFFFFFFu
 uint team_index(uint column) { return column * gl_NumSubgroups + gl_SubgroupID; }
 float team_sum(float value) { return subgroupAdd(value); }
 

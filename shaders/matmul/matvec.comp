@@ -14,6 +14,7 @@ layout(constant_id = 1) const uint ROWS = 1;
 layout(constant_id = 2) const uint TOKENS = 1;
 const uint GATED = 0u;
 const uint MATRIX_ROWS = ROWS;
+const uint MOST_SUMS = 0xFFFFFFFFu;
 
 layout(push_constant) uniform Push { MatmulParams params; };
 

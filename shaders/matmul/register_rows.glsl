@@ -3,8 +3,8 @@
 // the same order whatever N_TOKENS is.
 //
 // Included once for every number of tokens: before, define N_TOKENS, and multiply_rows as the name of the function. The
-// shader declares ROWS, GATED and MATRIX_ROWS = ROWS * (1 + GATED), of which the second half are up's, and defines
-// token_row_of and store_sum.
+// shader declares ROWS, GATED and MATRIX_ROWS = ROWS * (1 + GATED), of which the second half are up's, and MOST_SUMS, beyond
+// which gate and up take turns; it defines token_row_of and store_sum.
 void multiply_rows(Row weight_rows[MATRIX_ROWS], uint n_columns) {
     float sums[MATRIX_ROWS * N_TOKENS];
     [[unroll]] for (uint i = 0; i < MATRIX_ROWS * N_TOKENS; ++i) sums[i] = 0.0;
@@ -12,7 +12,6 @@ void multiply_rows(Row weight_rows[MATRIX_ROWS], uint n_columns) {
     [[unroll]] for (uint t = 0; t < N_TOKENS; ++t) x_rows[t] = token_row_of(t);
 
     uint n_chunks = n_columns / (32u * CHUNK_RUNS);
-    // Gate's rows and then up's, where both have too many sums.
     const uint PASS_ROWS = MATRIX_ROWS * N_TOKENS <= MOST_SUMS ? MATRIX_ROWS : ROWS;
     for (uint first = 0; first < MATRIX_ROWS; first += PASS_ROWS) {
         for (uint chunk = LANE; chunk < n_chunks; chunk += LANES) {

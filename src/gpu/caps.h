@@ -13,6 +13,7 @@ namespace vkmoe {
 inline constexpr uint32_t kAmd = 0x1002;
 inline constexpr uint32_t kIntel = 0x8086;
 inline constexpr uint32_t kNvidia = 0x10de;
+inline constexpr uint32_t kQualcomm = 0x5143;
 
 struct QueueFamilyCaps {
     uint32_t queue_count = 0;

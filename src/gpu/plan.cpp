@@ -141,11 +141,6 @@ std::optional<uint32_t> pick_transfer_family(const DeviceCaps& caps) {
     return std::nullopt;
 }
 
-/// GPUs of Apple, whose lanes have 128 registers each.
-bool is_apple(const DeviceCaps& caps) {
-    return caps.driver_id == VK_DRIVER_ID_MESA_HONEYKRISP;
-}
-
 AttentionPlan plan_attention(const DeviceCaps& caps, const DevicePlan& plan) {
     // Spills of heads of 128, by Mesa 26.2.6. M1: 15 with 8 queries and int8, none with 7, nor with others.
     if (is_apple(caps)) return {.packed_queries = 4};
@@ -258,35 +253,11 @@ std::vector<Path> order_tile_paths(const DeviceCaps& caps, const DevicePlan& pla
     return order;
 }
 
-RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
-    RegisterPlan registers;
+/// What is chosen by the scalar path.
+void plan_scalar_path(const DeviceCaps& caps, DevicePlan& plan) {
+    RegisterPlan& registers = plan.registers;
     registers.scalar_workgroup = plan.workgroup_size;
-    // Instructions a weight of IQ4_XS, by Mesa 26.2.6's code, computed and looked up: Navi 31 6.8 and 3.4,
-    // Polaris 10 9.2 and 5.6; on other vendors' about the same, with more latency.
-    registers.shared_tables = caps.vendor_id == kAmd;
-    if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
-        // It has 16 vector registers, or 32. A tile of 32 tokens for 9 takes 7 times as long as one for 8.
-        registers.batch_tokens = 8;
-        registers.dense_tokens = 16;
-    }
-    // By Mesa 26.2.6's code for Polaris 10, 16 tokens of Q4_K take all 256 registers, 12 take 128.
-    if (caps.vendor_id == kAmd && !caps.integer_dot_accelerated) registers.batch_tokens = 12;
-    // For Battlemage and DG2, 12 tokens of Q4_K spill 20 and 46, 16 tokens 103 and 90, 8 none.
-    if (caps.vendor_id == kIntel) registers.batch_tokens = 8;
-    if (caps.vendor_id == kIntel && !caps.integer_dot_accelerated) {
-        // By Mesa 26.2.6 for Skylake, 2 rows by 2 tokens spill 31 with Q2_K, 17 with Q3_K and 15 with Q6_K; 1
-        // row by 8 tokens 69, 36 and 35, by 6 tokens 41, 0 and 1; of Q2_K by 3 tokens 1, by 2 none.
-        registers.two_row_tokens = 1;
-        registers.batch_tokens = 4;
-        registers.q2_k_batch_tokens = 2;
-    }
-    if (is_apple(caps)) {
-        // By Mesa 26.2.6 for M1, 2 rows by 2 tokens spill 32 with Q2_K and 5 with Q3_K and Q6_K; 1 row by 8
-        // tokens spills 8 to 18 with these and NVFP4, by 6 none.
-        registers.two_row_tokens = 1;
-        registers.batch_tokens = registers.q2_k_batch_tokens = 6;
-    }
-    if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return registers;
+    if (plan.matrix_order.front() != Path::kScalar || !loads_scalars(caps, plan)) return;
     registers.scalar_workgroup = plan.subgroup_size;
     registers.few_tokens = 1;
     // Rows of activations that lie a multiple of 4 KiB apart share the 8 ways of a set of the first cache.
@@ -294,7 +265,6 @@ RegisterPlan plan_registers(const DeviceCaps& caps, const DevicePlan& plan) {
     // (Qwen3-30B, 3 layers).
     registers.tile_tokens = 8;
     registers.scalar_rows = 2;
-    return registers;
 }
 
 std::vector<Path> order_paths(const DeviceCaps& caps, const DevicePlan& plan,
@@ -343,7 +313,8 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan.path_order = order_paths(caps, plan, forced_path);
     plan.matrix_order = order_matrix_paths(caps, plan, forced_path);
     plan.tile_order = order_tile_paths(caps, plan, forced_path);
-    plan.registers = plan_registers(caps, plan);
+    plan.registers = plan_registers(caps);
+    plan_scalar_path(caps, plan);
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
     if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");

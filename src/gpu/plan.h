@@ -4,6 +4,7 @@
 #include "gpu/heaps.h"
 #include "gpu/matrix_plan.h"
 #include "gpu/path.h"
+#include "gpu/register_plan.h"
 #include "gpu/tile_plan.h"
 
 #include <algorithm>
@@ -13,22 +14,6 @@
 #include <vector>
 
 namespace vkmoe {
-
-/// How matrix kernels that keep their sums in registers and share nothing (register_rows.glsl) are used.
-struct RegisterPlan {
-    uint32_t scalar_workgroup = 0;  ///< invocations on the scalar path, each with rows of its own
-    uint32_t scalar_rows = 1;       ///< rows of an invocation on the scalar path, for one or two tokens
-    uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
-    uint32_t few_tokens = 8;        ///< up to which a step adds products up in the order of one token's
-    // Of the paths that share rows among lanes:
-    uint32_t two_row_tokens = 2;     ///< the most tokens for which a team takes two rows at once
-    uint32_t batch_tokens = 16;      ///< the most tokens whose sums a team holds
-    uint32_t q2_k_batch_tokens = 8;  ///< the same for Q2_K, which has most scales and offsets
-    uint32_t dense_tokens = 8;       ///< up to which one matrix is multiplied so, be it in several batches
-    uint32_t expert_pairs = 4;       ///< that an expert gets on average, up to which experts' matrices are so
-    uint64_t sorting_bytes = 4u << 20;  ///< of weights that are read in the time that sorting pairs takes
-    bool shared_tables = false;         ///< look the numbers of IQ4 types up in shared memory
-};
 
 /// How much of a tile of attention an invocation holds in registers.
 struct AttentionPlan {

@@ -26,7 +26,7 @@ std::vector<uint32_t> constants(const DevicePlan& plan, Path path, const ExpertM
     const uint32_t tokens = args.in_registers ? args.tile_tokens : tile.tokens;
     assert(tokens <= kMostRegisterTokens);
     const TeamShape shape = team_shape(plan, path);
-    return {shape.workgroup_size, 1, args.gated ? 1u : 0u, tokens, shape.shared_tables};
+    return {shape.workgroup_size, 1, args.gated ? 1u : 0u, tokens, shape.shared_tables, shape.most_sums};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "kernels/matvec.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 namespace vkmoe {
@@ -31,10 +32,12 @@ void check_linear_shape(std::string_view what, TensorType type, uint64_t n_rows,
 
 TeamShape team_shape(const DevicePlan& plan, Path path) {
     const RegisterPlan& registers = plan.registers;
+    constexpr uint32_t kScalarSums = 12;  // a CPU has 16 vector registers
     if (path == Path::kScalar)
-        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows, 0};
+        return {registers.scalar_workgroup, registers.scalar_workgroup, registers.scalar_rows, kScalarSums,
+                0};
     return {plan.workgroup_size, std::max(1u, plan.workgroup_size / plan.team_subgroup_size), 2,
-            registers.shared_tables ? 1u : 0u};
+            registers.most_sums, registers.shared_tables ? 1u : 0u};
 }
 
 uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_team) {
@@ -43,20 +46,37 @@ uint32_t row_groups(const TeamShape& shape, uint32_t n_rows, uint32_t rows_per_t
 
 namespace {
 
-/// The most tokens whose sums matvec keeps.
-uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type) {
-    const RegisterPlan& registers = plan.registers;
-    if (path == Path::kScalar) return RegisterPlan{}.few_tokens;
-    return type == TensorType::kQ2_K ? registers.q2_k_batch_tokens : registers.batch_tokens;
+constexpr uint32_t kBatchSizes[] = {
+    1, 2, 3, 4, 6, 8, 10, 12, kMaxMatvecTokens};  // few, so that pipelines are
+
+bool has_wide_chunks(TensorType type) {
+    using enum TensorType;
+    return type == kQ4_K || type == kQ5_K || type == kTQ1_0 || type == kTQ2_0 || type == kQ1_0 ||
+           type == kQ2_0;
+}
+
+bool has_small_groups(TensorType type) {
+    using enum TensorType;
+    return type == kQ3_K || type == kQ6_K || type == kNVFP4;
 }
 
 }  // namespace
 
+uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type) {
+    const BatchTokens& batch = plan.registers.batch;
+    if (path == Path::kScalar) return RegisterPlan{}.few_tokens;
+    if (type == TensorType::kQ2_K) return batch.q2_k;
+    if (has_small_groups(type)) return batch.small_groups;
+    return has_wide_chunks(type) ? batch.wide_chunks : batch.usual;
+}
+
+uint32_t batch_size_within(uint32_t n_tokens) {
+    return *std::prev(std::ranges::upper_bound(kBatchSizes, n_tokens));
+}
+
 uint32_t matvec_batch_tokens(const DevicePlan& plan, Path path, TensorType type, uint32_t n_tokens) {
-    // Few sizes, so that pipelines are few.
-    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8, 10, 12, kMaxMatvecTokens};
     const uint32_t most = most_batch_tokens(plan, path, type);
-    return *std::ranges::lower_bound(kSizes, divide_up(n_tokens, divide_up(n_tokens, most)));
+    return *std::ranges::lower_bound(kBatchSizes, divide_up(n_tokens, divide_up(n_tokens, most)));
 }
 
 uint32_t most_matvec_tokens(const DevicePlan& plan, Path path, TensorType type) {
@@ -65,17 +85,15 @@ uint32_t most_matvec_tokens(const DevicePlan& plan, Path path, TensorType type) 
 }
 
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens) {
-    // Few sizes, so that pipelines are few.
-    constexpr uint32_t kSizes[] = {1, 2, 3, 4, 6, 8};
     // Decoding costs about as much as this many more tokens. lavapipe 26.2.6, Q4_K.
     constexpr uint64_t kDecoding = 3;
     uint32_t best = 1;
     uint64_t least = UINT64_MAX;
-    for (const uint32_t size : kSizes) {
+    for (const uint32_t size : kBatchSizes) {
         if (size > plan.registers.tile_tokens) break;
         const uint64_t n_tiles = divide_up(n_tokens, size);
         const uint64_t cost = n_tiles * (size + kDecoding);
-        if (cost >= least) continue;
+        if (cost > least) continue;  // of equals the one that reads the weights less often
         least = cost;
         best = size;
     }

@@ -23,6 +23,7 @@ struct TeamShape {
     uint32_t workgroup_size;
     uint32_t teams;          ///< a workgroup
     uint32_t rows;           ///< a team, for one or two tokens: rows share each load of the activations
+    uint32_t most_sums;      ///< of gate and up in one pass
     uint32_t shared_tables;  ///< the specialization constant: 1 or 0
 };
 TeamShape team_shape(const DevicePlan& plan, Path path);
@@ -30,6 +31,10 @@ TeamShape team_shape(const DevicePlan& plan, Path path);
 /// Tokens of a tile of the scalar path's dense kernel for so many tokens: those that take the least work.
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens);
 
+/// The most tokens by one row whose sums a team keeps.
+uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type);
+/// The largest size up to n_tokens for which kernels in registers have a copy.
+uint32_t batch_size_within(uint32_t n_tokens);
 /// How matvec splits tokens: into batches of how many.
 uint32_t matvec_batch_tokens(const DevicePlan& plan, Path path, TensorType type, uint32_t n_tokens);
 /// The most tokens for which it is the kernel to take.

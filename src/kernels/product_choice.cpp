@@ -15,10 +15,6 @@ Path path_of(const DevicePlan& plan, Op op, TensorType type) {
     return selection.kernel->key.path;
 }
 
-// Tokens of a tile of matmul/expert_matvec.comp. Of a few tokens an expert rarely gets more than 4.
-constexpr uint32_t kFewTileTokens = 4;
-constexpr uint32_t kTileTokens = 8;
-
 /// How many tiles an expert's pairs are expected to fill: their number is distributed binomially.
 double expected_tiles(const ExpertLayerShape& shape, uint32_t n_tokens, uint32_t tile_tokens) {
     const double chosen = static_cast<double>(shape.n_used) / shape.n_experts;
@@ -56,15 +52,28 @@ ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shap
     const RegisterPlan& registers = plan.registers;
     const uint32_t n_pairs = n_tokens * shape.n_used;
     const bool is_scalar = path_of(plan, Op::kExpertMatvec, shape.gate_type) == Path::kScalar;
+    const auto register_tile = [&](uint32_t most_tokens) {
+        for (const TensorType type : {shape.gate_type, shape.up_type, shape.down_type}) {
+            const Path path = path_of(plan, Op::kExpertMatvec, type);
+            // Gate's and up's sums are held together.
+            const uint32_t n_matrices = shape.gate_type == shape.up_type && type == shape.gate_type ? 2 : 1;
+            most_tokens = std::min(most_tokens, most_batch_tokens(plan, path, type) / n_matrices);
+        }
+        return batch_size_within(most_tokens);
+    };
     if (n_tokens <= registers.few_tokens) {
         // Only expert_matvec_sum adds the experts of a token up as for one token.
+        constexpr uint32_t kFewTileTokens = 4;  // an expert rarely gets more
+        const uint32_t tile_tokens = register_tile(kFewTileTokens);
         const double saved =
             (n_pairs - distinct_experts(shape, n_tokens)) * static_cast<double>(shape.gate_up_bytes());
-        if (is_scalar || saved < static_cast<double>(registers.sorting_bytes)) return {};
-        return {ExpertForm::kRegisters, ExpertForm::kPairs, kFewTileTokens};
+        if (is_scalar || tile_tokens == 1 || saved < static_cast<double>(registers.sorting_bytes)) return {};
+        return {ExpertForm::kRegisters, ExpertForm::kPairs, tile_tokens};
     }
-    if (!is_scalar && n_pairs <= uint64_t{registers.expert_pairs} * shape.n_experts)
-        return {ExpertForm::kRegisters, ExpertForm::kRegisters, kTileTokens};
+    // Of tiles that are half full on average few experts fill more than one.
+    const uint32_t tile_tokens = register_tile(registers.expert_tile_tokens);
+    if (!is_scalar && 2 * uint64_t{n_pairs} <= uint64_t{tile_tokens} * shape.n_experts)
+        return {ExpertForm::kRegisters, ExpertForm::kRegisters, tile_tokens};
     const auto tiled_path = [&](TensorType type) { return path_of(plan, Op::kExpertMatmul, type); };
     return {ExpertForm::kTiles, ExpertForm::kTiles,
             expert_tile_tokens(

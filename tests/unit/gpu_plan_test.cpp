@@ -341,7 +341,7 @@ TEST(GpuPlan, RegistersAreOfAVendor) {
     DeviceCaps apple = invented_gpu();
     apple.driver_id = VK_DRIVER_ID_MESA_HONEYKRISP;
     const DevicePlan plan = make_plan(apple, std::nullopt);
-    EXPECT_LT(plan.registers.batch_tokens, usual.registers.batch_tokens);
+    EXPECT_LT(plan.registers.batch.usual, usual.registers.batch.usual);
     EXPECT_LT(plan.registers.two_row_tokens, usual.registers.two_row_tokens);
     EXPECT_LT(plan.attention.packed_queries, plan.attention.queries);
 
