@@ -5,7 +5,7 @@
 namespace vkmoe {
 namespace {
 
-const bool registered = register_cells(Op::kExpertMatmul);
+const bool registered = register_cells_in_turn(Op::kExpertMatmul);
 
 using ExpertMatmulTest = KernelTest;
 

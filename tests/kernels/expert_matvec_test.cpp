@@ -8,7 +8,7 @@
 namespace vkmoe {
 namespace {
 
-const bool registered = register_cells(Op::kExpertMatvec);
+const bool registered = register_cells_in_turn(Op::kExpertMatvec);
 
 using ExpertMatvecTest = KernelTest;
 
@@ -22,7 +22,7 @@ TEST_F(ExpertMatvecTest, SortedPairsAddUpAsOthersDo) {
         const KernelKey cell{Op::kExpertMatvec, kType, path};
         const conformance::ExpertInputs inputs =
             conformance::random_expert_inputs(c, cell, shape, shape.n_slots);
-        for (const auto& [tile_tokens, is_gated] : {std::pair{4u, true}, {8u, true}, {8u, false}}) {
+        for (const auto& [tile_tokens, is_gated] : {std::pair{4u, true}, {8u, false}}) {
             SCOPED_TRACE(fmt::format("{}, tiles of {} tokens", path_name(path), tile_tokens));
             const size_t n_numbers = size_t{shape.n_pairs()} * shape.n_rows;
             auto args = conformance::expert_args<ExpertMatvecArgs>(c, cell, shape, inputs);

@@ -1,11 +1,14 @@
 #include "kernels/kernel_fixture.h"
 
 #include "conformance/suite.h"
+#include "long_form.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <span>
 #include <string>
 
 namespace vkmoe {
@@ -105,13 +108,37 @@ void KernelTest::run_a_deep_case(Op op) {
     }
 }
 
+namespace {
+
+void register_cell(const KernelKey& cell) {
+    const std::string name = fmt::format("{}/{}", tensor_type_info(cell.type).name, path_name(cell.path));
+    testing::RegisterTest(std::string(op_name(cell.op)).c_str(), name.c_str(), nullptr, nullptr, __FILE__,
+                          __LINE__, [cell]() -> testing::Test* { return new CellTest(cell); });
+}
+
+std::map<TensorType, std::vector<KernelKey>> cells_by_type(Op op) {
+    std::map<TensorType, std::vector<KernelKey>> cells;
+    for (const KernelBinary& binary : kernel_table())
+        if (binary.key.op == op) cells[binary.key.type].push_back(binary.key);
+    return cells;
+}
+
+}  // namespace
+
 bool register_cells(Op op) {
-    for (const KernelBinary& binary : kernel_table()) {
-        const KernelKey cell = binary.key;
-        if (cell.op != op) continue;
-        const std::string name = fmt::format("{}/{}", tensor_type_info(cell.type).name, path_name(cell.path));
-        testing::RegisterTest(std::string(op_name(op)).c_str(), name.c_str(), nullptr, nullptr, __FILE__,
-                              __LINE__, [cell]() -> testing::Test* { return new CellTest(cell); });
+    for (const auto& [type, cells] : cells_by_type(op))
+        for (const KernelKey& cell : cells) register_cell(cell);
+    return true;
+}
+
+bool register_cells_in_turn(Op op) {
+    if (is_long_form()) return register_cells(op);
+    size_t turn = 0;
+    for (auto& [type, cells] : cells_by_type(op)) {
+        const auto others =
+            std::ranges::partition(cells, [](const KernelKey& cell) { return uses_matrices(cell.path); });
+        for (const KernelKey& cell : std::span(cells.begin(), others.begin())) register_cell(cell);
+        register_cell(others[turn++ % others.size()]);
     }
     return true;
 }

@@ -100,5 +100,9 @@ class KernelTest : public testing::Test {
 /// Makes a test of every cell of an op in the kernel table: it runs the cases that `vkmoe conformance
 /// --quick` runs, and skips what the device cannot do, saying why.
 bool register_cells(Op op);
+/// The same of an op that shares its decoding and its loops with others and whose kernels compile slowly: in
+/// the short form of the test each type of weights on the paths of cooperative matrices and on one other, in
+/// turn.
+bool register_cells_in_turn(Op op);
 
 }  // namespace vkmoe
