@@ -24,8 +24,9 @@ struct RegisterPlan {
     // Of the paths that share rows among lanes:
     uint32_t two_row_tokens = 2;  ///< the most tokens for which a team takes two rows at once
     BatchTokens batch;
-    uint32_t dense_tokens = 8;          ///< up to which one matrix is multiplied so, be it in several batches
-    uint32_t expert_tile_tokens = 8;    ///< the most of a tile of an expert; of a few tokens it has 4
+    uint32_t dense_tokens = 8;        ///< up to which one matrix is multiplied so, be it in several batches
+    uint32_t expert_tile_tokens = 8;  ///< the most of a tile of an expert; of a few tokens it has 4
+    bool all_experts = false;  ///< however many tokens they have, not only while a tile of one is half full
     uint32_t most_sums = UINT32_MAX;    ///< of gate and up, for which a team multiplies both in one pass
     uint64_t sorting_bytes = 4u << 20;  ///< of weights that are read in the time that sorting pairs takes
     bool shared_tables = false;         ///< look the numbers of IQ4 types up in shared memory

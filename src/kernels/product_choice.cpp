@@ -72,7 +72,8 @@ ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shap
     }
     // Of tiles that are half full on average few experts fill more than one.
     const uint32_t tile_tokens = register_tile(registers.expert_tile_tokens);
-    if (!is_scalar && 2 * uint64_t{n_pairs} <= uint64_t{tile_tokens} * shape.n_experts)
+    if (!is_scalar &&
+        (registers.all_experts || 2 * uint64_t{n_pairs} <= uint64_t{tile_tokens} * shape.n_experts))
         return {ExpertForm::kRegisters, ExpertForm::kRegisters, tile_tokens};
     const auto tiled_path = [&](TensorType type) { return path_of(plan, Op::kExpertMatmul, type); };
     return {ExpertForm::kTiles, ExpertForm::kTiles,
