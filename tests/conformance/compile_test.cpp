@@ -73,6 +73,8 @@ TEST_F(CompileTest, MakesEachPipelineOfThePlanOnce) {
 
 TEST_F(CompileTest, EveryPlannedCellHasAPipeline) {
     for (const KernelKey& cell : planned({})) {
+        // A CPU keeps experts' sums in registers for any number of tokens.
+        if (cell.op == Op::kExpertMatmul && kernels_.plan().registers.all_experts) continue;
         size_t n = 0;
         for (const Step& step : steps_of(shape())) n += request_pipelines(kernels_, cell, step).size();
         EXPECT_GT(n, 0u) << cell_name(cell);
