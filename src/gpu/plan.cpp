@@ -315,6 +315,10 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan.tile_order = order_tile_paths(caps, plan, forced_path);
     plan.registers = plan_registers(caps);
     plan_scalar_path(caps, plan);
+    // Several loads in flight hide latency; on CPU devices they only make code that takes long to compile. By
+    // Mesa 26.2.6 for Tiger Lake and DG2, page_resolve spills 43 and 45 with 4 slots, and none with 2.
+    if (caps.vendor_id == kIntel) plan.slots_at_once = 2;
+    if (plan.subgroup_size < kNarrowSubgroup) plan.slots_at_once = 1;
     if (std::any_of(plan.path_order.begin(), plan.path_order.end(), uses_matrices))
         plan.extensions.emplace_back("VK_KHR_cooperative_matrix");
     if (plan.takes(Path::kCoopmat2)) plan.extensions.emplace_back("VK_NV_cooperative_matrix2");

@@ -44,7 +44,8 @@ struct DevicePlan {
     uint32_t workgroup_size = 0;  ///< invocations for row kernels: a whole number of subgroups
     RegisterPlan registers;
     AttentionPlan attention;
-    uint32_t core_count = 0;  ///< the caps', or a guess
+    uint32_t slots_at_once = 4;  ///< of a page table that an invocation loads together
+    uint32_t core_count = 0;     ///< the caps', or a guess
     uint32_t max_workgroup_invocations = 0;
     uint32_t max_shared_memory = 0;    ///< bytes
     uint64_t arena_chunk_size = 0;     ///< bytes; a tensor never straddles two chunks

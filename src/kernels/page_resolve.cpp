@@ -42,11 +42,10 @@ Dispatch page_resolve(KernelContext& context, const PageResolveArgs& args) {
         args.workgroup_size != 0 ? args.workgroup_size : resolve_workgroup(context, args.tables.n_slots);
     const bool one_subgroup =
         kernel.key.path != Path::kScalar && workgroup_size == context.plan().subgroup_size;
-    // Several loads in flight hide latency; on CPU devices they only make code that takes long to compile.
-    const uint32_t batch = context.plan().subgroup_size < kWideSubgroup ? 1 : 4;
     Dispatch dispatch;
     dispatch.label = "resolve experts";
-    dispatch.pipeline = context.pipeline(kernel, {workgroup_size, one_subgroup ? 1u : 0u, batch});
+    dispatch.pipeline =
+        context.pipeline(kernel, {workgroup_size, one_subgroup ? 1u : 0u, context.plan().slots_at_once});
     dispatch.set_push(
         PageResolveParams{.tables = args.tables.tables,
                           .ids = args.ids,
