@@ -162,6 +162,8 @@ void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape
     const uint32_t divisor = token_rows ? shape.n_slots : 1;
     const uint32_t n_pairs = shape.n_pairs();
     const ExpertInputs inputs = random_expert_inputs(c, cell, shape, divisor);
+    if (tile_tokens == 0)
+        tile_tokens = expert_tile_tokens(c.plan(), {cell.path}, n_pairs, inputs.experts.table.n_experts);
 
     auto args = expert_args<ExpertMatmulArgs>(c, cell, shape, inputs);
     args.dispatch = kTwoMatrices;

@@ -96,9 +96,9 @@ enum GroupedDispatch : uint32_t { kTwoMatrices, kOneMatrix, kGated };
 GroupedRoutes group_pairs(CaseContext& c, const KernelKey& cell, const ExpertInputs& inputs,
                           const ExpertShape& shape, uint32_t tile_tokens);
 
-/// Checks expert_matmul by a cell of it, or of expert_matvec, in tiles of so many tokens: two matrices, one,
-/// and, where it can be, gated.
+/// Checks expert_matmul by a cell of it, or of expert_matvec, in tiles of so many tokens (0:
+/// expert_tile_tokens): two matrices, one, and, where it can be, gated.
 void check_sorted_pairs(CaseContext& c, const KernelKey& cell, const ExpertShape& shape,
-                        uint32_t tile_tokens);
+                        uint32_t tile_tokens = 0);
 
 }  // namespace vkmoe::conformance

@@ -6,24 +6,29 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 namespace vkmoe {
 
 namespace {
 
+/// Whether teams of lanes hold the sums in registers, by matmul/expert_matvec.comp, which is the scalar
+/// path's only kernel.
+bool works_in_teams(Path path, bool in_registers) {
+    return in_registers || path == Path::kScalar;
+}
+
 /// Workgroups that cover the rows of one matrix.
 uint32_t matrix_groups(const DevicePlan& plan, Path path, uint32_t n_rows, bool in_registers) {
-    return divide_up(n_rows, in_registers ? team_shape(plan, path).teams : expert_tile(plan, path).rows);
+    const bool in_teams = works_in_teams(path, in_registers);
+    return divide_up(n_rows, in_teams ? team_shape(plan, path).teams : expert_tile(plan, path).rows);
 }
 
 /// Of the widest copy in matmul/expert_matvec.comp.
 constexpr uint32_t kMostRegisterTokens = 8;
 
 std::vector<uint32_t> constants(const DevicePlan& plan, Path path, const ExpertMatmulArgs& args) {
-    MatmulTile tile = expert_tile(plan, path, args.tile_tokens);
-    if (path != Path::kScalar && !args.in_registers) return std::move(tile.constants);
-    const uint32_t tokens = args.in_registers ? args.tile_tokens : tile.tokens;
+    if (!works_in_teams(path, args.in_registers)) return expert_tile(plan, path, args.tile_tokens).constants;
+    const uint32_t tokens = args.in_registers ? args.tile_tokens : expert_tile(plan, path).tokens;
     assert(tokens <= kMostRegisterTokens);
     const TeamShape shape = team_shape(plan, path);
     return {shape.workgroup_size, 1, args.gated ? 1u : 0u, tokens, shape.shared_tables, shape.most_sums};
@@ -53,12 +58,12 @@ uint32_t expert_tile_tokens(const DevicePlan& plan, std::initializer_list<Path> 
 }
 
 TileGrid expert_tile_grid(const DevicePlan& plan, const ExpertTiles& tiles) {
-    const bool by_teams = tiles.in_registers || tiles.path == Path::kScalar;
+    const bool in_teams = works_in_teams(tiles.path, tiles.in_registers);
     // Gated, a team has a row of each matrix; a tile in shared memory has half of its rows of each.
-    const uint32_t n_matrices = tiles.gated && by_teams ? 1 : tiles.n_matrices;
+    const uint32_t n_matrices = tiles.gated && in_teams ? 1 : tiles.n_matrices;
     // Neighbours among a CPU's few workgroups at a time share a tile's activations, which are all that teams
     // read twice.
-    return {n_matrices * matrix_groups(plan, tiles.path, tiles.n_rows, tiles.in_registers), by_teams};
+    return {n_matrices * matrix_groups(plan, tiles.path, tiles.n_rows, tiles.in_registers), in_teams};
 }
 
 Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {

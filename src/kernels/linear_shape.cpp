@@ -49,6 +49,7 @@ namespace {
 constexpr uint32_t kBatchSizes[] = {
     1, 2, 3, 4, 6, 8, 10, 12, kMaxMatvecTokens};  // few, so that pipelines are
 
+/// Whether CHUNK_RUNS of shaders/quant is more than 1, for types without small groups.
 bool has_wide_chunks(TensorType type) {
     using enum TensorType;
     return type == kQ4_K || type == kQ5_K || type == kTQ1_0 || type == kTQ2_0 || type == kQ1_0 ||
