@@ -125,7 +125,7 @@ std::vector<Case> matvec_cases(const KernelKey& cell, Depth depth) {
              }});
     }
     // More are never computed by one invocation.
-    const uint32_t most_tokens = cell.path == Path::kScalar ? RegisterPlan{}.few_tokens : kMaxMatvecTokens;
+    const uint32_t most_tokens = cell.path == Path::kScalar ? kMaxScalarTokens : kMaxMatvecTokens;
     for (uint32_t n_tokens = 1; n_tokens <= most_tokens; ++n_tokens) {
         cases.push_back(
             {fmt::format("{} tokens", n_tokens), [=](CaseContext& c) { every_shape(c, cell, n_tokens); }});

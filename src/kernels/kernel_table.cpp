@@ -72,6 +72,12 @@ Selection select_kernel(const DevicePlan& plan, Op op, TensorType type) {
     return selection;
 }
 
+const KernelBinary& require_kernel(const DevicePlan& plan, Op op, TensorType type) {
+    const Selection selection = select_kernel(plan, op, type);
+    if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
+    return *selection.kernel;
+}
+
 KernelContext::KernelContext(std::shared_ptr<Device> device, KernelUse use)
     : device_(std::move(device)),
       pipelines_(device_, kernel_table_hash(),
@@ -82,9 +88,7 @@ KernelContext::KernelContext(std::shared_ptr<Device> device, KernelUse use)
 }
 
 const KernelBinary& KernelContext::kernel(Op op, TensorType type) const {
-    const Selection selection = select_kernel(plan(), op, type);
-    if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
-    return replacement(*selection.kernel);
+    return replacement(require_kernel(plan(), op, type));
 }
 
 const KernelBinary& KernelContext::kernel(const KernelKey& key) const {

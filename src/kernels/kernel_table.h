@@ -56,6 +56,8 @@ struct Selection {
 /// order only for ops and types that do not have it at all, and for F32 weights where it would round them to
 /// float16.
 Selection select_kernel(const DevicePlan& plan, Op op, TensorType type);
+/// That cell, or Error(kUnsupported) with the reason.
+const KernelBinary& require_kernel(const DevicePlan& plan, Op op, TensorType type);
 
 enum class KernelUse {
     kRun,
@@ -74,7 +76,7 @@ class KernelContext {
     const DevicePlan& plan() const { return device_->plan(); }
     PipelineStore& pipelines() { return pipelines_; }
 
-    /// select_kernel, or Error(kUnsupported) with its reason.
+    /// require_kernel by the device's plan.
     const KernelBinary& kernel(Op op, TensorType type = TensorType::kF32) const;
     /// The very cell, whatever the plan's order (tests); Error(kUnsupported) when it was not built.
     const KernelBinary& kernel(const KernelKey& key) const;

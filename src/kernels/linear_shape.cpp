@@ -65,7 +65,7 @@ bool has_small_groups(TensorType type) {
 
 uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type) {
     const BatchTokens& batch = plan.registers.batch;
-    if (path == Path::kScalar) return RegisterPlan{}.few_tokens;
+    if (path == Path::kScalar) return kMaxScalarTokens;
     if (type == TensorType::kQ2_K) return batch.q2_k;
     if (has_small_groups(type)) return batch.small_groups;
     return has_wide_chunks(type) ? batch.wide_chunks : batch.usual;

@@ -28,6 +28,8 @@ struct MatmulArgs {
 
 /// The most tokens that matvec takes at once: their sums are in registers.
 inline constexpr uint32_t kMaxMatvecTokens = 16;
+/// On the scalar path, on which each invocation holds all sums of its rows.
+inline constexpr uint32_t kMaxScalarTokens = 8;
 
 /// Sets the push constants of a matvec or matmul kernel on this path, and what it reads and writes. y: of as
 /// many rows a token as the columns have parts.

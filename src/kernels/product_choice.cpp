@@ -1,6 +1,5 @@
 #include "kernels/product_choice.h"
 
-#include "base/error.h"
 #include "kernels/expert_matmul.h"
 
 #include <algorithm>
@@ -10,9 +9,7 @@ namespace vkmoe {
 namespace {
 
 Path path_of(const DevicePlan& plan, Op op, TensorType type) {
-    const Selection selection = select_kernel(plan, op, type);
-    if (selection.kernel == nullptr) fail(ErrorCode::kUnsupported, "{}", selection.reason);
-    return selection.kernel->key.path;
+    return require_kernel(plan, op, type).key.path;
 }
 
 /// How many tiles an expert's pairs are expected to fill: their number is distributed binomially.
