@@ -3,16 +3,6 @@
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
 #define VKMOE_SHADERS_MATMUL_COOPMAT_ELEMENTS_GLSL
 
-#if !defined(VKMOE_PATH_COOPMAT_INT8)
-void shrink_sums() {
-    [[unroll]] for (uint r = 0; r < ROW_MATRICES; ++r) {
-        coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> factors;  // the same in all tokens of a row
-        coopMatLoad(factors, shrinking, team_row(r), 0, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) sums[r * TOKEN_MATRICES + t] *= factors;
-    }
-}
-#endif
-
 void store_sums() {
     // Unrolled with the loops around it, which index sums: Intel's compiler puts an array that is indexed in a loop into
     // scratch memory, for all of the kernel.

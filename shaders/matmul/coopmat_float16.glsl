@@ -1,53 +1,97 @@
 // Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_float16): float16 times a power of two for each row.
 //
 // Weights are scaled by a power of two for each row, too, so that neither tiny nor huge scales leave the range of float16.
-// A row's exponent comes of a bound of its first step that is not zero, which is scaled to between 1 and 2; the 14 binades
-// above are room for later steps. One that needs more takes a larger exponent, and the sums of the row so far shrink by
-// the same factor. Neighbouring invocations stage a row, a chunk of the step each.
+// A row's exponent comes of a bound of its first chunk that is not zero, which is scaled to between 1 and 2; the 14 binades
+// above are room for later chunks. Where one needs more, the tile is multiplied again with exponents by all of each row:
+// the loop over the columns only watches for it.
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 #define VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 
 #include "common/power_of_two.glsl"
 #include "matmul/run_bound.glsl"
 
-#extension GL_KHR_shader_subgroup_shuffle : require
-
 layout(constant_id = 10) const bool BYTES_AS_HALVES = false;
 
 const uint RUN_VECTORS = 4;  // 8 float16 each
 const uint STAGED_STRIDE = STEP_RUNS * RUN_VECTORS + 1;
-const int kHeadroom = 14;
-const int kNoExponent = -1000;
+const uint ATTEMPTS = 2;
+const float kLargest = 32768.0;  // 2^15, of the bounds that are in range
 
 shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
-shared int weight_exponents[TILE_ROWS];
+shared float weight_factors[TILE_ROWS];  // powers of two
 shared int token_exponents[TILE_TOKENS];
-shared float shrinking[TILE_ROWS];  // the factor of this step for sums so far
-shared uint last_shrinking;         // the last step in which a factor was not 1, plus 1
+shared uint is_exceeded;
 shared uvec2 token_rows[TILE_TOKENS];
 
+uint kept_place;      // of the vectors that this invocation stages of kept_row
+float largest_bound;  // of the chunks that this invocation staged, times their factors
+
 void begin_tile(uint n_columns) {
-    for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) weight_exponents[row] = kNoExponent;
+    if (gl_LocalInvocationID.x == 0u) is_exceeded = 0u;
     for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
         uvec2 x = token_row_of(token);
         token_rows[token] = x;
         token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
     }
-    if (gl_LocalInvocationID.x == 0u) last_shrinking = 0u;
 }
 
-/// The weights of a run, times scale.
-void stage_run(uint vector, Run run, float scale) {
+/// A row's factor: by the first of these chunks that is not zero, or by all.
+void fit_row(uint row, uvec2 address, bool by_all, uint chunk, uint end) {
+    float bound = 0.0;
+    for (; chunk < end && (by_all || bound == 0.0); ++chunk) {
+        Run runs[CHUNK_RUNS];
+        load_chunk(address, chunk, runs);
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
+    }
+    weight_factors[row] = bound == 0.0 ? 1.0 : power_of_two(-exponent_of(bound));
+}
+
+/// The first of a chunk's vectors.
+uint place_of(uint row, uint chunk) { return row * STAGED_STRIDE + chunk * CHUNK_RUNS * RUN_VECTORS; }
+
+/// Before the steps from begin to end are multiplied.
+void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {
+    largest_bound = 0.0;
+    kept_place = place_of(gl_LocalInvocationID.x / STEP_CHUNKS, gl_LocalInvocationID.x % STEP_CHUNKS);
+    begin *= STEP_CHUNKS;
+    end = min(end * STEP_CHUNKS, chunks_of(n_columns));
+    if (KEEPS_ROW) {
+        uint row = gl_LocalInvocationID.x / STEP_CHUNKS;
+        if (row < TILE_ROWS && gl_LocalInvocationID.x % STEP_CHUNKS == 0u) fit_row(row, kept_row, by_all, begin, end);
+    } else {
+        for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x)
+            fit_row(row, weight_row_of(row), by_all, begin, end);
+    }
+}
+
+/// Whether a bound was out of range. In all invocations, after the last step.
+bool exceeded() {
+    if (largest_bound >= kLargest) is_exceeded = 1u;
+    barrier();
+    return is_exceeded != 0u;
+}
+
+#if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
+#define VKMOE_QUANTIZED 1
+#endif
+
+/// Stages the weights of a run, times scale, and returns their bound.
+float stage_run(uint vector, Run run, float scale) {
+#if defined(VKMOE_QUANTIZED)
+    precise vec2 fitted = run.scale * scale;  // in this order nothing overflows
+    run.scale = fitted;
+    run.offset *= scale;
+#endif
+    float bound = run_bound(run);
 #if defined(VKMOE_TYPE_F16)
     [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) staged_weights[vector + i] = scale != 0.0 ? run.words[i] : uvec4(0u);
 #else
-#if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_BF16)
+#if defined(VKMOE_QUANTIZED)
     if (BYTES_AS_HALVES) {
 #if defined(VKMOE_FP4_CODES)
-        // q is twice the number, and fp4_halves a 2^14th of it. In this order nothing overflows.
-        precise vec2 fitted = run.scale * scale;
-        precise vec2 scales = fitted * 32768.0;
+        // q is twice the number, and fp4_halves a 2^14th of it.
+        precise vec2 scales = run.scale * 32768.0;
         [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
             uvec4 halves;
             [[unroll]] for (uint w = 0; w < 2; ++w) {
@@ -61,8 +105,8 @@ void stage_run(uint vector, Run run, float scale) {
         }
 #else
         // A byte of 0 to 255 below the exponent of 1024 is the float16 of 1024 more than it: no conversion.
-        vec2 scales = run.scale * scale;
-        vec2 offsets = run.offset * -scale - 1152.0 * scales;
+        vec2 scales = run.scale;
+        vec2 offsets = -run.offset - 1152.0 * scales;
         [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
             uvec4 halves;
             [[unroll]] for (uint w = 0; w < 2; ++w) {
@@ -75,86 +119,67 @@ void stage_run(uint vector, Run run, float scale) {
             staged_weights[vector + i] = halves;
         }
 #endif
-        return;
+        return bound;
     }
+    scale = 1.0;
+#else
+    bound *= scale;
 #endif
-    vec4 values[8];
-    decode_run(run, values);
     [[unroll]] for (uint i = 0; i < RUN_VECTORS; ++i) {
-        vec4 low = values[2 * i] * scale;
-        vec4 high = values[2 * i + 1] * scale;
+        vec4 low = decode_vector(run, 2 * i) * scale;
+        vec4 high = decode_vector(run, 2 * i + 1) * scale;
         staged_weights[vector + i] =
             uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
     }
 #endif
-}
-
-/// The exponent of a row whose weights in this step have this bound. Of the neighbouring invocations that share the row,
-/// the first keeps it.
-int fit_exponent(float bound, uint row, uint step, bool is_first) {
-    int exponent = is_first ? weight_exponents[row] : 0;
-    if (STEP_CHUNKS != 1u) {
-        [[unroll]] for (uint lanes = 1; lanes < STEP_CHUNKS; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
-        exponent = subgroupShuffle(exponent, gl_SubgroupInvocationID / STEP_CHUNKS * STEP_CHUNKS);
-    }
-    float factor = 1.0;
-    if (bound != 0.0) {
-        int wanted = exponent_of(bound);
-        bool is_new = exponent == kNoExponent;
-        if (is_new || wanted > exponent + kHeadroom) {
-            if (!is_new) {
-                factor = power_of_two(exponent - wanted);
-                atomicMax(last_shrinking, step + 1u);
-            }
-            exponent = wanted;
-            if (is_first) weight_exponents[row] = exponent;
-        }
-    }
-    if (is_first) shrinking[row] = factor;
-    return exponent;
+    return bound;
 }
 
 void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
-    float bound = run_bound(runs[0]);
-    [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
-    int exponent = fit_exponent(bound, row, step, chunk == 0u);
-    float scale = exponent == kNoExponent ? 1.0 : power_of_two(-exponent);
-    if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
+    uint of_row = step_chunk(step, chunk, n_columns);
+    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), of_row, runs);
+    float scale = weight_factors[row];
+    if (STEP_CHUNKS != 1u && of_row < step * STEP_CHUNKS + chunk) scale = 0.0;  // behind the row's end
+    uint place = KEEPS_ROW ? kept_place : place_of(row, chunk);
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-        stage_run(row * STAGED_STRIDE + (chunk * CHUNK_RUNS + run) * RUN_VECTORS, runs[run], scale);
+        float bound = stage_run(place + run * RUN_VECTORS, runs[run], scale);
+        largest_bound = max(largest_bound, bound);
     }
 }
 
 const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
 
-void stage_vector(uint item, uint step, uint n_columns) {
-    uint token = item / STEP_VECTORS;
-    uint vector = item % STEP_VECTORS;
-    uint block = step_block(step, vector / RUN_VECTORS, n_columns);
-    staged_tokens[token * STAGED_STRIDE + vector] =
-        Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
+// Where the invocations stage whole tokens in a turn, those of each turn are of one place.
+const bool KEEPS_VECTOR = gl_WorkGroupSize.x % STEP_VECTORS == 0u;
+
+void stage_vectors(uint step, uint n_columns) {
+    const uint kItems = TILE_TOKENS * STEP_VECTORS;
+    const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+    // Unrolled, for it is short and its loads are to be in flight together.
+    [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+        uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+        uint token = item / STEP_VECTORS;
+        uint vector = item % STEP_VECTORS;
+        if (KEEPS_VECTOR) {
+            token = turn * (gl_WorkGroupSize.x / STEP_VECTORS) + gl_LocalInvocationID.x / STEP_VECTORS;
+            vector = gl_LocalInvocationID.x % STEP_VECTORS;
+        }
+        if (kItems % gl_WorkGroupSize.x != 0u && item >= kItems) break;
+        uint block = step_block(step, vector / RUN_VECTORS, n_columns);
+        staged_tokens[token * STAGED_STRIDE + vector] =
+            Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
+    }
 }
 
 void stage_step(uint step, uint n_columns) {
     STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
-    // Unrolled, for it is short and its loads are to be in flight together.
-    const uint kItems = TILE_TOKENS * STEP_VECTORS;
-    const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
-    [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
-        uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        if (kItems % gl_WorkGroupSize.x == 0u || item < kItems) stage_vector(item, step, n_columns);
-    }
+    stage_vectors(step, n_columns);
 }
 
-/// sums[r, t] of rows that took a larger exponent in this step, times their factors.
-void shrink_sums();
-
 void multiply_staged(uint step, uint n_columns) {
-    if (last_shrinking == step + 1u) shrink_sums();
     for (uint k = 0; k < STEP_RUNS * 32u; k += K) {
         coopmat<float16_t, SCOPE, K, N, gl_MatrixUseB> tokens[TOKEN_MATRICES];
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {
@@ -175,9 +200,7 @@ void multiply_staged(uint step, uint n_columns) {
 
 /// What a sum stands for.
 float finished(uint row, uint token, float sum) {
-    int exponent = weight_exponents[row];
-    if (exponent == kNoExponent) exponent = 0;
-    return times_power_of_two(sum, exponent + token_exponents[token]);
+    return times_power_of_two(sum, token_exponents[token] - exponent_of(weight_factors[row]));
 }
 
 #endif

@@ -40,6 +40,10 @@ void begin_tile(uint n_columns) {
     }
 }
 
+const uint ATTEMPTS = 1;
+void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {}
+bool exceeded() { return false; }
+
 void stage_run(uint row, uint run, Run weights) {
     [[unroll]] for (uint i = 0; i < WEIGHT_VECTORS; ++i) {
         uvec4 vector = uvec4(0u);

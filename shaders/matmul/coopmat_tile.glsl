@@ -90,18 +90,23 @@ const uint SUM_VECTORS = HANDED_OVER * ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
 
 /// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
 void multiply_tile(uint n_columns, uint part, uint n_parts) {
-    [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
-        sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
-    }
     if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
     begin_tile(n_columns);
-    barrier();
+    uint begin = first_step(part, n_parts, n_columns);
     uint end = first_step(part + 1u, n_parts, n_columns);
-    [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
-        stage_step(step, n_columns);
+    [[dont_unroll]] for (uint attempt = 0; attempt < ATTEMPTS; ++attempt) {
+        [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
+            sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
+        }
+        begin_attempt(attempt != 0u, begin, end, n_columns);
         barrier();
-        multiply_staged(step, n_columns);
-        barrier();
+        [[dont_unroll]] for (uint step = begin; step < end; ++step) {
+            stage_step(step, n_columns);
+            barrier();
+            multiply_staged(step, n_columns);
+            barrier();
+        }
+        if (!exceeded()) break;
     }
     store_sums();
 }

@@ -51,19 +51,26 @@ void stage_token(uint token, uint run, Activation activation) {
     token_scales[run * TILE_TOKENS + token] = activation.scale_sum;
 }
 
-void add_products(uint first_word, uint n_words, float scales[ROWS], float token_scale[TOKENS]) {
-    int products[ROWS * TOKENS];
-    [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) products[i] = 0;
-    [[dont_unroll]] for (uint first = 0; first < n_words; first += WORDS) {
-        [[unroll]] for (uint i = 0; i < WORDS; ++i) {
-            uint word = first_word + first + i;
-            uint w[ROWS];
-            [[unroll]] for (uint r = 0; r < ROWS; ++r) w[r] = weight_quants[word * TILE_ROWS + r * ROW_LANES + row_lane()];
-            [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-                uint x = token_quants[word * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
-                [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r * TOKENS + t] += dot4(w[r], x);
-            }
+int products[ROWS * TOKENS];  // of a run, or of a half with a scale of its own
+
+void add_words(uint first, uint n) {
+    [[unroll]] for (uint i = 0; i < n; ++i) {
+        uint word = first + i;
+        uint w[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) w[r] = weight_quants[word * TILE_ROWS + r * ROW_LANES + row_lane()];
+        [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
+            uint x = token_quants[word * TILE_TOKENS + t * TOKEN_LANES + token_lane()];
+            [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r * TOKENS + t] += dot4(w[r], x);
         }
+    }
+}
+
+void add_products(uint first_word, uint n_words, float scales[ROWS], float token_scale[TOKENS]) {
+    [[unroll]] for (uint i = 0; i < ROWS * TOKENS; ++i) products[i] = 0;
+    if (WORDS >= n_words) {  // without a loop, before which compilers would move zeros into registers
+        add_words(first_word, n_words);
+    } else {
+        [[dont_unroll]] for (uint first = 0; first < n_words; first += WORDS) add_words(first_word + first, WORDS);
     }
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
         [[unroll]] for (uint t = 0; t < TOKENS; ++t) {

@@ -21,6 +21,10 @@ constexpr uint32_t kTeams = 4;
 constexpr uint32_t kNarrowSubgroup = 16;
 constexpr uint32_t kNarrowTeam = 16;
 
+/// Clocks for 65,536 products of Q4_K, 950, 777, 712 and 688 for 64 x 64, 64 x 128, 32 x 256 and 64 x 256
+/// (rows x tokens), by Mesa 26.2.6's code for Battlemage.
+constexpr double kNarrowDecoding = 39.0;
+
 /// What the caps must have beside a shape; empty: they have it.
 std::string missing_feature(const DeviceCaps& caps, uint32_t subgroup_size, Path path) {
     const MatrixCaps& matrices = caps.matrices;
@@ -153,9 +157,9 @@ std::optional<MatrixShapeCaps> flexible_shape(const DeviceCaps& caps, uint32_t s
 }
 
 /// A tile with twice the tokens, for which each weight is decoded once.
-MatrixTile doubled(const MatrixTile& dense, uint32_t subgroup_size) {
-    MatrixTile tile = dense;
-    // 16 lanes have no registers for it: 131 to 154 spills by Mesa 26.2.6's code for Battlemage.
+MatrixTile doubled(const MatrixTile& narrow, uint32_t subgroup_size) {
+    MatrixTile tile = narrow;
+    // 16 lanes have no registers for it: 115 to 143 spills by Mesa 26.2.6's code for Battlemage.
     if (subgroup_size < 32) {
         tile.token_teams *= 2;
         tile.workgroup_size *= 2;
@@ -165,12 +169,23 @@ MatrixTile doubled(const MatrixTile& dense, uint32_t subgroup_size) {
     return tile;
 }
 
+/// Twice the tokens for half of the rows, in the shared memory of about the same size.
+MatrixTile lengthened(const MatrixTile& wide) {
+    MatrixTile tile = wide;
+    tile.token_teams *= 2;
+    tile.row_teams /= 2;
+    return tile;
+}
+
 /// A tile with a half of the tokens, with half of the rows as well, and with the least tokens, where
 /// subgroups still have a matrix each.
 std::vector<MatrixTile> smaller_tiles(const MatrixTile& dense) {
     std::vector<MatrixTile> tiles;
-    MatrixTile tile = dense.halved().value_or(dense);
-    if (tile != dense) tiles.push_back(tile);
+    MatrixTile tile = dense;
+    if (tile.token_matrices % 2 == 0) {
+        tile.token_matrices /= 2;
+        tiles.push_back(tile);
+    }
     if (tile.row_matrices % 2 == 0) {
         tile.row_matrices /= 2;
         tiles.push_back(tile);
@@ -208,24 +223,30 @@ std::vector<uint32_t> MatrixTile::constants() const {
 }
 
 std::optional<MatrixTile> MatrixTile::halved() const {
-    if (token_matrices % 2 != 0) return std::nullopt;
     MatrixTile tile = *this;
-    tile.token_matrices /= 2;
+    if (token_teams % 2 == 0) {
+        tile.token_teams /= 2;
+        tile.workgroup_size /= 2;
+    } else if (token_matrices % 2 == 0) {
+        tile.token_matrices /= 2;
+    } else {
+        return std::nullopt;
+    }
     return tile;
 }
 
-uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
+uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile, bool experts) {
     // As the shaders declare them, for types with the most scales.
     const uint32_t runs = tile.step_runs;
     constexpr uint32_t kVector = 16;
     const uint32_t rows = tile.tile_rows();
     const uint32_t tokens = tile.tile_tokens();
     // Sums are handed over where weights were, those of gate and up together.
-    const uint32_t sums =
-        path == Path::kCoopmat2 ? 0 : 2 * tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
+    const uint32_t matrices = tile.row_teams * tile.token_teams * (experts ? 2 : 1);
+    const uint32_t sums = path == Path::kCoopmat2 ? 0 : matrices * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
         const uint32_t row = (runs * 4 + 1) * kVector;
-        return std::max(rows * row, sums) + rows * 8 + tokens * (row + 12) + 4;
+        return std::max(rows * row, sums) + rows * 4 + tokens * (row + 12) + kVector;
     }
     // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
     const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
@@ -249,7 +270,7 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     }
     const uint32_t reserved = shape->workgroup_scope ? caps.matrices.reserved_shared_memory : 0;
     uint32_t least = 0;
-    const auto fits_device = [&](const MatrixTile& tile) {
+    const auto fits_device = [&](const MatrixTile& tile, bool experts) {
         const uint32_t subgroups = tile.workgroup_size / subgroup_size;
         if (tile.workgroup_size > std::min(caps.max_workgroup_invocations, caps.max_workgroup_size[0]) ||
             (caps.max_subgroups_per_workgroup != 0 && subgroups > caps.max_subgroups_per_workgroup))
@@ -257,13 +278,13 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
         if (path == Path::kCoopmat2 &&
             std::max({tile.m, tile.n, tile.k}) > caps.matrices.max_flexible_dimension)
             return false;
-        least = MatrixPlan::shared_memory(path, tile) + reserved;
+        least = MatrixPlan::shared_memory(path, tile, experts) + reserved;
         return least <= caps.max_shared_memory;
     };
     const auto choose = [&](bool experts) {
         for (MatrixTile tile : tiles_of(*shape, subgroup_size, path, experts)) {
             tile.bytes_as_halves = has_mixed_multiply_add(caps);
-            if (fits_device(tile)) return tile;
+            if (fits_device(tile, experts)) return tile;
         }
         return MatrixTile{};
     };
@@ -281,11 +302,15 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) return plan;
     plan.others = smaller_tiles(plan.dense);
     if (path == Path::kCoopmat2) return plan;  // with matrices of other shapes no compiler was seen
-    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide))
+    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide, false)) {
         plan.others.push_back(wide);
+        if (subgroup_size >= kNarrowSubgroup && subgroup_size < 32 && fits_device(lengthened(wide), false))
+            plan.others.push_back(lengthened(wide));
+    }
     if (const MatrixTile wide = doubled(plan.experts, subgroup_size);
-        subgroup_size >= 32 && fits_device(wide))
+        subgroup_size >= kNarrowSubgroup && fits_device(wide, true))
         plan.experts = wide;
+    if (subgroup_size < 32) plan.decoding = kNarrowDecoding;
     return plan;
 }
 

@@ -28,7 +28,8 @@ struct MatrixTile {
     uint32_t tile_rows() const { return m * row_matrices * row_teams; }
     uint32_t tile_tokens() const { return n * token_matrices * token_teams; }
     std::vector<uint32_t> constants() const;  ///< the kernel's specialization constants
-    /// With half of the tokens; none where that leaves less than a matrix for a subgroup.
+    /// With half of the tokens, by fewer teams where there are; none where that leaves less than a matrix for
+    /// a subgroup.
     std::optional<MatrixTile> halved() const;
 
     bool operator==(const MatrixTile&) const = default;
@@ -39,10 +40,12 @@ struct MatrixPlan {
     MatrixTile dense;                ///< for one matrix and all tokens
     std::vector<MatrixTile> others;  ///< for one matrix of few rows, and for few or very many tokens
     MatrixTile experts;              ///< for tokens grouped by expert: fewer of them, so more rows
-    std::string missing;             ///< "the feature shaderFloat16"; empty where the path can be used
+    /// What decoding takes of a tile's products: as much as this many more tokens.
+    double decoding = 12.0;
+    std::string missing;  ///< "the feature shaderFloat16"; empty where the path can be used
 
     /// Of all types of weights, the most that a tile stages and hands over in shared memory: bytes.
-    static uint32_t shared_memory(Path path, const MatrixTile& tile);
+    static uint32_t shared_memory(Path path, const MatrixTile& tile, bool experts);
 };
 
 /// A pure function of the caps. subgroup_size: what pipelines will have; 0 where it cannot be relied on.

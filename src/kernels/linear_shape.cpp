@@ -122,11 +122,10 @@ constexpr uint64_t kGroupsPerCore = 2;
 /// 65,536 products of Q4_K, 660, 730, 860 and 930 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens),
 /// by Mesa 26.2.6's code for Navi 31. Weights are decoded once for the tokens, and tokens are staged for the
 /// rows.
-double cost_of_product(const MatmulTile& tile) {
-    constexpr double kDecoding = 12.0;
+double cost_of_product(const MatmulTile& tile, double decoding) {
     constexpr double kStaging = 4.0;
     constexpr double kPart = 0.1;  // 8 bytes a sum, written and read, where 2048 columns take 1152 of Q4_K
-    return (1 + kDecoding / tile.tokens + kStaging / tile.rows) * (1 + kPart * (tile.parts - 1));
+    return (1 + decoding / tile.tokens + kStaging / tile.rows) * (1 + kPart * (tile.parts - 1));
 }
 
 /// The plan's tiles for one matrix.
@@ -138,7 +137,7 @@ std::vector<MatmulTile> dense_tiles(const Plan& tiles) {
 }
 
 /// The best of the tiles and of the parts of the columns.
-MatmulTile choose_dense(const std::vector<MatmulTile>& tiles, const DenseShape& shape) {
+MatmulTile choose_dense(const std::vector<MatmulTile>& tiles, double decoding, const DenseShape& shape) {
     const uint64_t wanted = kGroupsPerCore * shape.core_count;
     MatmulTile best;
     double least = std::numeric_limits<double>::infinity();
@@ -150,7 +149,7 @@ MatmulTile choose_dense(const std::vector<MatmulTile>& tiles, const DenseShape& 
         // As many products as the device has room for at a time, if there are fewer.
         const double products =
             static_cast<double>(std::max(groups, wanted / tile.parts)) * tile.rows * tile.tokens;
-        const double cost = products * cost_of_product(tile);
+        const double cost = products * cost_of_product(tile, decoding);
         if (cost >= least) continue;
         least = cost;
         best = std::move(tile);
@@ -184,7 +183,9 @@ MatmulTile dense_tile(const DevicePlan& plan, Path path, const DenseShape& shape
     require_path(plan, path);
     DenseShape on_device = shape;
     if (shape.core_count == 0) on_device.core_count = plan.core_count;
-    return choose_dense(dense_tiles(plan, path), on_device);
+    constexpr double kStagedDecoding = 12.0;
+    const double decoding = uses_matrices(path) ? matrix_plan(plan, path).decoding : kStagedDecoding;
+    return choose_dense(dense_tiles(plan, path), decoding, on_device);
 }
 
 uint64_t split_sums_bytes(const DevicePlan& plan) {

@@ -81,19 +81,34 @@ class Tile:
             self.rows, self.tokens = c[1] * c[3], c[2] * (c[0] // c[3])
 
 
+def find_loops(loops, blocks):
+    """loops.find_loops and the loops that are entered in their middle, by the block that they jump back to: AMD's compiler
+    puts the end of some first."""
+    found = loops.find_loops(blocks)
+    index = {b.name: i for i, b in reversed(list(enumerate(blocks)))}
+    for i, block in enumerate(blocks):
+        for j in (index[t] for t in block.targets if t in index):
+            if j <= i and j not in found:
+                found[j] = set(range(j, i + 1)).union(*(found[h] for h in found if j < h <= i))
+    return found
+
+
 def clocks(loops, program, tile, runs):
     """Of a subgroup's K loop for 65,536 products, where inner loops turn, and branches run, as often as the tile has it; None
-    where loops.py takes another loop for the K loop, which loads nothing."""
+    where no loop with products loads."""
     blocks = program.blocks
-    found = loops.find_loops(blocks)
+    found = find_loops(loops, blocks)
 
     def macs_of(indices, kind):
         return sum(x.macs for i in indices for x in blocks[i].instructions if x.mac == kind)
-    outermost = [h for h in found if not any(g != h and found[h] < found[g] for g in found)]
-    kind = next(k for k in loops.MAC_KINDS if any(macs_of(found[h], k) for h in outermost))
-    k_loop = max(outermost, key=lambda h: macs_of(found[h], kind))
-    if not any(x.kind == "load" for i in found[k_loop] for x in blocks[i].instructions):
+    kind = next(k for k in loops.MAC_KINDS if any(macs_of(found[h], k) for h in found))
+    loading = [h for h in found if macs_of(found[h], kind)
+               and any(x.kind == "load" for i in found[h] for x in blocks[i].instructions)]
+    if not loading:
         return None
+    # A loop around the K loop multiplies the tile again where its weights need other exponents.
+    innermost = [h for h in loading if not any(found[g] < found[h] for g in loading)]
+    k_loop = max(innermost, key=lambda h: macs_of(found[h], kind))
     inner = [h for h in found if found[h] < found[k_loop]]
     times = dict.fromkeys(found[k_loop], 1.0)
 

@@ -224,7 +224,8 @@ void expect_sane(const DeviceCaps& caps, const DevicePlan& plan, Path path) {
         ASSERT_GT(tile.m * tile.n * tile.k * tile.row_matrices * tile.token_matrices, 0);
         EXPECT_EQ(32 % tile.k, 0) << "a run has 32 columns";
         EXPECT_LE(tile.workgroup_size, caps.max_workgroup_invocations);
-        EXPECT_LE(MatrixPlan::shared_memory(path, tile), caps.max_shared_memory);
+        const bool experts = tile == matrix_plan(plan, path).experts;
+        EXPECT_LE(MatrixPlan::shared_memory(path, tile, experts), caps.max_shared_memory);
         const uint32_t teams = tile.row_teams * tile.token_teams;
         EXPECT_EQ(tile.workgroup_size,
                   tile.workgroup_scope ? tile.workgroup_size : teams * plan.matrix_subgroup_size);
@@ -249,6 +250,23 @@ void expect_shape(const DeviceCaps& caps, Path path, const Shape& shape) {
     EXPECT_EQ(tile.m, shape.m) << path_name(path);
     EXPECT_EQ(tile.n, shape.n) << path_name(path);
     EXPECT_EQ(tile.k, shape.k) << path_name(path);
+}
+
+TEST(GpuPlan, SixteenLanesTakeMoreTeamsForMoreTokens) {
+    DeviceCaps intel = with_matrices(16, {float16_shape(8, 16, 16)});
+    intel.max_shared_memory = 48 * 1024;
+    const DevicePlan plan = make_plan(intel, std::nullopt);
+    expect_sane(intel, plan, Path::kCoopmat);
+    const MatrixPlan& matrices = matrix_plan(plan, Path::kCoopmat);
+    EXPECT_EQ(matrices.experts.tile_tokens(), 64);
+    const std::optional<MatrixTile> half = matrices.experts.halved();
+    ASSERT_TRUE(half);
+    EXPECT_EQ(half->tile_tokens(), 32);
+    EXPECT_EQ(half->token_matrices, matrices.experts.token_matrices) << "sums of a subgroup";
+    EXPECT_EQ(half->workgroup_size * 2, matrices.experts.workgroup_size);
+    EXPECT_TRUE(std::ranges::any_of(matrices.others, [](const MatrixTile& tile) {
+        return tile.tile_rows() == 32 && tile.tile_tokens() == 256;
+    })) << "for a long prompt";
 }
 
 TEST(GpuPlan, TakesMatricesAsTheDeviceListsThem) {
@@ -372,7 +390,7 @@ TEST(GpuPlan, StagedTilesFitTheirDevice) {
                         EXPECT_LE(tile.workgroup_size, invocations);
                         ASSERT_NE(tile.row_lanes, 0u);
                         EXPECT_EQ(tile.workgroup_size % tile.row_lanes, 0u);
-                        EXPECT_EQ(4 % tile.words, 0u) << "half a run has 4";
+                        EXPECT_EQ(8 % tile.words, 0u) << "a run has 8; a half of 4 may take all at once";
                         EXPECT_GE(tile.tile_rows() * tile.tile_tokens(), 32u * 32u);
                     }
                 }
