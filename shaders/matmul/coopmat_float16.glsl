@@ -22,19 +22,19 @@ const int kNoExponent = -1000;
 shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
 shared int weight_exponents[TILE_ROWS];
-shared int token_exponents[TILE_TOKENS];
+// Then the last step in which the factor of a row was not 1, plus 1. It is in this array, and 4 words long, for Mesa lays
+// shared variables out one after the other: behind a single word, vectors would be loaded and stored in two or four parts.
+shared int token_exponents[TILE_TOKENS + 4];
+const uint LAST_SHRINKING = TILE_TOKENS;
 shared float shrinking[TILE_ROWS];  // the factor of this step for sums so far
-shared uint last_shrinking;         // the last step in which a factor was not 1, plus 1
-shared uvec2 token_rows[TILE_TOKENS];
 
-void begin_tile(uint n_columns) {
+void begin_token(uint token, uvec2 x, uint n_columns) {
+    token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
+}
+
+void begin_tile() {
     for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) weight_exponents[row] = kNoExponent;
-    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
-        uvec2 x = token_row_of(token);
-        token_rows[token] = x;
-        token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
-    }
-    if (gl_LocalInvocationID.x == 0u) last_shrinking = 0u;
+    if (gl_LocalInvocationID.x == 0u) token_exponents[LAST_SHRINKING] = 0;
 }
 
 /// The weights of a run, times scale.
@@ -104,7 +104,7 @@ int fit_exponent(float bound, uint row, uint step, bool is_first) {
         if (is_new || wanted > exponent + kHeadroom) {
             if (!is_new) {
                 factor = power_of_two(exponent - wanted);
-                atomicMax(last_shrinking, step + 1u);
+                atomicMax(token_exponents[LAST_SHRINKING], int(step + 1u));
             }
             exponent = wanted;
             if (is_first) weight_exponents[row] = exponent;
@@ -118,7 +118,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
     float bound = run_bound(runs[0]);
     [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
     int exponent = fit_exponent(bound, row, step, chunk == 0u);
@@ -131,12 +131,10 @@ void stage_chunk(uint item, uint step, uint n_columns) {
 
 const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
 
-void stage_vector(uint item, uint step, uint n_columns) {
-    uint token = item / STEP_VECTORS;
-    uint vector = item % STEP_VECTORS;
+void stage_vector(uint token, uint vector, uint step, uint n_columns) {
     uint block = step_block(step, vector / RUN_VECTORS, n_columns);
     staged_tokens[token * STAGED_STRIDE + vector] =
-        Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
+        Words4(advance(token_rows[token], (block * RUN_VECTORS + vector % RUN_VECTORS) * 16u)).at[0];
 }
 
 void stage_step(uint step, uint n_columns) {
@@ -146,7 +144,14 @@ void stage_step(uint step, uint n_columns) {
     const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
     [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
         uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        if (kItems % gl_WorkGroupSize.x == 0u || item < kItems) stage_vector(item, step, n_columns);
+        if (kItems % gl_WorkGroupSize.x != 0u && item >= kItems) break;
+        if (gl_WorkGroupSize.x % STEP_VECTORS == 0u) {
+            // Compilers do not see that the vector is the same in all turns.
+            uint token = gl_LocalInvocationID.x / STEP_VECTORS + turn * (gl_WorkGroupSize.x / STEP_VECTORS);
+            stage_vector(token, gl_LocalInvocationID.x % STEP_VECTORS, step, n_columns);
+        } else {
+            stage_vector(item / STEP_VECTORS, item % STEP_VECTORS, step, n_columns);
+        }
     }
 }
 
@@ -154,7 +159,7 @@ void stage_step(uint step, uint n_columns) {
 void shrink_sums();
 
 void multiply_staged(uint step, uint n_columns) {
-    if (last_shrinking == step + 1u) shrink_sums();
+    if (token_exponents[LAST_SHRINKING] == int(step + 1u)) shrink_sums();
     for (uint k = 0; k < STEP_RUNS * 32u; k += K) {
         coopmat<float16_t, SCOPE, K, N, gl_MatrixUseB> tokens[TOKEN_MATRICES];
         [[unroll]] for (uint t = 0; t < TOKEN_MATRICES; ++t) {

@@ -32,13 +32,9 @@ shared float token_scales[STEP_RUNS * TILE_TOKENS];
 shared float weight_offsets[STEP_RUNS * PARTS * TILE_ROWS];
 shared float token_sums[STEP_RUNS * PARTS * TILE_TOKENS];
 #endif
-shared uvec2 token_rows[TILE_TOKENS];
 
-void begin_tile(uint n_columns) {
-    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
-        token_rows[token] = token_row_of(token);
-    }
-}
+void begin_token(uint token, uvec2 x, uint n_columns) {}
+void begin_tile() {}
 
 void stage_run(uint row, uint run, Run weights) {
     [[unroll]] for (uint i = 0; i < WEIGHT_VECTORS; ++i) {
@@ -61,7 +57,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
     uint chunk = item % STEP_CHUNKS;
     Run runs[CHUNK_RUNS];
-    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
+    load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
 }
 

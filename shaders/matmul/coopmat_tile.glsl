@@ -58,9 +58,14 @@ float gated(float gate, float up);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
-// Where an invocation stages at most one chunk of a step, the row that it is of: compilers leave the address in the loop.
+// Addresses of rows, which compilers would compute again in each step: where an invocation stages at most one chunk of a
+// step, it keeps that of its row.
 const bool KEEPS_ROW = TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x;
 uvec2 kept_row;
+shared uvec2 weight_rows[TILE_ROWS];  // where KEEPS_ROW is false
+shared uvec2 token_rows[TILE_TOKENS];
+
+uvec2 weight_row(uint i) { return KEEPS_ROW ? kept_row : weight_rows[i]; }
 
 /// The 16-byte vectors of staged_weights: n, or as many as hand over the sums (coopmat_elements.glsl).
 #if defined(VKMOE_PATH_COOPMAT2)
@@ -93,8 +98,19 @@ void multiply_tile(uint n_columns, uint part, uint n_parts) {
     [[unroll]] for (uint i = 0; i < ROW_MATRICES * TOKEN_MATRICES; ++i) {
         sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
     }
-    if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
-    begin_tile(n_columns);
+    if (KEEPS_ROW) {
+        kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
+    } else {
+        for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
+            weight_rows[row] = weight_row_of(row);
+        }
+    }
+    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
+        uvec2 x = token_row_of(token);
+        token_rows[token] = x;
+        begin_token(token, x, n_columns);
+    }
+    begin_tile();
     barrier();
     uint end = first_step(part + 1u, n_parts, n_columns);
     [[dont_unroll]] for (uint step = first_step(part, n_parts, n_columns); step < end; ++step) {
