@@ -32,11 +32,6 @@ void begin_token(uint token, uvec2 x, uint n_columns) {
     token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
 }
 
-void begin_tile() {
-    for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) weight_exponents[row] = kNoExponent;
-    if (gl_LocalInvocationID.x == 0u) token_exponents[LAST_SHRINKING] = 0;
-}
-
 /// The weights of a run, times scale.
 void stage_run(uint vector, Run run, float scale) {
 #if defined(VKMOE_TYPE_F16)
@@ -89,30 +84,27 @@ void stage_run(uint vector, Run run, float scale) {
 #endif
 }
 
-/// The exponent of a row whose weights in this step have this bound. Of the neighbouring invocations that share the row,
-/// the first keeps it.
-int fit_exponent(float bound, uint row, uint step, bool is_first) {
-    int exponent = is_first ? weight_exponents[row] : 0;
-    if (STEP_CHUNKS != 1u) {
-        [[unroll]] for (uint lanes = 1; lanes < STEP_CHUNKS; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
-        exponent = subgroupShuffle(exponent, gl_SubgroupInvocationID / STEP_CHUNKS * STEP_CHUNKS);
-    }
+/// The exponent of a row whose weights in this step have this bound, where it had `exponent` so far. Of the neighbouring
+/// invocations that share the row, all call it, and the first keeps it for the others to read.
+int fit_exponent(int exponent, float bound, uint row, uint step, bool is_first) {
+    [[unroll]] for (uint lanes = 1; lanes < STEP_CHUNKS; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
+    int wanted = exponent_of(bound);
     float factor = 1.0;
-    if (bound != 0.0) {
-        int wanted = exponent_of(bound);
-        bool is_new = exponent == kNoExponent;
-        if (is_new || wanted > exponent + kHeadroom) {
-            if (!is_new) {
-                factor = power_of_two(exponent - wanted);
-                atomicMax(token_exponents[LAST_SHRINKING], int(step + 1u));
-            }
-            exponent = wanted;
-            if (is_first) weight_exponents[row] = exponent;
+    if (wanted > exponent + kHeadroom) {
+        if (exponent != kNoExponent) {
+            factor = power_of_two(exponent - wanted);
+            atomicMax(token_exponents[LAST_SHRINKING], int(step + 1u));
         }
+        exponent = wanted;
+        if (is_first) weight_exponents[row] = exponent;
     }
     if (is_first) shrinking[row] = factor;
     return exponent;
 }
+
+// Of an invocation, in all steps: compilers compute again what could wait in a register.
+uint kept_vector;   // its first of staged_weights, where KEEPS_ROW
+int kept_exponent;  // of its row, likewise
 
 void stage_chunk(uint item, uint step, uint n_columns) {
     uint row = item / STEP_CHUNKS;
@@ -121,20 +113,43 @@ void stage_chunk(uint item, uint step, uint n_columns) {
     load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
     float bound = run_bound(runs[0]);
     [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
-    int exponent = fit_exponent(bound, row, step, chunk == 0u);
-    float scale = exponent == kNoExponent ? 1.0 : power_of_two(-exponent);
-    if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-        stage_run(row * STAGED_STRIDE + (chunk * CHUNK_RUNS + run) * RUN_VECTORS, runs[run], scale);
+    if (!KEEPS_ROW) {
+        int exponent = chunk == 0u ? weight_exponents[row] : 0;
+        kept_exponent = STEP_CHUNKS == 1u
+                            ? exponent
+                            : subgroupShuffle(exponent, gl_SubgroupInvocationID / STEP_CHUNKS * STEP_CHUNKS);
+        kept_vector = row * STAGED_STRIDE + chunk * CHUNK_RUNS * RUN_VECTORS;
     }
+    kept_exponent = fit_exponent(kept_exponent, bound, row, step, chunk == 0u);
+    float scale = power_of_two(-kept_exponent);
+    if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
+    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(kept_vector + run * RUN_VECTORS, runs[run], scale);
 }
 
 const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
+// Whether an invocation stages the same vector of several tokens: kept_token and every TOKENS_AT_ONCE after it.
+const bool KEEPS_VECTOR = gl_WorkGroupSize.x % STEP_VECTORS == 0u;
+const uint TOKENS_AT_ONCE = gl_WorkGroupSize.x / STEP_VECTORS;
+uint kept_token;
+uint kept_run;     // of the step
+uint kept_part;    // which vector of the run
+uint kept_staged;  // its place in staged_tokens
 
-void stage_vector(uint token, uint vector, uint step, uint n_columns) {
-    uint block = step_block(step, vector / RUN_VECTORS, n_columns);
-    staged_tokens[token * STAGED_STRIDE + vector] =
-        Words4(advance(token_rows[token], (block * RUN_VECTORS + vector % RUN_VECTORS) * 16u)).at[0];
+void begin_tile() {
+    for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) weight_exponents[row] = kNoExponent;
+    if (gl_LocalInvocationID.x == 0u) token_exponents[LAST_SHRINKING] = 0;
+    kept_exponent = kNoExponent;
+    kept_vector = gl_LocalInvocationID.x / STEP_CHUNKS * STAGED_STRIDE +
+                  gl_LocalInvocationID.x % STEP_CHUNKS * CHUNK_RUNS * RUN_VECTORS;
+    uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
+    kept_token = gl_LocalInvocationID.x / STEP_VECTORS;
+    kept_run = vector / RUN_VECTORS;
+    kept_part = vector % RUN_VECTORS;
+    kept_staged = kept_token * STAGED_STRIDE + vector;
+}
+
+uvec4 token_vector(uint token, uint run, uint part, uint step, uint n_columns) {
+    return Words4(token_rows[token]).at[step_block(step, run, n_columns) * RUN_VECTORS + part];
 }
 
 void stage_step(uint step, uint n_columns) {
@@ -145,12 +160,14 @@ void stage_step(uint step, uint n_columns) {
     [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
         uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
         if (kItems % gl_WorkGroupSize.x != 0u && item >= kItems) break;
-        if (gl_WorkGroupSize.x % STEP_VECTORS == 0u) {
-            // Compilers do not see that the vector is the same in all turns.
-            uint token = gl_LocalInvocationID.x / STEP_VECTORS + turn * (gl_WorkGroupSize.x / STEP_VECTORS);
-            stage_vector(token, gl_LocalInvocationID.x % STEP_VECTORS, step, n_columns);
+        if (KEEPS_VECTOR) {
+            staged_tokens[kept_staged + turn * TOKENS_AT_ONCE * STAGED_STRIDE] =
+                token_vector(kept_token + turn * TOKENS_AT_ONCE, kept_run, kept_part, step, n_columns);
         } else {
-            stage_vector(item / STEP_VECTORS, item % STEP_VECTORS, step, n_columns);
+            uint token = item / STEP_VECTORS;
+            uint vector = item % STEP_VECTORS;
+            staged_tokens[token * STAGED_STRIDE + vector] =
+                token_vector(token, vector / RUN_VECTORS, vector % RUN_VECTORS, step, n_columns);
         }
     }
 }
