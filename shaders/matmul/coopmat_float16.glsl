@@ -121,7 +121,7 @@ void stage_chunk(uint item, uint step, uint n_columns) {
         kept_vector = row * STAGED_STRIDE + chunk * CHUNK_RUNS * RUN_VECTORS;
     }
     kept_exponent = fit_exponent(kept_exponent, bound, row, step, chunk == 0u);
-    float scale = power_of_two(-kept_exponent);
+    float scale = uintBitsToFloat(uint(127 - kept_exponent) << 23);  // 2^-exponent, which is in range
     if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
     [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(kept_vector + run * RUN_VECTORS, runs[run], scale);
 }
@@ -148,27 +148,26 @@ void begin_tile() {
     kept_staged = kept_token * STAGED_STRIDE + vector;
 }
 
-uvec4 token_vector(uint token, uint run, uint part, uint step, uint n_columns) {
-    return Words4(token_rows[token]).at[step_block(step, run, n_columns) * RUN_VECTORS + part];
-}
-
 void stage_step(uint step, uint n_columns) {
     STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
-    // Unrolled, for it is short and its loads are to be in flight together.
     const uint kItems = TILE_TOKENS * STEP_VECTORS;
     const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
-    [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
-        uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        if (kItems % gl_WorkGroupSize.x != 0u && item >= kItems) break;
-        if (KEEPS_VECTOR) {
-            staged_tokens[kept_staged + turn * TOKENS_AT_ONCE * STAGED_STRIDE] =
-                token_vector(kept_token + turn * TOKENS_AT_ONCE, kept_run, kept_part, step, n_columns);
-        } else {
-            uint token = item / STEP_VECTORS;
-            uint vector = item % STEP_VECTORS;
-            staged_tokens[token * STAGED_STRIDE + vector] =
-                token_vector(token, vector / RUN_VECTORS, vector % RUN_VECTORS, step, n_columns);
+    if (KEEPS_VECTOR && kItems % gl_WorkGroupSize.x == 0u) {
+        uint index = step_block(step, kept_run, n_columns) * RUN_VECTORS + kept_part;
+        uvec4 vectors[kTurns];  // all loads are in flight together
+        [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+            vectors[turn] = Words4(token_rows[kept_token + turn * TOKENS_AT_ONCE]).at[index];
         }
+        [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+            staged_tokens[kept_staged + turn * TOKENS_AT_ONCE * STAGED_STRIDE] = vectors[turn];
+        }
+        return;
+    }
+    [[dont_unroll]] for (uint item = gl_LocalInvocationID.x; item < kItems; item += gl_WorkGroupSize.x) {
+        uint token = item / STEP_VECTORS;
+        uint vector = item % STEP_VECTORS;
+        staged_tokens[token * STAGED_STRIDE + vector] =
+            Words4(token_rows[token]).at[step_block(step, vector / RUN_VECTORS, n_columns) * RUN_VECTORS + vector % RUN_VECTORS];
     }
 }
 
