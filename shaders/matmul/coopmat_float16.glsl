@@ -87,7 +87,7 @@ void stage_run(uint vector, Run run, float scale) {
 /// The exponent of a row whose weights in this step have this bound, where it had `exponent` so far. Of the neighbouring
 /// invocations that share the row, all call it, and the first keeps it for the others to read.
 int fit_exponent(int exponent, float bound, uint row, uint step, bool is_first) {
-    [[unroll]] for (uint lanes = 1; lanes < STEP_CHUNKS; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
+    [[unroll]] for (uint lanes = 1; lanes < ROW_LANES; lanes *= 2) bound = max(bound, subgroupShuffleXor(bound, lanes));
     int wanted = exponent_of(bound);
     float factor = 1.0;
     if (wanted > exponent + kHeadroom) {
@@ -106,24 +106,34 @@ int fit_exponent(int exponent, float bound, uint row, uint step, bool is_first) 
 uint kept_vector;   // its first of staged_weights, where KEEPS_ROW
 int kept_exponent;  // of its row, likewise
 
-void stage_chunk(uint item, uint step, uint n_columns) {
-    uint row = item / STEP_CHUNKS;
-    uint chunk = item % STEP_CHUNKS;
-    Run runs[CHUNK_RUNS];
-    load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
-    float bound = run_bound(runs[0]);
-    [[unroll]] for (uint run = 1; run < CHUNK_RUNS; ++run) bound = max(bound, run_bound(runs[run]));
-    if (!KEEPS_ROW) {
-        int exponent = chunk == 0u ? weight_exponents[row] : 0;
-        kept_exponent = STEP_CHUNKS == 1u
-                            ? exponent
-                            : subgroupShuffle(exponent, gl_SubgroupInvocationID / STEP_CHUNKS * STEP_CHUNKS);
-        kept_vector = row * STAGED_STRIDE + chunk * CHUNK_RUNS * RUN_VECTORS;
+void stage_weights(uint item, uint step, uint n_columns) {
+    uint row = item / ROW_LANES;
+    uint first = item % ROW_LANES;  // chunk
+    Run runs[LANE_CHUNKS * CHUNK_RUNS];
+    float bound = 0.0;
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        Run loaded[CHUNK_RUNS];
+        load_chunk(weight_row(row), step_chunk(step, first + i, n_columns), loaded);
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
+            bound = max(bound, run_bound(loaded[run]));
+            runs[i * CHUNK_RUNS + run] = loaded[run];
+        }
     }
-    kept_exponent = fit_exponent(kept_exponent, bound, row, step, chunk == 0u);
+    if (!KEEPS_ROW) {
+        int exponent = first == 0u ? weight_exponents[row] : 0;
+        kept_exponent = ROW_LANES == 1u
+                            ? exponent
+                            : subgroupShuffle(exponent, gl_SubgroupInvocationID / ROW_LANES * ROW_LANES);
+        kept_vector = row * STAGED_STRIDE + first * CHUNK_RUNS * RUN_VECTORS;
+    }
+    kept_exponent = fit_exponent(kept_exponent, bound, row, step, first == 0u);
     float scale = uintBitsToFloat(uint(127 - kept_exponent) << 23);  // 2^-exponent, which is in range
-    if (chunk * CHUNK_RUNS >= step_runs(step, n_columns)) scale = 0.0;  // behind the row's end
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(kept_vector + run * RUN_VECTORS, runs[run], scale);
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        bool is_there = (first + i) * CHUNK_RUNS < step_runs(step, n_columns);  // else behind the row's end
+        [[unroll]] for (uint run = i * CHUNK_RUNS; run < (i + 1u) * CHUNK_RUNS; ++run) {
+            stage_run(kept_vector + run * RUN_VECTORS, runs[run], is_there ? scale : 0.0);
+        }
+    }
 }
 
 const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
@@ -139,8 +149,8 @@ void begin_tile() {
     for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) weight_exponents[row] = kNoExponent;
     if (gl_LocalInvocationID.x == 0u) token_exponents[LAST_SHRINKING] = 0;
     kept_exponent = kNoExponent;
-    kept_vector = gl_LocalInvocationID.x / STEP_CHUNKS * STAGED_STRIDE +
-                  gl_LocalInvocationID.x % STEP_CHUNKS * CHUNK_RUNS * RUN_VECTORS;
+    kept_vector = gl_LocalInvocationID.x / ROW_LANES * STAGED_STRIDE +
+                  gl_LocalInvocationID.x % ROW_LANES * CHUNK_RUNS * RUN_VECTORS;
     uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
     kept_token = gl_LocalInvocationID.x / STEP_VECTORS;
     kept_run = vector / RUN_VECTORS;
@@ -149,7 +159,7 @@ void begin_tile() {
 }
 
 void stage_step(uint step, uint n_columns) {
-    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+    STAGE_ITEMS(TILE_ROWS * ROW_LANES, stage_weights, step, n_columns)
     const uint kItems = TILE_TOKENS * STEP_VECTORS;
     const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
     if (KEEPS_VECTOR && kItems % gl_WorkGroupSize.x == 0u) {

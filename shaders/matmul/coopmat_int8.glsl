@@ -53,12 +53,14 @@ void stage_run(uint row, uint run, Run weights) {
     }
 }
 
-void stage_chunk(uint item, uint step, uint n_columns) {
-    uint row = item / STEP_CHUNKS;
-    uint chunk = item % STEP_CHUNKS;
-    Run runs[CHUNK_RUNS];
-    load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+void stage_weights(uint item, uint step, uint n_columns) {
+    uint row = item / ROW_LANES;
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        uint chunk = item % ROW_LANES + i;
+        Run runs[CHUNK_RUNS];
+        load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+    }
 }
 
 void stage_activation(uint item, uint step, uint n_columns) {
@@ -92,7 +94,7 @@ void stage_activation(uint item, uint step, uint n_columns) {
 }
 
 void stage_step(uint step, uint n_columns) {
-    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+    STAGE_ITEMS(TILE_ROWS * ROW_LANES, stage_weights, step, n_columns)
     STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
 }
 

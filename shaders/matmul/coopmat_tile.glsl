@@ -58,9 +58,12 @@ float gated(float gate, float up);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
-// Addresses of rows, which compilers would compute again in each step: where an invocation stages at most one chunk of a
-// step, it keeps that of its row.
-const bool KEEPS_ROW = TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x;
+// Of a row's step an invocation stages all chunks, if there are rows for all invocations, else one.
+const uint LANE_CHUNKS = TILE_ROWS >= gl_WorkGroupSize.x ? STEP_CHUNKS : 1u;
+const uint ROW_LANES = STEP_CHUNKS / LANE_CHUNKS;  // neighbours that share a row
+
+// Addresses of rows, which compilers would compute again in each step: an invocation that stages of one row keeps its.
+const bool KEEPS_ROW = TILE_ROWS * ROW_LANES <= gl_WorkGroupSize.x;
 uvec2 kept_row;
 shared uvec2 weight_rows[TILE_ROWS];  // where KEEPS_ROW is false
 shared uvec2 token_rows[TILE_TOKENS];
@@ -99,7 +102,7 @@ void multiply_tile(uint n_columns, uint part, uint n_parts) {
         sums[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
     }
     if (KEEPS_ROW) {
-        kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
+        kept_row = weight_row_of(gl_LocalInvocationID.x / ROW_LANES);
     } else {
         for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
             weight_rows[row] = weight_row_of(row);
