@@ -58,8 +58,13 @@ float gated(float gate, float up);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
-// Of a row's step an invocation stages all chunks, if there are rows for all invocations, else one.
+// Of a row's step an invocation stages all chunks, if there are rows for all invocations, else one. Of floats it stages one:
+// chunks are loaded together, and each takes 32 registers.
+#if defined(VKMOE_TYPE_F32)
+const uint LANE_CHUNKS = 1u;
+#else
 const uint LANE_CHUNKS = TILE_ROWS >= gl_WorkGroupSize.x ? STEP_CHUNKS : 1u;
+#endif
 const uint ROW_LANES = STEP_CHUNKS / LANE_CHUNKS;  // neighbours that share a row
 
 // Addresses of rows, which compilers would compute again in each step: an invocation that stages of one row keeps its.

@@ -225,12 +225,12 @@ uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile) {
         path == Path::kCoopmat2 ? 0 : 2 * tile.row_teams * tile.token_teams * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
         const uint32_t row = (runs * 4 + 1) * kVector;
-        return std::max(rows * row, sums) + rows * 8 + tokens * (row + 12) + 4;
+        return std::max(rows * row, sums) + rows * 16 + tokens * (row + 12) + 16;
     }
     // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
     const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
     const uint32_t weight_vectors = tile.k > 16 ? run_vectors * 2 : run_vectors;
-    return std::max(rows * ((runs * weight_vectors) | 1) * kVector, sums) + rows * runs * 2 * 8 +
+    return std::max(rows * ((runs * weight_vectors) | 1) * kVector, sums) + rows * (runs * 2 * 8 + 8) +
            tokens * (((runs * run_vectors) | 1) * kVector + runs * 4 + runs * 2 * 4 + 8);
 }
 
