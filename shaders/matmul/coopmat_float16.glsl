@@ -1,9 +1,9 @@
 // Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_float16): float16 times a power of two for each row.
 //
 // Weights are scaled by a power of two for each row, too, so that neither tiny nor huge scales leave the range of float16.
-// A row's exponent comes of a bound of its first step that is not zero, which is scaled to between 1 and 2; the 14 binades
+// A row's exponent comes of a bound of its first step, which is scaled to between 1 and 2 (zeros by 2^126); the 14 binades
 // above are room for later steps. One that needs more takes a larger exponent, and the sums of the row so far shrink by
-// the same factor. Neighbouring invocations stage a row, a chunk of the step each.
+// the same factor. Neighbouring invocations share a row if there are more of them than rows.
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 #define VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
 
@@ -158,26 +158,29 @@ void begin_tile() {
     kept_staged = kept_token * STAGED_STRIDE + vector;
 }
 
+void stage_vector(uint item, uint step, uint n_columns) {
+    uint token = item / STEP_VECTORS;
+    uint vector = item % STEP_VECTORS;
+    uint block = step_block(step, vector / RUN_VECTORS, n_columns);
+    staged_tokens[token * STAGED_STRIDE + vector] =
+        Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
+}
+
 void stage_step(uint step, uint n_columns) {
     STAGE_ITEMS(TILE_ROWS * ROW_LANES, stage_weights, step, n_columns)
     const uint kItems = TILE_TOKENS * STEP_VECTORS;
     const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
     if (KEEPS_VECTOR && kItems % gl_WorkGroupSize.x == 0u) {
         uint index = step_block(step, kept_run, n_columns) * RUN_VECTORS + kept_part;
-        uvec4 vectors[kTurns];  // all loads are in flight together
+        uvec4 vectors[kTurns];  // so that all loads are in flight together
         [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
             vectors[turn] = Words4(token_rows[kept_token + turn * TOKENS_AT_ONCE]).at[index];
         }
         [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
             staged_tokens[kept_staged + turn * TOKENS_AT_ONCE * STAGED_STRIDE] = vectors[turn];
         }
-        return;
-    }
-    [[dont_unroll]] for (uint item = gl_LocalInvocationID.x; item < kItems; item += gl_WorkGroupSize.x) {
-        uint token = item / STEP_VECTORS;
-        uint vector = item % STEP_VECTORS;
-        staged_tokens[token * STAGED_STRIDE + vector] =
-            Words4(token_rows[token]).at[step_block(step, vector / RUN_VECTORS, n_columns) * RUN_VECTORS + vector % RUN_VECTORS];
+    } else {
+        STAGE_ITEMS(kItems, stage_vector, step, n_columns)
     }
 }
 
