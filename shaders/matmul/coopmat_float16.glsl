@@ -20,20 +20,22 @@ const float kLargest = 32768.0;  // 2^15, of the bounds that are in range
 shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
 shared float weight_factors[TILE_ROWS];  // powers of two
-shared int token_exponents[TILE_TOKENS];
-shared uint is_exceeded;
-shared uvec2 token_rows[TILE_TOKENS];
+// Then whether a bound was out of range. It is in this array, and 4 words long, for Mesa lays shared variables out one after
+// the other: behind a single word, vectors would be loaded and stored in two or four parts.
+shared int token_exponents[TILE_TOKENS + 4];
+const uint IS_EXCEEDED = TILE_TOKENS;
 
-uint kept_place;      // of the vectors that this invocation stages of kept_row
 float largest_bound;  // of the chunks that this invocation staged, times their factors
 
-void begin_tile(uint n_columns) {
-    if (gl_LocalInvocationID.x == 0u) is_exceeded = 0u;
-    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
-        uvec2 x = token_row_of(token);
-        token_rows[token] = x;
-        token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
-    }
+// Of an invocation, in all steps: compilers compute again what could wait in a register.
+uint kept_place;   // of its first vector of kept_row
+uint kept_token;   // the first of its tokens, of each of which it stages one vector
+uint kept_run;     // which vector: of which run of the step
+uint kept_part;    // and which of the run
+uint kept_staged;  // its place for kept_token
+
+void begin_token(uint token, uvec2 x, uint n_columns) {
+    token_exponents[token] = int(Words(advance(x, n_columns * 2u)).at[0]);
 }
 
 /// A row's factor: by the first of these chunks that is not zero, or by all.
@@ -50,26 +52,36 @@ void fit_row(uint row, uvec2 address, bool by_all, uint chunk, uint end) {
 /// The first of a chunk's vectors.
 uint place_of(uint row, uint chunk) { return row * STAGED_STRIDE + chunk * CHUNK_RUNS * RUN_VECTORS; }
 
+const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
+
 /// Before the steps from begin to end are multiplied.
 void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {
+    if (!by_all && gl_LocalInvocationID.x == 0u) token_exponents[IS_EXCEEDED] = 0;
     largest_bound = 0.0;
-    kept_place = place_of(gl_LocalInvocationID.x / STEP_CHUNKS, gl_LocalInvocationID.x % STEP_CHUNKS);
+    uint row_lane = gl_LocalInvocationID.x % ROW_LANES;
+    kept_place = place_of(gl_LocalInvocationID.x / ROW_LANES, row_lane);
+    uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
+    kept_token = gl_LocalInvocationID.x / STEP_VECTORS;
+    kept_run = vector / RUN_VECTORS;
+    kept_part = vector % RUN_VECTORS;
+    kept_staged = kept_token * STAGED_STRIDE + vector;
+
     begin *= STEP_CHUNKS;
     end = min(end * STEP_CHUNKS, chunks_of(n_columns));
     if (KEEPS_ROW) {
-        uint row = gl_LocalInvocationID.x / STEP_CHUNKS;
-        if (row < TILE_ROWS && gl_LocalInvocationID.x % STEP_CHUNKS == 0u) fit_row(row, kept_row, by_all, begin, end);
+        uint row = gl_LocalInvocationID.x / ROW_LANES;
+        if (row < TILE_ROWS && row_lane == 0u) fit_row(row, kept_row, by_all, begin, end);
     } else {
         for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x)
-            fit_row(row, weight_row_of(row), by_all, begin, end);
+            fit_row(row, weight_rows[row], by_all, begin, end);
     }
 }
 
 /// Whether a bound was out of range. In all invocations, after the last step.
 bool exceeded() {
-    if (largest_bound >= kLargest) is_exceeded = 1u;
+    if (largest_bound >= kLargest) token_exponents[IS_EXCEEDED] = 1;
     barrier();
-    return is_exceeded != 0u;
+    return token_exponents[IS_EXCEEDED] != 0;
 }
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
@@ -135,48 +147,56 @@ float stage_run(uint vector, Run run, float scale) {
     return bound;
 }
 
-void stage_chunk(uint item, uint step, uint n_columns) {
-    uint row = item / STEP_CHUNKS;
-    uint chunk = item % STEP_CHUNKS;
-    Run runs[CHUNK_RUNS];
-    uint of_row = step_chunk(step, chunk, n_columns);
-    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), of_row, runs);
-    float scale = weight_factors[row];
-    if (STEP_CHUNKS != 1u && of_row < step * STEP_CHUNKS + chunk) scale = 0.0;  // behind the row's end
-    uint place = KEEPS_ROW ? kept_place : place_of(row, chunk);
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) {
-        float bound = stage_run(place + run * RUN_VECTORS, runs[run], scale);
-        largest_bound = max(largest_bound, bound);
+void stage_weights(uint item, uint step, uint n_columns) {
+    uint row = item / ROW_LANES;
+    uint first = item % ROW_LANES;  // chunk
+    Run runs[LANE_CHUNKS * CHUNK_RUNS];
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        Run loaded[CHUNK_RUNS];
+        load_chunk(weight_row(row), step_chunk(step, first + i, n_columns), loaded);
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) runs[i * CHUNK_RUNS + run] = loaded[run];
+    }
+    float factor = weight_factors[row];
+    uint place = KEEPS_ROW ? kept_place : place_of(row, first);
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        uint chunk = step * STEP_CHUNKS + first + i;
+        // Behind the row's end, its last chunk is there again.
+        float scale = STEP_CHUNKS != 1u && step_chunk(step, first + i, n_columns) < chunk ? 0.0 : factor;
+        [[unroll]] for (uint run = i * CHUNK_RUNS; run < (i + 1u) * CHUNK_RUNS; ++run) {
+            float bound = stage_run(place + run * RUN_VECTORS, runs[run], scale);
+            largest_bound = max(largest_bound, bound);
+        }
     }
 }
 
-const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
-
-// Where the invocations stage whole tokens in a turn, those of each turn are of one place.
+// Whether an invocation stages the same vector of several tokens: kept_token and every TOKENS_AT_ONCE after it.
 const bool KEEPS_VECTOR = gl_WorkGroupSize.x % STEP_VECTORS == 0u;
+const uint TOKENS_AT_ONCE = gl_WorkGroupSize.x / STEP_VECTORS;
 
-void stage_vectors(uint step, uint n_columns) {
-    const uint kItems = TILE_TOKENS * STEP_VECTORS;
-    const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
-    // Unrolled, for it is short and its loads are to be in flight together.
-    [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
-        uint item = turn * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        uint token = item / STEP_VECTORS;
-        uint vector = item % STEP_VECTORS;
-        if (KEEPS_VECTOR) {
-            token = turn * (gl_WorkGroupSize.x / STEP_VECTORS) + gl_LocalInvocationID.x / STEP_VECTORS;
-            vector = gl_LocalInvocationID.x % STEP_VECTORS;
-        }
-        if (kItems % gl_WorkGroupSize.x != 0u && item >= kItems) break;
-        uint block = step_block(step, vector / RUN_VECTORS, n_columns);
-        staged_tokens[token * STAGED_STRIDE + vector] =
-            Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
-    }
+void stage_vector(uint item, uint step, uint n_columns) {
+    uint token = item / STEP_VECTORS;
+    uint vector = item % STEP_VECTORS;
+    uint block = step_block(step, vector / RUN_VECTORS, n_columns);
+    staged_tokens[token * STAGED_STRIDE + vector] =
+        Words4(token_rows[token]).at[block * RUN_VECTORS + vector % RUN_VECTORS];
 }
 
 void stage_step(uint step, uint n_columns) {
-    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
-    stage_vectors(step, n_columns);
+    STAGE_ITEMS(TILE_ROWS * ROW_LANES, stage_weights, step, n_columns)
+    const uint kItems = TILE_TOKENS * STEP_VECTORS;
+    const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+    if (KEEPS_VECTOR && kItems % gl_WorkGroupSize.x == 0u) {
+        uint index = step_block(step, kept_run, n_columns) * RUN_VECTORS + kept_part;
+        uvec4 vectors[kTurns];  // so that all loads are in flight together
+        [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+            vectors[turn] = Words4(token_rows[kept_token + turn * TOKENS_AT_ONCE]).at[index];
+        }
+        [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
+            staged_tokens[kept_staged + turn * TOKENS_AT_ONCE * STAGED_STRIDE] = vectors[turn];
+        }
+    } else {
+        STAGE_ITEMS(kItems, stage_vector, step, n_columns)
+    }
 }
 
 void multiply_staged(uint step, uint n_columns) {

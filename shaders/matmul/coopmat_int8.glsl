@@ -32,13 +32,8 @@ shared float token_scales[STEP_RUNS * TILE_TOKENS];
 shared float weight_offsets[STEP_RUNS * PARTS * TILE_ROWS];
 shared float token_sums[STEP_RUNS * PARTS * TILE_TOKENS];
 #endif
-shared uvec2 token_rows[TILE_TOKENS];
 
-void begin_tile(uint n_columns) {
-    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
-        token_rows[token] = token_row_of(token);
-    }
-}
+void begin_token(uint token, uvec2 x, uint n_columns) {}
 
 const uint ATTEMPTS = 1;
 void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {}
@@ -61,12 +56,14 @@ void stage_run(uint row, uint run, Run weights) {
     }
 }
 
-void stage_chunk(uint item, uint step, uint n_columns) {
-    uint row = item / STEP_CHUNKS;
-    uint chunk = item % STEP_CHUNKS;
-    Run runs[CHUNK_RUNS];
-    load_chunk(KEEPS_ROW ? kept_row : weight_row_of(row), step_chunk(step, chunk, n_columns), runs);
-    [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+void stage_weights(uint item, uint step, uint n_columns) {
+    uint row = item / ROW_LANES;
+    [[unroll]] for (uint i = 0; i < LANE_CHUNKS; ++i) {
+        uint chunk = item % ROW_LANES + i;
+        Run runs[CHUNK_RUNS];
+        load_chunk(weight_row(row), step_chunk(step, chunk, n_columns), runs);
+        [[unroll]] for (uint run = 0; run < CHUNK_RUNS; ++run) stage_run(row, chunk * CHUNK_RUNS + run, runs[run]);
+    }
 }
 
 void stage_activation(uint item, uint step, uint n_columns) {
@@ -100,7 +97,7 @@ void stage_activation(uint item, uint step, uint n_columns) {
 }
 
 void stage_step(uint step, uint n_columns) {
-    STAGE_ITEMS(TILE_ROWS * STEP_CHUNKS, stage_chunk, step, n_columns)
+    STAGE_ITEMS(TILE_ROWS * ROW_LANES, stage_weights, step, n_columns)
     STAGE_ITEMS(TILE_TOKENS * STEP_RUNS, stage_activation, step, n_columns)
 }
 

@@ -58,9 +58,22 @@ float gated(float gate, float up);
 
 coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sums[ROW_MATRICES * TOKEN_MATRICES];
 
-// Where an invocation stages at most one chunk of a step, the row that it is of: compilers leave the address in the loop.
-const bool KEEPS_ROW = TILE_ROWS * STEP_CHUNKS <= gl_WorkGroupSize.x;
+// Of a row's step an invocation stages all chunks, if there are rows for all invocations, else one. Of floats it stages one:
+// chunks are loaded together, and each takes 32 registers.
+#if defined(VKMOE_TYPE_F32)
+const uint LANE_CHUNKS = 1u;
+#else
+const uint LANE_CHUNKS = TILE_ROWS >= gl_WorkGroupSize.x ? STEP_CHUNKS : 1u;
+#endif
+const uint ROW_LANES = STEP_CHUNKS / LANE_CHUNKS;  // neighbours that share a row
+
+// Addresses of rows, which compilers would compute again in each step: an invocation that stages of one row keeps its.
+const bool KEEPS_ROW = TILE_ROWS * ROW_LANES <= gl_WorkGroupSize.x;
 uvec2 kept_row;
+shared uvec2 weight_rows[TILE_ROWS];  // where KEEPS_ROW is false
+shared uvec2 token_rows[TILE_TOKENS];
+
+uvec2 weight_row(uint i) { return KEEPS_ROW ? kept_row : weight_rows[i]; }
 
 /// The 16-byte vectors of staged_weights: n, or as many as hand over the sums (coopmat_elements.glsl).
 #if defined(VKMOE_PATH_COOPMAT2)
@@ -90,8 +103,18 @@ const uint SUM_VECTORS = HANDED_OVER * ROW_TEAMS * TOKEN_TEAMS * M * N / 4;
 
 /// Every invocation of the workgroup must call it. Of the columns, part number part of n_parts.
 void multiply_tile(uint n_columns, uint part, uint n_parts) {
-    if (KEEPS_ROW) kept_row = weight_row_of(gl_LocalInvocationID.x / STEP_CHUNKS);
-    begin_tile(n_columns);
+    if (KEEPS_ROW) {
+        kept_row = weight_row_of(gl_LocalInvocationID.x / ROW_LANES);
+    } else {
+        for (uint row = gl_LocalInvocationID.x; row < TILE_ROWS; row += gl_WorkGroupSize.x) {
+            weight_rows[row] = weight_row_of(row);
+        }
+    }
+    for (uint token = gl_LocalInvocationID.x; token < TILE_TOKENS; token += gl_WorkGroupSize.x) {
+        uvec2 x = token_row_of(token);
+        token_rows[token] = x;
+        begin_token(token, x, n_columns);
+    }
     uint begin = first_step(part, n_parts, n_columns);
     uint end = first_step(part + 1u, n_parts, n_columns);
     [[dont_unroll]] for (uint attempt = 0; attempt < ATTEMPTS; ++attempt) {

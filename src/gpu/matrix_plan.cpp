@@ -246,12 +246,12 @@ uint32_t MatrixPlan::shared_memory(Path path, const MatrixTile& tile, bool exper
     const uint32_t sums = path == Path::kCoopmat2 ? 0 : matrices * tile.m * tile.n * 4;
     if (path != Path::kCoopmatInt8) {
         const uint32_t row = (runs * 4 + 1) * kVector;
-        return std::max(rows * row, sums) + rows * 4 + tokens * (row + 12) + kVector;
+        return std::max(rows * row, sums) + rows * 12 + tokens * (row + 12) + kVector;
     }
     // With scales of half runs and, where k is wider than a half, a copy of the weights for each.
     const uint32_t run_vectors = tile.k < 16 ? 8 / (tile.k / 4) : 2;
     const uint32_t weight_vectors = tile.k > 16 ? run_vectors * 2 : run_vectors;
-    return std::max(rows * ((runs * weight_vectors) | 1) * kVector, sums) + rows * runs * 2 * 8 +
+    return std::max(rows * ((runs * weight_vectors) | 1) * kVector, sums) + rows * (runs * 2 * 8 + 8) +
            tokens * (((runs * run_vectors) | 1) * kVector + runs * 4 + runs * 2 * 4 + 8);
 }
 

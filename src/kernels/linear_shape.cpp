@@ -119,7 +119,7 @@ MatmulTile constants_of(const Tile& tile) {
 constexpr uint64_t kGroupsPerCore = 2;
 
 /// What a tile takes for each of its products, and how it grows with parts: by the clocks of a SIMD for
-/// 65,536 products of Q4_K, 660, 730, 860 and 930 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens),
+/// 65,536 products of Q4_K, 600, 660, 790 and 830 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens),
 /// by Mesa 26.2.6's code for Navi 31. Weights are decoded once for the tokens, and tokens are staged for the
 /// rows.
 double cost_of_product(const MatmulTile& tile, double decoding) {
