@@ -152,9 +152,12 @@ std::optional<MatrixShapeCaps> flexible_shape(const DeviceCaps& caps, uint32_t s
     return best;
 }
 
-/// A tile with twice the tokens, for which each weight is decoded once.
+/// A tile with twice the tokens, for which each weight is decoded once; where there is none, the same tile.
 MatrixTile doubled(const MatrixTile& dense, uint32_t subgroup_size) {
     MatrixTile tile = dense;
+    // 8 lanes, of matrices of 8 columns: the 64 tokens spill 1 with F16, BF16 and 7 other types, by Mesa
+    // 26.2.6's code for DG2.
+    if (subgroup_size < kNarrowSubgroup) return tile;
     // 16 lanes have no registers for it: 131 to 154 spills by Mesa 26.2.6's code for Battlemage.
     if (subgroup_size < 32) {
         tile.token_teams *= 2;
@@ -281,7 +284,7 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) return plan;
     plan.others = smaller_tiles(plan.dense);
     if (path == Path::kCoopmat2) return plan;  // with matrices of other shapes no compiler was seen
-    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide))
+    if (const MatrixTile wide = doubled(plan.dense, subgroup_size); wide != plan.dense && fits_device(wide))
         plan.others.push_back(wide);
     if (const MatrixTile wide = doubled(plan.experts, subgroup_size);
         subgroup_size >= 32 && fits_device(wide))

@@ -53,6 +53,9 @@ RegisterPlan plan_registers(const DeviceCaps& caps) {
         registers.batch = {8, 8, 8, 8};
         registers.most_sums = 4;
     }
+    // 2 rows of float32 spill 4 with Q2_K and 30 with TQ1_0 on Skylake, 1 to 5 with five of the K types on
+    // Tiger Lake and DG2, 13 with TQ1_0 on Battlemage.
+    if (caps.vendor_id == kIntel) registers.decoded_sum_rows = 1;
     return registers;
 }
 

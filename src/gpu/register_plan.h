@@ -22,7 +22,8 @@ struct RegisterPlan {
     uint32_t tile_tokens = 2;       ///< the most tokens whose sums an invocation holds on the scalar path
     uint32_t few_tokens = 8;        ///< up to which a step adds products up in the order of one token's
     // Of the paths that share rows among lanes:
-    uint32_t two_row_tokens = 2;  ///< the most tokens for which a team takes two rows at once
+    uint32_t two_row_tokens = 2;    ///< the most tokens for which a team takes two rows at once
+    uint32_t decoded_sum_rows = 2;  ///< of a team that adds experts up in float32, of types not the usual
     BatchTokens batch;
     uint32_t dense_tokens = 8;        ///< up to which one matrix is multiplied so, be it in several batches
     uint32_t expert_tile_tokens = 8;  ///< the most of a tile of an expert; of a few tokens it has 4

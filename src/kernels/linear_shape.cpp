@@ -71,6 +71,12 @@ uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type) {
     return has_wide_chunks(type) ? batch.wide_chunks : batch.usual;
 }
 
+uint32_t expert_sum_rows(const DevicePlan& plan, Path path, TensorType type) {
+    const uint32_t rows = team_shape(plan, path).rows;
+    const bool is_usual = type != TensorType::kQ2_K && !has_small_groups(type) && !has_wide_chunks(type);
+    return path != Path::kSubgroup || is_usual ? rows : std::min(rows, plan.registers.decoded_sum_rows);
+}
+
 uint32_t batch_size_within(uint32_t n_tokens) {
     return *std::prev(std::ranges::upper_bound(kBatchSizes, n_tokens));
 }

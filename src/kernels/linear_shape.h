@@ -31,6 +31,9 @@ TeamShape team_shape(const DevicePlan& plan, Path path);
 /// Tokens of a tile of the scalar path's dense kernel for so many tokens: those that take the least work.
 uint32_t register_tile_tokens(const DevicePlan& plan, uint32_t n_tokens);
 
+/// Rows of a team of expert_matvec_sum.
+uint32_t expert_sum_rows(const DevicePlan& plan, Path path, TensorType type);
+
 /// The most tokens by one row whose sums a team keeps.
 uint32_t most_batch_tokens(const DevicePlan& plan, Path path, TensorType type);
 /// The largest size up to n_tokens for which kernels in registers have a copy.

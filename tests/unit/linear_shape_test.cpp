@@ -40,6 +40,18 @@ TEST(LinearShape, DenseTilesAreNotTwiceAsWideAsTheTokens) {
     EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 9}).tokens, 16u);
 }
 
+TEST(LinearShape, IntelAddsExpertsUpRowByRowWhereTheyAreDecodedToManyFloats) {
+    DeviceCaps caps = invented_gpu();
+    const DevicePlan usual = make_plan(caps, std::nullopt);
+    EXPECT_EQ(expert_sum_rows(usual, Path::kSubgroup, TensorType::kQ4_K), 2u);
+    caps.vendor_id = kIntel;
+    const DevicePlan intel = make_plan(caps, std::nullopt);
+    for (const TensorType type : {TensorType::kQ2_K, TensorType::kQ4_K, TensorType::kQ6_K})
+        EXPECT_EQ(expert_sum_rows(intel, Path::kSubgroup, type), 1u);
+    EXPECT_EQ(expert_sum_rows(intel, Path::kDot4, TensorType::kQ4_K), 2u);
+    EXPECT_EQ(expert_sum_rows(intel, Path::kSubgroup, TensorType::kF16), 2u);
+}
+
 TEST(LinearShape, LongPromptsTakeTilesOfMoreTokens) {
     constexpr MatrixElement kHalf = MatrixElement::kFloat16;
     constexpr MatrixElement kFloat = MatrixElement::kFloat32;
