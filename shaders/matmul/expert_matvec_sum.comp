@@ -41,17 +41,24 @@ void main() {
         uvec2 matrix = advance(Pointers(params.experts).at[min(expert, params.n_experts - 1u)], params.offset);
         uvec2 x_row = advance(params.x, pair, params.x_stride);
 
-        Activation activations[CHUNK_RUNS];
-        [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) {
-            activations[i] = load_activation(x_row, run_block(chunk, i), params.n_columns);
-        }
+        Run weights[ROWS * CHUNK_RUNS];
         [[unroll]] for (uint r = 0; r < ROWS; ++r) {
             Run runs[CHUNK_RUNS];
             load_chunk(team_row(matrix, params.n_rows, weight_stride, position.x, ROWS, r), chunk, runs);
-            float product = 0.0;
-            [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) product += dot_run(prepare(runs[i]), activations[i]);
-            sums[r] += weight * product;
+            [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) weights[r * CHUNK_RUNS + i] = runs[i];
         }
+        float products[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) products[r] = 0.0;
+        [[unroll]] for (uint i = 0; i < CHUNK_RUNS; ++i) {
+            uint block = run_block(chunk, i);
+            [[unroll]] for (uint piece = 0; piece < RUN_PIECES; ++piece) {
+                ActivationPiece x = activation_piece(x_row, block, piece, params.n_columns);
+                [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+                    products[r] = add_product(weight_piece(weights[r * CHUNK_RUNS + i], piece), x, products[r]);
+                }
+            }
+        }
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r] += weight * products[r];
     }
 
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {

@@ -42,6 +42,13 @@ shared uint ahead_experts[kMaxPredictedExperts];
 shared uint ahead_keys[kMaxPredictedExperts];
 shared uint ahead_victims[kMaxPredictedExperts];  // indices of victims, or kNowhere
 shared Victim partial[2][gl_WorkGroupSize.x];
+// What has been done, counted by the first invocation; in registers it would lie beside the search of slots, for which
+// Skylake has too few: 10 spills by Mesa 26.2.6.
+shared uint n_fetched;
+shared uint n_evicted;
+shared uint fetched_units;  // of a record
+shared uint n_ahead;
+shared uint ahead_units;  // of a record
 
 /// What the workgroup has written, in shared memory and in tables, is there for all of it.
 void synchronize() {
@@ -74,7 +81,8 @@ Victim first_victim(Victim own, uint turn) {
     if (subgroupElect()) partial[turn][gl_SubgroupID] = first;
     synchronize();
     own = kNone;
-    for (uint i = gl_SubgroupInvocationID; i < gl_NumSubgroups; i += gl_SubgroupSize) {
+    // Unrolled, as drivers know the number of subgroups, the loop spills 40 on Skylake.
+    [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < gl_NumSubgroups; i += gl_SubgroupSize) {
         if (is_before(partial[turn][i], own)) own = partial[turn][i];
     }
     key = subgroupMax(own.x);
@@ -272,6 +280,11 @@ void main() {
         candidates = 0u;
         n_used_ahead = 0u;
         n_repeats = 0u;
+        n_fetched = 0u;
+        n_evicted = 0u;
+        fetched_units = 0u;
+        n_ahead = 0u;
+        ahead_units = 0u;
     }
     synchronize();
     sort_pairs(tables);
@@ -289,11 +302,6 @@ void main() {
     uint budget = link_records > n_misses ? link_records - n_misses : 0u;
     update_scores(tables);
 
-    uint n_fetched = 0u;
-    uint n_evicted = 0u;
-    uint units = 0u;
-    uint n_ahead = 0u;
-    uint ahead_units = 0u;
     // First this layer, then the next one: one loop, for a second copy of the search takes drivers seconds to compile.
     [[dont_unroll]] for (uint turn = 0u; turn < 2u; ++turn) {
         bool ahead = turn == 1u;
@@ -307,18 +315,20 @@ void main() {
         uint n_victims = find_victims(tables, layer, n_wanted, n_empty);
         synchronize();
         if (ahead) {
-            ahead_units = layer.record_units;
             if (invocation() == 0u) {
+                ahead_units = layer.record_units;
                 n_ahead = choose_ahead(n_victims);
                 n_evicted += n_ahead - min(n_ahead, n_empty);
             }
             synchronize();
-            fetch_ahead(tables, ahead_units);
+            fetch_ahead(tables, layer.record_units);
         } else {
-            units = layer.record_units;
-            n_fetched = n_victims;
-            n_evicted = n_fetched - n_empty;
-            fetch_missing(tables, units, n_fetched);
+            if (invocation() == 0u) {
+                fetched_units = layer.record_units;
+                n_fetched = n_victims;
+                n_evicted = n_victims - n_empty;
+            }
+            fetch_missing(tables, layer.record_units, n_victims);
             synchronize();
             // The look-ahead's own experts are evicted where there is no other slot.
             if (looks_ahead(tables) && budget != 0u) {
@@ -333,7 +343,7 @@ void main() {
         header.header.n_hits = sum_of(header.header.n_hits, n_used - n_misses);
         if (n_misses != 0u) {
             header.header.n_misses = sum_of(header.header.n_misses, n_misses);
-            header.header.units = sum_of(header.header.units, product_of(units, n_fetched));
+            header.header.units = sum_of(header.header.units, product_of(fetched_units, n_fetched));
         }
         if (n_ahead != 0u) {
             header.header.n_prefetched = sum_of(header.header.n_prefetched, n_ahead);

@@ -76,7 +76,7 @@ RunOptions run_options(const ConformanceOptions& options) {
     run.seed = options.seed ? *options.seed : std::random_device{}();
     run.time_limit = options.full ? kFullLimit : kQuickLimit;
     run.case_limit = options.case_limit.value_or(options.full ? kFullCaseLimit : kQuickCaseLimit);
-    run.measured_tokens = options.measured_tokens;
+    run.speeds = {options.measured_tokens, !options.paths.empty()};
     if (std::getenv("VKMOE_GPU_TIMEOUT") != nullptr) run.time_limit = 0;  // that of every wait
     // Layers of 2023 crash when one thread frees commands while another submits (seen with 1.3.239 of the
     // layer).
@@ -88,10 +88,11 @@ std::unique_ptr<Runner> open_runner(const ConformanceOptions& options, const Run
     if (options.in_process) return run_in_process(options.device, run);
     std::vector<std::string> worker{"vkmoe", "conformance", "--worker", fmt::format("--seed={}", run.seed)};
     if (options.full) worker.push_back("--full");
-    if (!run.measured_tokens.empty()) {
+    if (!run.speeds.n_tokens.empty()) {
         worker.push_back("--perf");
-        worker.push_back(fmt::format("--perf-tokens={}", fmt::join(run.measured_tokens, ",")));
+        worker.push_back(fmt::format("--perf-tokens={}", fmt::join(run.speeds.n_tokens, ",")));
     }
+    if (!options.paths.empty()) worker.push_back(fmt::format("--path={}", fmt::join(options.paths, ",")));
     if (!options.device.empty()) worker.push_back("--device=" + options.device);
     std::signal(SIGCHLD, SIG_DFL);  // how ignored children end cannot be known
     return run_in_workers(std::move(worker), run);
@@ -196,12 +197,14 @@ void add_conformance_command(CLI::App& app) {
     command->add_option("--junit", options->junit, "Write the report to FILE in JUnit's XML format")
         ->check(output_file())
         ->type_name("FILE");
-    CLI::Option* perf = command->add_flag("--perf", options->perf,
-                                          "Also measure the speed of the matrix kernels, on larger shapes");
+    CLI::Option* perf =
+        command->add_flag("--perf", options->perf,
+                          "Also measure the speed of the matrix kernels that the device's plan takes, or of "
+                          "those on the paths of --path, on larger shapes");
     command
         ->add_option("--perf-tokens", options->measured_tokens,
-                     "With --perf: numbers of tokens for which to measure the kernels for prompts; the "
-                     "default is 512, or 64 on a CPU")
+                     "With --perf: numbers of tokens; each kernel is measured at those for which a step "
+                     "takes it. The default is 1,512, or 1,64 on a CPU")
         ->needs(perf)
         ->delimiter(',')
         ->check(whole_number(1, kMostMeasuredTokens))

@@ -2,16 +2,21 @@
 
 #include "base/error.h"
 #include "conformance/activations.h"
+#include "conformance/compile.h"
 #include "conformance/experts.h"
 #include "conformance/matrix_product.h"
 #include "kernels/expert_matmul.h"
 #include "kernels/expert_matvec_sum.h"
 #include "kernels/linear_shape.h"
 #include "kernels/matmul.h"
+#include "kernels/product_choice.h"
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <limits>
+#include <numeric>
+#include <set>
 
 namespace vkmoe::conformance {
 namespace {
@@ -21,12 +26,17 @@ constexpr uint64_t kCopyBytes = 256ull << 20;
 
 /// A launch to measure, and what it moves and computes.
 struct Work {
+    uint32_t n_tokens = 0;
+    std::string form;
     std::string shape;
     std::vector<Dispatch> dispatches;
     double bytes = 0;
     double operations = 0;
     bool is_bound_by_memory = false;
 };
+
+/// Up to which the device's memory is what a product waits for: tokens by each weight.
+constexpr double kMostBoundByMemory = 8;
 
 /// Of a model of some 30 billion weights, as far as they show: few tokens by a matrix larger than most
 /// caches, many by one of attention, and a fourth of a layer's experts.
@@ -37,7 +47,7 @@ struct Shapes {
     uint32_t n_experts = 32;
     uint32_t n_expert_rows = 768;
     uint32_t n_slots = 8;
-    uint32_t n_tokens = 512;  // of the kernels for many
+    uint32_t n_tokens = 512;  // of a prompt
 };
 
 Shapes shapes_for(const DeviceCaps& caps) {
@@ -57,34 +67,63 @@ class Bencher {
     Bencher(KernelContext& kernels, Bench& bench)
         : kernels_(kernels), case_(bench, 1), shapes_(shapes_for(kernels.device().caps())) {}
 
-    /// Nothing for ops that are no matrix kernels.
+    /// At those of the numbers of tokens for which a step takes the cell's operation.
     std::vector<Work> works(const KernelKey& cell, std::vector<uint32_t> n_tokens) {
-        if (n_tokens.empty()) n_tokens = {shapes_.n_tokens};
+        if (n_tokens.empty()) n_tokens = {1, shapes_.n_tokens};
         std::vector<Work> works;
-        switch (cell.op) {
-            case Op::kMatvec:
-                return {product(cell, matvec_product, shapes_.n_decode_rows, 1)};
-            case Op::kMatmul:
-                for (uint32_t n : n_tokens) works.push_back(product(cell, matmul_product, shapes_.n_rows, n));
-                return works;
-            case Op::kExpertMatvec:
-                return {decode_experts(cell)};
-            case Op::kExpertMatvecSum:
-                return {decode_sum(cell)};
-            case Op::kExpertMatmul:
-                for (uint32_t n : n_tokens) works.push_back(prefill_experts(cell, n));
-                return works;
-            default:
-                return {};
-        }
+        for (const uint32_t n : n_tokens)
+            if (takes(cell, n)) works.push_back(work(cell, n));
+        return works;
     }
 
   private:
+    ExpertShape expert_shape(uint32_t n_tokens) const {
+        return {shapes_.n_experts, n_tokens, shapes_.n_slots, shapes_.n_expert_rows, shapes_.n_columns};
+    }
+
+    ExpertChoice choice(const KernelKey& cell, uint32_t n_tokens) const {
+        return choose_experts(case_.plan(),
+                              {.gate_type = cell.type,
+                               .up_type = cell.type,
+                               .down_type = cell.type,
+                               .n_embedding = shapes_.n_columns,
+                               .n_feed_forward = shapes_.n_expert_rows,
+                               .n_experts = shapes_.n_experts,
+                               .n_used = shapes_.n_slots},
+                              n_tokens, cell.path);
+    }
+
+    bool takes(const KernelKey& cell, uint32_t n_tokens) const {
+        switch (cell.op) {
+            case Op::kMatvec:
+            case Op::kMatmul:
+                return dense_op(case_.plan(), cell.type, n_tokens, cell.path) == cell.op;
+            case Op::kExpertMatvec:
+            case Op::kExpertMatmul:
+                return expert_op(choice(cell, n_tokens).gate_up) == cell.op;
+            case Op::kExpertMatvecSum:
+                return choice(cell, n_tokens).down == ExpertForm::kPairs;
+            default:
+                return false;
+        }
+    }
+
+    /// Of a cell that a step of so many tokens takes.
+    Work work(const KernelKey& cell, uint32_t n_tokens) {
+        if (cell.op == Op::kMatvec || cell.op == Op::kMatmul) return product(cell, n_tokens);
+        if (cell.op == Op::kExpertMatvecSum) return sum_of_experts(cell, n_tokens);
+        const ExpertChoice chosen = choice(cell, n_tokens);
+        return chosen.gate_up == ExpertForm::kPairs ? pairs(cell, n_tokens)
+                                                    : sorted_pairs(cell, n_tokens, chosen.tile_tokens);
+    }
+
     StoredActivations activations(const KernelKey& cell, uint32_t n_rows, uint32_t n_columns) {
         return random_stored_activations(case_.random(), cell.path, n_rows, n_columns);
     }
 
-    Work product(const KernelKey& cell, ProductKernel kernel, uint32_t n_rows, uint32_t n_tokens) {
+    Work product(const KernelKey& cell, uint32_t n_tokens) {
+        const bool is_few = cell.op == Op::kMatvec;
+        const uint32_t n_rows = is_few ? shapes_.n_decode_rows : shapes_.n_rows;
         const StoredMatrix weights = random_matrix(case_.random(), cell.type, n_rows, shapes_.n_columns);
         const StoredActivations x = activations(cell, n_tokens, shapes_.n_columns);
         MatmulArgs args;
@@ -95,86 +134,99 @@ class Bencher {
         args.n_rows = n_rows;
         args.n_columns = shapes_.n_columns;
         args.n_tokens = n_tokens;
+        if (const uint64_t bytes = split_sums_bytes(case_.plan()); bytes != 0)
+            args.split_sums = case_.output<float>(bytes / sizeof(float)).memory();
         args.path = cell.path;
         Work work;
-        work.shape = fmt::format("{} x {}, {} token{}", args.n_rows, args.n_columns, n_tokens,
-                                 n_tokens == 1 ? "" : "s");
-        work.dispatches = kernel(kernels_, args);
+        work.n_tokens = n_tokens;
+        work.form = is_few ? "registers" : "tiles";
+        work.shape = fmt::format("{} x {}", args.n_rows, args.n_columns);
+        work.dispatches = linear(kernels_, args).in_order();
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
-        work.is_bound_by_memory = cell.op == Op::kMatvec;
+        work.is_bound_by_memory = n_tokens <= kMostBoundByMemory;
         return work;
     }
 
-    ExpertShape expert_shape(uint32_t n_tokens) const {
-        return {shapes_.n_experts, n_tokens, shapes_.n_slots, shapes_.n_expert_rows, shapes_.n_columns};
-    }
-
-    /// One token's experts, all different, so that each is read once.
-    std::vector<uint32_t> decode_ids() const {
-        std::vector<uint32_t> ids(shapes_.n_slots);
-        for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = i * (shapes_.n_experts / shapes_.n_slots);
+    /// Each token's experts, all different.
+    std::vector<uint32_t> random_routes(const ExpertShape& shape) {
+        std::vector<uint32_t> experts(shape.n_experts);
+        std::iota(experts.begin(), experts.end(), 0);
+        std::vector<uint32_t> ids;
+        for (uint32_t token = 0; token < shape.n_tokens; ++token)
+            std::ranges::sample(experts, std::back_inserter(ids), shape.n_slots, case_.random());
         return ids;
     }
 
-    Work decode_experts(const KernelKey& cell) {
-        const ExpertShape shape = expert_shape(1);
+    ExpertInputs inputs(const KernelKey& cell, const ExpertShape& shape) {
         ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
-        inputs.ids = decode_ids();
-        auto args = expert_args<ExpertMatvecArgs>(case_, cell, shape, inputs);
-        args.y = case_.output<float>(size_t{shape.n_slots} * shape.n_rows).address();
-        args.gated = true;
-        return expert_work(cell, shape, {expert_matvec(kernels_, args)}, 2, inputs.x.bytes.size());
+        inputs.ids = random_routes(shape);
+        return inputs;
     }
 
-    Work decode_sum(const KernelKey& cell) {
-        const ExpertShape shape = expert_shape(1);
+    Work pairs(const KernelKey& cell, uint32_t n_tokens) {
+        const ExpertShape shape = expert_shape(n_tokens);
+        const ExpertInputs in = inputs(cell, shape);
+        auto args = expert_args<ExpertMatvecArgs>(case_, cell, shape, in);
+        args.y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
+        args.gated = true;
+        return expert_work("pairs", cell, shape, in.ids, {expert_matvec(kernels_, args)}, 2,
+                           in.x.bytes.size());
+    }
+
+    Work sum_of_experts(const KernelKey& cell, uint32_t n_tokens) {
+        const ExpertShape shape = expert_shape(n_tokens);
         const StoredExperts experts = upload_experts(case_, cell.type, shape);
-        const StoredActivations x = activations(cell, shape.n_slots, shape.n_columns);
+        const StoredActivations x = activations(cell, shape.n_pairs(), shape.n_columns);
+        const std::vector<uint32_t> ids = random_routes(shape);
         ExpertMatvecSumArgs args;
         args.type = cell.type;
         args.experts = experts.table;
-        args.ids = case_.upload(decode_ids()).address;
-        args.weights = case_.upload(std::vector<float>(shape.n_slots, 0.125f)).address;
+        args.ids = case_.upload(ids).address;
+        args.weights = case_.upload(std::vector<float>(shape.n_pairs(), 0.125f)).address;
         args.x = case_.upload(x.bytes).address;
-        args.y = case_.output<float>(shape.n_rows).address();
+        args.y = case_.output<float>(size_t{n_tokens} * shape.n_rows).address();
         args.offset = experts.offsets[0];
         args.n_rows = shape.n_rows;
         args.n_columns = shape.n_columns;
-        args.n_tokens = 1;
+        args.n_tokens = n_tokens;
         args.n_slots = shape.n_slots;
         args.path = cell.path;
-        return expert_work(cell, shape, {expert_matvec_sum(kernels_, args)}, 1, x.bytes.size());
+        return expert_work("pairs", cell, shape, ids, {expert_matvec_sum(kernels_, args)}, 1, x.bytes.size());
     }
 
-    Work prefill_experts(const KernelKey& cell, uint32_t n_tokens) {
+    Work sorted_pairs(const KernelKey& cell, uint32_t n_tokens, uint32_t tile_tokens) {
         const ExpertShape shape = expert_shape(n_tokens);
-        const ExpertInputs inputs = random_expert_inputs(case_, cell, shape, shape.n_slots);
-        auto args = expert_args<ExpertMatmulArgs>(case_, cell, shape, inputs);
-        args.tile_tokens =
-            expert_tile_tokens(case_.plan(), {cell.path}, shape.n_pairs(), inputs.experts.table.n_experts);
-        args.grouped = group_pairs(case_, cell, inputs, shape, args.tile_tokens);
+        const ExpertInputs in = inputs(cell, shape);
+        auto args = expert_args<ExpertMatmulArgs>(case_, cell, shape, in);
+        args.in_registers = cell.op == Op::kExpertMatvec;
+        args.tile_tokens = tile_tokens;
+        args.grouped = group_pairs(case_, cell, in, shape, args.tile_tokens);
         args.first_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        args.gated = expert_matmul_gates(case_.plan(), cell.path);
+        args.gated = args.in_registers || expert_matmul_gates(case_.plan(), cell.path);
         args.dispatch = args.gated ? kGated : kTwoMatrices;
         if (!args.gated)
             args.second_y = case_.output<float>(size_t{shape.n_pairs()} * shape.n_rows).address();
-        return expert_work(cell, shape, {expert_matmul(kernels_, args)}, 2, inputs.x.bytes.size());
+        return expert_work(args.in_registers ? "registers" : "tiles", cell, shape, in.ids,
+                           {expert_matmul(kernels_, args)}, 2, in.x.bytes.size());
     }
 
-    Work expert_work(const KernelKey& cell, const ExpertShape& shape, std::vector<Dispatch> dispatches,
-                     uint32_t n_matrices, size_t activation_bytes) const {
-        const uint32_t n_read = std::min(shape.n_pairs(), shape.n_experts);
-        const double matrix = static_cast<double>(row_bytes(cell.type, shape.n_columns) * shape.n_rows);
+    Work expert_work(std::string form, const KernelKey& cell, const ExpertShape& shape,
+                     const std::vector<uint32_t>& ids, std::vector<Dispatch> dispatches, uint32_t n_matrices,
+                     size_t activation_bytes) const {
+        const size_t n_read = std::set<uint32_t>(ids.begin(), ids.end()).size();
+        const auto matrix = static_cast<double>(row_bytes(cell.type, shape.n_columns) * shape.n_rows);
         Work work;
-        work.shape =
-            fmt::format("{} x {}, {} of {} experts, {} token{}", shape.n_rows, shape.n_columns, shape.n_slots,
-                        shape.n_experts, shape.n_tokens, shape.n_tokens == 1 ? "" : "s");
+        work.n_tokens = shape.n_tokens;
+        work.form = std::move(form);
+        work.shape = fmt::format("{} x {}, {} of {} experts", shape.n_rows, shape.n_columns, shape.n_slots,
+                                 shape.n_experts);
         work.dispatches = std::move(dispatches);
-        work.bytes = matrix * n_matrices * n_read + static_cast<double>(activation_bytes) +
+        work.bytes = matrix * n_matrices * static_cast<double>(n_read) +
+                     static_cast<double>(activation_bytes) +
                      4.0 * n_matrices * shape.n_pairs() * shape.n_rows;
         work.operations = 2.0 * n_matrices * shape.n_pairs() * shape.n_rows * shape.n_columns;
-        work.is_bound_by_memory = cell.op != Op::kExpertMatmul;
+        work.is_bound_by_memory = shape.n_pairs() <= kMostBoundByMemory * static_cast<double>(n_read);
         return work;
     }
 
@@ -201,6 +253,10 @@ double best_seconds(KernelContext& kernels, Bench& bench, const std::vector<Disp
         best = std::min(best, milliseconds / 1000);
     }
     return best;
+}
+
+std::string rate_text(double rate) {
+    return fmt::format("{:.{}f}", rate, rate < 10 ? 2 : rate < 1000 ? 1 : 0);
 }
 
 /// A second.
@@ -231,13 +287,16 @@ double copy_speed(KernelContext& kernels) {
 }
 
 std::vector<Speed> measure_speeds(KernelContext& kernels, Bench& bench, const KernelKey& cell,
-                                  const std::vector<uint32_t>& n_tokens) {
+                                  const SpeedOptions& options) {
     std::vector<Speed> speeds;
     if (!missing_for_kernels(kernels.plan(), cell.path).empty()) return speeds;
+    if (!options.other_paths && !is_planned(kernels.plan(), cell)) return speeds;
     Bencher bencher(kernels, bench);
-    for (const Work& work : bencher.works(cell, n_tokens)) {
+    for (const Work& work : bencher.works(cell, options.n_tokens)) {
         Speed& speed = speeds.emplace_back();
         speed.cell = cell;
+        speed.n_tokens = work.n_tokens;
+        speed.form = work.form;
         speed.shape = work.shape;
         speed.is_bound_by_memory = work.is_bound_by_memory;
         speed.seconds = best_seconds(kernels, bench, work.dispatches);
@@ -254,14 +313,13 @@ void add_speed(SpeedReport& report, const Speed& speed) {
 }
 
 SpeedReport measure_cells(KernelContext& kernels, const std::vector<KernelKey>& cells,
-                          const std::vector<uint32_t>& n_tokens, const RunProgress& progress) {
+                          const SpeedOptions& options, const RunProgress& progress) {
     Bench bench(kernels);
     SpeedReport report;
     report.copy_gigabytes = report.best_gigabytes = copy_speed(kernels);
     for (size_t i = 0; i < cells.size(); ++i) {
         if (progress) progress(i, cells.size(), cell_name(cells[i]));
-        for (const Speed& speed : measure_speeds(kernels, bench, cells[i], n_tokens))
-            add_speed(report, speed);
+        for (const Speed& speed : measure_speeds(kernels, bench, cells[i], options)) add_speed(report, speed);
     }
     return report;
 }
@@ -272,13 +330,17 @@ double share_of_peak(const SpeedReport& report, const Speed& speed) {
 }
 
 std::string speed_table(const SpeedReport& report) {
-    std::string text =
-        fmt::format("{:<36}{:>12}{:>12}{:>10}  {}\n", "kernel speed", "us", "", "of peak", "shape");
+    if (report.speeds.empty())
+        return "no kernel speed was measured: the plan takes none of these kernels for the numbers of "
+               "tokens\n\n";
+    std::string text = fmt::format("{:<36}{:>7}  {:<10}{:>12}{:>10}{:>12}  {:<15}  {}\n", "kernel speed",
+                                   "tokens", "form", "us", "GB/s", "GFLOP/s", "of peak", "shape");
     for (const Speed& speed : report.speeds) {
-        const std::string rate = speed.is_bound_by_memory ? fmt::format("{:.1f} GB/s", speed.gigabytes)
-                                                          : operations_text(speed.teraflops);
-        text += fmt::format("{:<36}{:>12.1f}{:>12}{:>9.0f}%  {}\n", cell_name(speed.cell),
-                            speed.seconds * 1e6, rate, share_of_peak(report, speed) * 100, speed.shape);
+        const std::string share = fmt::format("{:.0f}% {}", share_of_peak(report, speed) * 100,
+                                              speed.is_bound_by_memory ? "memory" : "arithmetic");
+        text += fmt::format("{:<36}{:>7}  {:<10}{:>12.1f}{:>10}{:>12}  {:<15}  {}\n", cell_name(speed.cell),
+                            speed.n_tokens, speed.form, speed.seconds * 1e6, rate_text(speed.gigabytes),
+                            rate_text(speed.teraflops * 1000), share, speed.shape);
     }
     text += fmt::format(
         "peak: memory {:.1f} GB/s, the higher of a driver copy ({:.1f} GB/s, reads and writes) and the "

@@ -10,7 +10,9 @@ namespace vkmoe::conformance {
 /// How fast a matrix kernel is on a shape of a real model.
 struct Speed {
     KernelKey cell{};
-    std::string shape;                ///< "4096 x 4096, 1 token"
+    uint32_t n_tokens = 0;
+    std::string form;                 ///< "pairs", "registers" or "tiles", as ExpertForm has them
+    std::string shape;                ///< "4096 x 4096"
     double seconds = 0;               ///< of one launch, the best of several
     double gigabytes = 0;             ///< a second, read and written
     double teraflops = 0;             ///< a second; a multiplication and an addition are two
@@ -27,16 +29,15 @@ struct SpeedReport {
 
 /// Gigabytes read and written a second by the driver's own copy.
 double copy_speed(KernelContext& kernels);
-/// By the device's timestamps; Error(kUnsupported) where it has none. Kernels for many tokens: at each of
-/// n_tokens, or where it is empty at a number that suits the device. None for what is no matrix kernel or
-/// cannot run.
+/// By the device's timestamps; Error(kUnsupported) where it has none. At those numbers of tokens for which a
+/// step takes the cell's operation. None for what is no matrix kernel or cannot run.
 std::vector<Speed> measure_speeds(KernelContext& kernels, Bench& bench, const KernelKey& cell,
-                                  const std::vector<uint32_t>& n_tokens);
+                                  const SpeedOptions& options);
 void add_speed(SpeedReport& report, const Speed& speed);
 
 /// Measures the copy and then one cell after the other.
 SpeedReport measure_cells(KernelContext& kernels, const std::vector<KernelKey>& cells,
-                          const std::vector<uint32_t>& n_tokens, const RunProgress& progress);
+                          const SpeedOptions& options, const RunProgress& progress);
 
 /// Of the memory's or the arithmetic's, whichever bounds it: 0 to 1.
 double share_of_peak(const SpeedReport& report, const Speed& speed);

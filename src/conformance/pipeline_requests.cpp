@@ -263,7 +263,7 @@ class Requests {
     }
 
     /// Of a layer whose matrices are all of the cell's type.
-    ExpertChoice choice() const {
+    ExpertChoice choice(std::optional<Path> path) const {
         return choose_experts(kernels_.plan(),
                               {.gate_type = cell_.type,
                                .up_type = cell_.type,
@@ -272,13 +272,14 @@ class Requests {
                                .n_feed_forward = shape_.n_expert_feed_forward,
                                .n_experts = shape_.n_experts,
                                .n_used = shape_.n_experts_used},
-                              n_);
+                              n_, path);
     }
 
     /// Gate and up together, and where they have different types each by itself. Of a few tokens not only as
     /// chosen: a pager's experts come pair by pair.
     void few_pairs() {
-        if (fits(shape_.n_embedding) && choice().gate_up == ExpertForm::kRegisters) sorted_pairs(true);
+        if (fits(shape_.n_embedding) && choice(cell_.path).gate_up == ExpertForm::kRegisters)
+            sorted_pairs(true);
         if (!is_few() || !fits(shape_.n_embedding)) return;
         for (const bool gated : {true, false})
             add(expert_matvec(kernels_, {.type = cell_.type,
@@ -311,17 +312,14 @@ class Requests {
     }
 
     void many_pairs() {
-        if (fits(shape_.n_embedding) && choice().gate_up == ExpertForm::kTiles) sorted_pairs(false);
+        if (fits(shape_.n_embedding) && choice(cell_.path).gate_up == ExpertForm::kTiles) sorted_pairs(false);
     }
 
     void sorted_pairs(bool in_registers) {
-        const uint32_t tile_tokens =
-            in_registers ? choice().tile_tokens
-                         : expert_tile_tokens(kernels_.plan(), {cell_.path}, n_pairs(), shape_.n_experts);
         ExpertMatmulArgs gate_up{.type = cell_.type,
                                  .experts = experts(),
                                  .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},
-                                 .tile_tokens = tile_tokens,
+                                 .tile_tokens = choice(cell_.path).tile_tokens,
                                  .in_registers = in_registers,
                                  .x = kSomewhere,
                                  .first_y = kSomewhere,
@@ -344,7 +342,8 @@ class Requests {
             gate_up.second_y = kSomewhere;
             add(expert_matmul(kernels_, gate_up));
         }
-        if (choice().down != ExpertForm::kPairs && fits(down.n_columns)) add(expert_matmul(kernels_, down));
+        if (choice(cell_.path).down != ExpertForm::kPairs && fits(down.n_columns))
+            add(expert_matmul(kernels_, down));
     }
 
     // Routing
@@ -385,7 +384,7 @@ class Requests {
     }
 
     void group() {
-        const uint32_t tile_tokens = choice().tile_tokens;
+        const uint32_t tile_tokens = choice({}).tile_tokens;
         if (tile_tokens == 0) return;
         add(group_routes(kernels_, {.ids = kSomewhere,
                                     .grouped = {kSomeMemory, kSomeMemory, kSomeMemory},

@@ -63,7 +63,9 @@ CellResult cell_result_from(const Json& json, const KernelKey& cell) {
 }
 
 Json to_json(const Speed& speed) {
-    return {{"shape", speed.shape},
+    return {{"tokens", speed.n_tokens},
+            {"form", speed.form},
+            {"shape", speed.shape},
             {"seconds", speed.seconds},
             {"gigabytes_per_second", speed.gigabytes},
             {"teraflops", speed.teraflops},
@@ -73,6 +75,8 @@ Json to_json(const Speed& speed) {
 Speed speed_from(const Json& json, const KernelKey& cell) {
     Speed speed;
     speed.cell = cell;
+    speed.n_tokens = json.at("tokens");
+    speed.form = json.at("form");
     speed.shape = json.at("shape");
     speed.seconds = json.at("seconds");
     speed.gigabytes = json.at("gigabytes_per_second");

@@ -11,14 +11,20 @@
 
 namespace vkmoe::conformance {
 
+/// Which speeds are measured.
+struct SpeedOptions {
+    std::vector<uint32_t> n_tokens;  ///< empty: 1, and as many of a prompt as suit the device
+    bool other_paths = false;        ///< also of kernels on paths that the plan does not take
+};
+
 struct RunOptions {
     Depth depth = Depth::kQuick;
     uint32_t seed = 0;
     double time_limit = 60;   ///< seconds that one submission may take
     double case_limit = 300;  ///< seconds that a case may take; only a Supervisor can end one
     uint32_t n_threads = 0;   ///< cells at once; 0: as many as there are processors, at most four
-    std::vector<uint32_t> measured_tokens;  ///< of speeds of kernels for many; empty: what suits the device
-    FindCases find_cases = cases_of;        ///< another one in tests of the suite
+    SpeedOptions speeds;
+    FindCases find_cases = cases_of;  ///< another one in tests of the suite
 };
 
 struct RunResult {

@@ -18,7 +18,7 @@ class InProcess : public Runner {
     }
     SpeedReport measure(const std::vector<KernelKey>& cells, const RunProgress& progress,
                         RunResult&) override {
-        return measure_cells(*kernels_, cells, options_.measured_tokens, progress);
+        return measure_cells(*kernels_, cells, options_.speeds, progress);
     }
     void close(RunResult& result) override {
         if (!result.device_lost) kernels_.reset();

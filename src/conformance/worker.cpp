@@ -66,8 +66,7 @@ class Worker {
             channel_.send({{"copy", copy_speed(kernels_)}});
         } else {
             Json speeds = Json::array();
-            for (const Speed& speed :
-                 measure_speeds(kernels_, bench_, cell_named(name), options_.measured_tokens))
+            for (const Speed& speed : measure_speeds(kernels_, bench_, cell_named(name), options_.speeds))
                 speeds.push_back(to_json(speed));
             channel_.send({{"speeds", speeds}});
         }

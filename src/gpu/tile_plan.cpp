@@ -11,6 +11,7 @@ constexpr StagedTile kSmallest{64, 4, 4, 8, 1};
 /// Tiles that suit a vendor's GPUs better than those of all.
 struct VendorTiles {
     uint32_t vendor_id;
+    bool emulated_dots_only;  ///< of GPUs without the instruction for a dot product of packed integers
     Path path;
     StagedTile dense;
     StagedTile experts;
@@ -18,16 +19,24 @@ struct VendorTiles {
 };
 constexpr VendorTiles kVendorTiles[] = {
     {kAmd,
+     false,
      Path::kDot4,
      {128, 8, 4, 8, 8},
      {64, 8, 4, 8, 8},
      "clocks of a SIMD for 65,536 products of Q4_K, by Mesa 26.2.6's code for Navi 21: 845 and 881, "
      "where 4 words at a time take 905 and 931, and 4 x 4 sums 1142 and 1178; 96 and 128 registers"},
     {kIntel,
+     false,
      Path::kDot4,
      {64, 4, 4, 8, 2},
      {64, 4, 4, 8, 2},
      "4 words at once take 130 of the 128 registers that 8 lanes have, by Mesa 26.2.6's code for Skylake"},
+    {kIntel,
+     true,
+     Path::kDot4,
+     {64, 4, 4, 8, 1},
+     {64, 4, 4, 8, 1},
+     "2 words at once spill 1 to 12 with 11 types, by Mesa 26.2.6's code for Skylake"},
 };
 
 }  // namespace
@@ -58,6 +67,7 @@ TilePlan plan_tiles(const DeviceCaps& caps, Path path) {
     }
     for (const VendorTiles& vendor : kVendorTiles) {
         if (vendor.vendor_id != caps.vendor_id || vendor.path != path) continue;
+        if (vendor.emulated_dots_only && caps.integer_dot_accelerated) continue;
         plan.dense = vendor.dense;
         plan.experts = vendor.experts;
         smallest.words = vendor.experts.words;

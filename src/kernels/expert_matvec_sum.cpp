@@ -15,7 +15,7 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
              args.n_slots);
     }
     const KernelBinary& kernel = find_kernel(context, Op::kExpertMatvecSum, args.path, args.type);
-    TeamShape shape = team_shape(context.plan(), kernel.key.path);
+    const TeamShape shape = team_shape(context.plan(), kernel.key.path);
     const uint32_t rows = shape.rows;
 
     Dispatch dispatch;

@@ -45,16 +45,18 @@ double distinct_experts(const ExpertLayerShape& shape, uint32_t n_tokens) {
            (1 - std::pow(1 - static_cast<double>(shape.n_used) / shape.n_experts, n_tokens));
 }
 
-ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens) {
+ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens,
+                            std::optional<Path> path) {
+    const auto path_for = [&](Op op, TensorType type) { return path ? *path : path_of(plan, op, type); };
     const RegisterPlan& registers = plan.registers;
     const uint32_t n_pairs = n_tokens * shape.n_used;
-    const bool is_scalar = path_of(plan, Op::kExpertMatvec, shape.gate_type) == Path::kScalar;
+    const bool is_scalar = path_for(Op::kExpertMatvec, shape.gate_type) == Path::kScalar;
     const auto register_tile = [&](uint32_t most_tokens) {
         for (const TensorType type : {shape.gate_type, shape.up_type, shape.down_type}) {
-            const Path path = path_of(plan, Op::kExpertMatvec, type);
             // Gate's and up's sums are held together.
             const uint32_t n_matrices = shape.gate_type == shape.up_type && type == shape.gate_type ? 2 : 1;
-            most_tokens = std::min(most_tokens, most_batch_tokens(plan, path, type) / n_matrices);
+            most_tokens = std::min(
+                most_tokens, most_batch_tokens(plan, path_for(Op::kExpertMatvec, type), type) / n_matrices);
         }
         return batch_size_within(most_tokens);
     };
@@ -72,7 +74,7 @@ ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shap
     if (!is_scalar &&
         (registers.all_experts || 2 * uint64_t{n_pairs} <= uint64_t{tile_tokens} * shape.n_experts))
         return {ExpertForm::kRegisters, ExpertForm::kRegisters, tile_tokens};
-    const auto tiled_path = [&](TensorType type) { return path_of(plan, Op::kExpertMatmul, type); };
+    const auto tiled_path = [&](TensorType type) { return path_for(Op::kExpertMatmul, type); };
     return {ExpertForm::kTiles, ExpertForm::kTiles,
             expert_tile_tokens(
                 plan, {tiled_path(shape.gate_type), tiled_path(shape.up_type), tiled_path(shape.down_type)},

@@ -48,7 +48,9 @@ struct ExpertChoice {
     ExpertForm down = ExpertForm::kPairs;
     uint32_t tile_tokens = 0;  ///< of group_routes; 0: pairs need not be sorted
 };
-ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens);
+/// path: of this path, for tests; else the plan's.
+ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens,
+                            std::optional<Path> path = {});
 
 /// Bytes of experts' weights that the step reads, as expected of tokens that choose their experts at random.
 double expert_bytes_read(const ExpertChoice& choice, const ExpertLayerShape& shape, uint32_t n_tokens);

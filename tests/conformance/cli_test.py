@@ -167,16 +167,33 @@ class Conformance(unittest.TestCase):
         result = conformance("--op", "matvec", "--type", "F32,Q8_0", "--path", "scalar", "--perf",
                              env={"VKMOE_FAULTS": "device_lost:only=matvec/Q8_0/scalar"})
         self.assertEqual(result.returncode, 1, result.stderr)
-        self.assertRegex(result.stdout, r"(?m)^matvec/F32/scalar .* GB/s")
+        self.assertRegex(result.stdout, r"(?m)^kernel speed .* GB/s +GFLOP/s(?s:.*)^matvec/F32/scalar +1 .* memory ")
         self.assertIn("1 ok, 0 unsupported, 1 failed;", result.stdout)
 
     def test_speeds_at_several_numbers_of_tokens(self):
         result = conformance("--op", "matvec,matmul", "--type", "Q8_0", "--path", "scalar", "--perf",
-                             "--perf-tokens", "2,5")
+                             "--perf-tokens", "1,5,40")
         self.assertEqual(result.returncode, 0, result.stderr)
-        measured = re.findall(r"(?m)^(\w+)/Q8_0/scalar .*/s .* (\d+) tokens?$", result.stdout)
-        self.assertEqual(measured, [("matvec", "1"), ("matmul", "2"), ("matmul", "5")])
+        measured = re.findall(r"(?m)^(\w+)/Q8_0/scalar +(\d+)  (\w+) ", result.stdout)
+        self.assertEqual([int(n_tokens) for _, n_tokens, _ in measured], [1, 5, 40])
+        self.assertEqual(measured[0], ("matvec", "1", "registers"))
+        self.assertEqual(measured[2], ("matmul", "40", "tiles"))
         self.refused(2, ["--perf-tokens", "--perf"], "--perf-tokens", "2")
+
+    def test_speeds_are_of_the_kernels_that_the_plan_takes(self):
+        report = self.folder / "speeds.json"
+        result = conformance("--op", "expert_matvec,expert_matmul", "--type", "Q8_0", "--perf", "--perf-tokens", "1,9",
+                             "--json", report)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        measured = json.loads(report.read_text())["speeds"]["cells"]
+        self.assertEqual(sorted(speed["tokens"] for speed in measured), [1, 9], "each once, whatever paths there are")
+        forms = {speed["tokens"]: speed["form"] for speed in measured}
+        self.assertEqual(forms[1], "pairs")
+        self.assertIn(forms[9], ("registers", "tiles"))
+        for speed in measured:
+            self.assertEqual(speed["op"], "expert_matmul" if speed["form"] == "tiles" else "expert_matvec")
+            self.assertGreater(speed["teraflops"], 0)
+            self.assertGreater(speed["gigabytes_per_second"], 0)
 
     def test_in_process(self):
         result = conformance(*ONE_CELL, "--in-process")

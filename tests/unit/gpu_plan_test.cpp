@@ -404,6 +404,33 @@ TEST(GpuPlan, StagedTilesFitTheirDevice) {
     EXPECT_EQ(tile_plan(make_plan(caps, std::nullopt), Path::kDot4).dense, (StagedTile{64, 4, 4, 8, 1}));
 }
 
+TEST(GpuPlan, IntelsTilesFitItsRegisters) {
+    DeviceCaps caps = nvidia();
+    caps.vendor_id = kIntel;
+    caps.subgroup_size = 16;
+    caps.max_subgroup_size = 32;
+    caps.subgroup_size_control = true;
+    caps.matrices.shapes = {float16_shape(8, 8, 16)};
+    const auto most_tokens = [&] {
+        const DevicePlan plan = make_plan(caps, std::nullopt);
+        const MatrixPlan& tiles = matrix_plan(plan, Path::kCoopmat);
+        uint32_t most = tiles.dense.tile_tokens();
+        for (const MatrixTile& tile : tiles.others) most = std::max(most, tile.tile_tokens());
+        return most / tiles.dense.tile_tokens();
+    };
+    caps.min_subgroup_size = 16;
+    EXPECT_EQ(most_tokens(), 2u);
+    caps.min_subgroup_size = 8;
+    EXPECT_EQ(make_plan(caps, std::nullopt).matrix_subgroup_size, 8u);
+    EXPECT_EQ(most_tokens(), 1u) << "64 tokens spill";
+
+    const auto words = [&] { return tile_plan(make_plan(caps, std::nullopt), Path::kDot4).experts.words; };
+    caps.integer_dot_accelerated = true;
+    EXPECT_EQ(words(), 2u);
+    caps.integer_dot_accelerated = false;
+    EXPECT_EQ(words(), 1u);
+}
+
 TEST(GpuPlan, CpuDriversWithScalarLoadsTakeARowForEachLane) {
     using enum Path;
     DeviceCaps cpu = invented_gpu();

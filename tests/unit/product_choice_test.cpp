@@ -153,6 +153,22 @@ TEST(ProductChoice, RegistersHoldFewerTokensOnSomeDevices) {
     EXPECT_EQ(most(caps, TensorType::kQ2_K), 16u) << "in two batches";
 }
 
+TEST(ProductChoice, AnotherPathThanThePlansCanBeAskedFor) {
+    const DevicePlan plan = make_plan(invented_gpu(), std::nullopt);
+    const ExpertLayerShape layer{.gate_type = TensorType::kQ4_K,
+                                 .up_type = TensorType::kQ4_K,
+                                 .down_type = TensorType::kQ4_K,
+                                 .n_embedding = 2048,
+                                 .n_feed_forward = 768,
+                                 .n_experts = 128,
+                                 .n_used = 8};
+    EXPECT_EQ(choose_experts(plan, layer, 16).gate_up, ExpertForm::kRegisters);
+    EXPECT_EQ(choose_experts(plan, layer, 16, Path::kSubgroup).gate_up, ExpertForm::kRegisters);
+    const ExpertChoice scalar = choose_experts(plan, layer, 16, Path::kScalar);
+    EXPECT_EQ(scalar.gate_up, ExpertForm::kTiles);
+    EXPECT_EQ(scalar.tile_tokens, plan.registers.tile_tokens);
+}
+
 TEST(ProductChoice, AFewTokensAddUpAsOneDoes) {
     for_each_layer([](const NamedPlan& named, const ExpertLayerShape& shape) {
         const DevicePlan& plan = named.plan;
