@@ -1,8 +1,10 @@
-// What a matrix kernel multiplies: 32 weights (one run of a row, see quant/quant.glsl) by 32 activations.
+// What a matrix kernel multiplies: 32 weights (one run of a row, see quant/quant.glsl) by 32 activations, in RUN_PIECES
+// pieces, so that neither is decoded whole into registers.
 //
-//   Operand prepare(Run run)                                    once for each run, then used for several tokens
-//   Activation load_activation(uvec2 row, uint block, uint n_columns)
-//   float dot_run(Operand weights, Activation activation)
+//   WeightPiece weight_piece(Run run, uint piece)               once for each piece, then used for several tokens
+//   ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns)
+//   float add_product(WeightPiece weights, ActivationPiece activation, float sum)
+//   Activation load_activation(uvec2 row, uint block, uint n_columns)   of a whole run
 //
 // On the dot4 path activations are packed int8 (src/kernels/activation.h), else float32.
 #ifndef VKMOE_SHADERS_MATMUL_OPERANDS_GLSL
@@ -12,10 +14,6 @@
 
 #if defined(VKMOE_PATH_DOT4)
 #include "common/dot4.glsl"
-
-#define Operand Run
-
-Operand prepare(Run run) { return run; }
 
 #if defined(VKMOE_HALF_OFFSETS)
 #define ScaleSum vec3  // d, and d times the sum of q over the first and over the second half
@@ -59,7 +57,16 @@ Activation load_activation(uvec2 row, uint block, uint n_columns) {
     return result;
 }
 
-float dot_run(Operand weights, Activation activation) {
+// A run in one piece: its products are integers.
+const uint RUN_PIECES = 1;
+#define WeightPiece Run
+#define ActivationPiece Activation
+
+WeightPiece weight_piece(Run run, uint piece) { return run; }
+ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns) {
+    return load_activation(row, block, n_columns);
+}
+float add_product(WeightPiece weights, ActivationPiece activation, float sum) {
     int first = 0;
     int second = 0;
     [[unroll]] for (uint i = 0; i < 4; ++i) {
@@ -74,22 +81,10 @@ float dot_run(Operand weights, Activation activation) {
     float product = scale.x * float(first + second);
 #endif
 #if defined(VKMOE_OFFSETS)
-    return product - offset_product(weights.offset, activation.scale_sum);
-#else
-    return product;
+    product -= offset_product(weights.offset, activation.scale_sum);
 #endif
+    return sum + product;
 }
-
-// A run in one piece: its products are integers.
-const uint RUN_PIECES = 1;
-#define WeightPiece Run
-#define ActivationPiece Activation
-
-WeightPiece weight_piece(Run run, uint piece) { return run; }
-ActivationPiece activation_piece(uvec2 row, uint block, uint piece, uint n_columns) {
-    return load_activation(row, block, n_columns);
-}
-float add_product(WeightPiece weights, ActivationPiece activation, float sum) { return sum + dot_run(weights, activation); }
 
 #else
 
@@ -105,29 +100,15 @@ float add_product(WeightPiece w, ActivationPiece x, float sum) {
     return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
 }
 
-struct Operand {
+struct Activation {
     vec4 values[8];
 };
-
-Operand prepare(Run run) {
-    Operand result;
-    decode_run(run, result.values);
-    return result;
-}
-
-#define Activation Operand
 
 Activation load_activation(uvec2 row, uint block, uint n_columns) {
     Activation result;
     Floats4 source = Floats4(advance(row, block * 128u));
     [[unroll]] for (uint i = 0; i < 8; ++i) result.values[i] = source.at[i];
     return result;
-}
-
-float dot_run(Operand weights, Activation activation) {
-    vec4 sum = weights.values[0] * activation.values[0];
-    [[unroll]] for (uint i = 1; i < 8; ++i) sum = fma(weights.values[i], activation.values[i], sum);
-    return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
 #endif
