@@ -15,7 +15,7 @@ layout(constant_id = 10) const bool BYTES_AS_HALVES = false;
 const uint RUN_VECTORS = 4;  // 8 float16 each
 const uint STAGED_STRIDE = STEP_RUNS * RUN_VECTORS + 1;
 const uint ATTEMPTS = 2;
-const float kLargest = 32768.0;  // 2^15, of the bounds that are in range
+const uint kLargest = 0x47000000u;  // 2^15 as bits, the least bound that is out of range
 
 shared uvec4 staged_weights[WEIGHTS_OR_SUMS(TILE_ROWS * STAGED_STRIDE)];
 shared uvec4 staged_tokens[TILE_TOKENS * STAGED_STRIDE];
@@ -25,7 +25,9 @@ shared float weight_factors[TILE_ROWS];  // powers of two
 shared int token_exponents[TILE_TOKENS + 4];
 const uint IS_EXCEEDED = TILE_TOKENS;
 
-float largest_bound;  // of the chunks that this invocation staged, times their factors
+// Of the chunks that this invocation staged, times their factors. As bits, of which NaNs are the largest: the larger of one
+// and a number that is out of range could be neither.
+uint largest_bound;
 
 // Of an invocation, in all steps: compilers compute again what could wait in a register.
 uint kept_place;   // of its first vector of kept_row
@@ -57,7 +59,7 @@ const uint STEP_VECTORS = STEP_RUNS * RUN_VECTORS;
 /// Before the steps from begin to end are multiplied.
 void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {
     if (!by_all && gl_LocalInvocationID.x == 0u) token_exponents[IS_EXCEEDED] = 0;
-    largest_bound = 0.0;
+    largest_bound = 0u;
     uint row_lane = gl_LocalInvocationID.x % ROW_LANES;
     kept_place = place_of(gl_LocalInvocationID.x / ROW_LANES, row_lane);
     uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
@@ -164,7 +166,7 @@ void stage_weights(uint item, uint step, uint n_columns) {
         float scale = STEP_CHUNKS != 1u && step_chunk(step, first + i, n_columns) < chunk ? 0.0 : factor;
         [[unroll]] for (uint run = i * CHUNK_RUNS; run < (i + 1u) * CHUNK_RUNS; ++run) {
             float bound = stage_run(place + run * RUN_VECTORS, runs[run], scale);
-            largest_bound = max(largest_bound, bound);
+            largest_bound = max(largest_bound, floatBitsToUint(bound) & 0x7FFFFFFFu);
         }
     }
 }

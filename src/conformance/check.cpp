@@ -13,6 +13,8 @@ constexpr uint32_t kUntouched = 0xFFFFFFFF;
 constexpr double kOverflow = 1e38;
 /// Fewer numbers may well all be small differences of large terms.
 constexpr size_t kFewNumbers = 32;
+/// So may those that are nearly all of the size: products of gate and up are as often tiny as large.
+constexpr double kFewLargeNumbers = 8;
 
 bool untouched(float value) {
     return std::bit_cast<uint32_t>(value) == kUntouched;
@@ -29,22 +31,27 @@ bool right(const Expected& expected, float actual, const Tolerance& tolerance) {
     return std::abs(actual - expected.value) <= tolerance.relative * expected.magnitude + expected.floor;
 }
 
-/// NMSE of the numbers that are finite on both sides; nothing where too few are, or where flushing alone may
-/// make more error than the limit lets pass: then each number is judged by itself only.
+/// NMSE of the numbers that are finite on both sides; nothing where too few are or count, or where flushing
+/// alone may make more error than the limit lets pass: then each number is judged by itself only.
 std::optional<double> finite_nmse(std::span<const Expected> expected, std::span<const float> actual,
                                   double limit) {
     double error = 0;
     double size = 0;
+    double fourth_powers = 0;
     double floor = 0;
     size_t n = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
         if (!expected[i].written || !std::isfinite(expected[i].value) || !std::isfinite(actual[i])) continue;
         const double difference = actual[i] - expected[i].value;
+        const double square = expected[i].value * expected[i].value;
         error += difference * difference;
-        size += expected[i].value * expected[i].value;
+        size += square;
+        fourth_powers += square * square;
         floor += expected[i].floor * expected[i].floor;
         ++n;
     }
+    // Of n equal numbers the first is n times the second.
+    if (size * size < kFewLargeNumbers * fourth_powers) return std::nullopt;
     if (n < kFewNumbers || !(limit * size > floor)) return std::nullopt;
     return error / size;
 }
