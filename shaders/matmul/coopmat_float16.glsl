@@ -1,7 +1,7 @@
 // Float16 operands of coopmat_tile.glsl. Tokens come packed (pack_float16): float16 times a power of two for each row.
 //
 // Weights are scaled by a power of two for each row, too, so that neither tiny nor huge scales leave the range of float16.
-// A row's exponent comes of a bound of its first chunk that is not zero, which is scaled to between 1 and 2; the 14 binades
+// A row's exponent comes from a bound of its first chunk that is not zero, which is scaled to between 1 and 2; the 14 binades
 // above are room for later chunks. Where one needs more, the tile is multiplied again with exponents by all of each row:
 // the loop over the columns only watches for it.
 #ifndef VKMOE_SHADERS_MATMUL_COOPMAT_FLOAT16_GLSL
@@ -25,8 +25,8 @@ shared float weight_factors[TILE_ROWS];  // powers of two
 shared int token_exponents[TILE_TOKENS + 4];
 const uint IS_EXCEEDED = TILE_TOKENS;
 
-// Of the chunks that this invocation staged, times their factors. As bits, of which NaNs are the largest: the larger of one
-// and a number that is out of range could be neither.
+// Of the chunks that this invocation staged, times their factors. As bits, of which NaNs are the largest: a float maximum of
+// a NaN and a bound out of range may be the NaN, which fails the comparison.
 uint largest_bound;
 
 // Of an invocation, in all steps: compilers compute again what could wait in a register.
@@ -81,14 +81,10 @@ void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {
 
 /// Whether a bound was out of range. In all invocations, after the last step.
 bool exceeded() {
-    if (largest_bound >= kLargest) token_exponents[IS_EXCEEDED] = 1;
+    if (largest_bound >= kLargest) atomicOr(token_exponents[IS_EXCEEDED], 1);
     barrier();
     return token_exponents[IS_EXCEEDED] != 0;
 }
-
-#if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
-#define VKMOE_QUANTIZED 1
-#endif
 
 /// Stages the weights of a run, times scale, and returns their bound.
 float stage_run(uint vector, Run run, float scale) {

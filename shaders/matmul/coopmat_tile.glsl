@@ -67,7 +67,7 @@ const uint LANE_CHUNKS = TILE_ROWS >= gl_WorkGroupSize.x ? STEP_CHUNKS : 1u;
 #endif
 const uint ROW_LANES = STEP_CHUNKS / LANE_CHUNKS;  // neighbours that share a row
 
-// Addresses of rows, which compilers would compute again in each step: an invocation that stages of one row keeps its.
+// Addresses of rows, which compilers would compute again in each step: an invocation that stages of one row keeps that row's.
 const bool KEEPS_ROW = TILE_ROWS * ROW_LANES <= gl_WorkGroupSize.x;
 uvec2 kept_row;
 shared uvec2 weight_rows[TILE_ROWS];  // where KEEPS_ROW is false

@@ -81,7 +81,7 @@ Victim first_victim(Victim own, uint turn) {
     if (subgroupElect()) partial[turn][gl_SubgroupID] = first;
     synchronize();
     own = kNone;
-    // Unrolled, as drivers know the number of subgroups, the loop spills 40 on Skylake.
+    // Drivers that know the number of subgroups would unroll this loop, which spills 40 on Skylake.
     [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < gl_NumSubgroups; i += gl_SubgroupSize) {
         if (is_before(partial[turn][i], own)) own = partial[turn][i];
     }

@@ -13,5 +13,3 @@ void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS]) {
 }
 
 vec4 decode_vector(Run run, uint i) { return run.values[i]; }
-
-void decode_run(Run run, out vec4 values[8]) { values = run.values; }

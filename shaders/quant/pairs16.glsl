@@ -16,7 +16,3 @@ vec4 decode_vector(Run run, uint i) {
     uvec4 words = run.words[i / 2u];
     return i % 2u == 0u ? vec4(unpack_pair(words.x), unpack_pair(words.y)) : vec4(unpack_pair(words.z), unpack_pair(words.w));
 }
-
-void decode_run(Run run, out vec4 values[8]) {
-    [[unroll]] for (uint i = 0; i < 8; ++i) values[i] = decode_vector(run, i);
-}

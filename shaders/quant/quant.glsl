@@ -8,7 +8,7 @@
 //   void load_chunk(Row row, uint chunk, out Run runs[CHUNK_RUNS])
 //   uint run_block(uint chunk, uint run)
 //   uint row_stride(uint n_columns)  bytes
-//   void decode_run(Run run, out vec4 values[8])
+//   vec4 decode_vector(Run run, uint i)  elements 4i to 4i + 3 of a run
 //
 // and for quantized types value[i] = scale[i / 16] * q[i] - offset[i / 16], so that dot products of integers need one
 // multiplication a half run and one for the offset with the sum of the activations. Types whose two scales differ define
@@ -26,6 +26,7 @@
 #include "quant/row.glsl"
 
 #if !defined(VKMOE_TYPE_F32) && !defined(VKMOE_TYPE_F16) && !defined(VKMOE_TYPE_BF16)
+#define VKMOE_QUANTIZED 1
 
 #if (defined(VKMOE_TYPE_MXFP4) || defined(VKMOE_TYPE_NVFP4)) && (defined(VKMOE_PATH_COOPMAT) || defined(VKMOE_PATH_COOPMAT2))
 #define VKMOE_FP4_CODES 1
@@ -49,10 +50,6 @@ vec4 unpack_int8(uint word) {
 vec4 decode_vector(Run run, uint i) {
     vec4 q = unpack_int8(run.q[i]);
     return i < 4u ? fma(run.scale.xxxx, q, -run.offset.xxxx) : fma(run.scale.yyyy, q, -run.offset.yyyy);
-}
-
-void decode_run(Run run, out vec4 values[8]) {
-    [[unroll]] for (uint i = 0; i < 8; ++i) values[i] = decode_vector(run, i);
 }
 
 /// The grid of a type that has one.
@@ -160,6 +157,10 @@ uint spread_bits(uint bits) { return ((bits & 15u) * 0x00204081u) & 0x01010101u;
 #else
 #error "compile with -DVKMOE_TYPE_<TYPE>=1"
 #endif
+
+void decode_run(Run run, out vec4 values[8]) {
+    [[unroll]] for (uint i = 0; i < 8; ++i) values[i] = decode_vector(run, i);
+}
 
 #if defined(VKMOE_TABLE_CONSTANT) && !defined(VKMOE_TYPE_IQ4_NL) && !defined(VKMOE_TYPE_IQ4_XS)
 void load_tables() {}

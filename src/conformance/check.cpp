@@ -13,7 +13,8 @@ constexpr uint32_t kUntouched = 0xFFFFFFFF;
 constexpr double kOverflow = 1e38;
 /// Fewer numbers may well all be small differences of large terms.
 constexpr size_t kFewNumbers = 32;
-/// So may those that are nearly all of the size: products of gate and up are as often tiny as large.
+/// So may a few numbers that make up nearly all of the sum of squares, as products of gate and up do now and
+/// then.
 constexpr double kFewLargeNumbers = 8;
 
 bool untouched(float value) {

@@ -34,7 +34,8 @@ void many_pairs(CaseContext& c, const KernelKey& cell) {
 }
 
 void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
-    check_sorted_pairs(c, cell, {3, 15, 4, 33, 256, Routing::kAny, numbers, weights});
+    const uint32_t n_columns = weights == Weights::kGrowing ? 512 : 256;  // two blocks at least
+    check_sorted_pairs(c, cell, {3, 15, 4, 33, n_columns, Routing::kAny, numbers, weights});
 }
 
 void distant(CaseContext& c, const KernelKey& cell) {

@@ -49,7 +49,7 @@ void one_token(CaseContext& c, const KernelKey& cell) {
 }
 
 void special(CaseContext& c, const KernelKey& cell, Numbers numbers, Weights weights) {
-    check_product(c, matmul_product, cell, {33, 512, 35, Residual::kApart, numbers, weights});
+    check_product(c, matmul_product, cell, {36, 512, 35, Residual::kApart, numbers, weights});
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ struct Work {
     bool is_bound_by_memory = false;
 };
 
-/// Up to which the device's memory is what a product waits for: tokens by each weight.
+/// Tokens by each weight, up to which memory bounds a product.
 constexpr double kMostBoundByMemory = 8;
 
 /// Of a model of some 30 billion weights, as far as they show: few tokens by a matrix larger than most
@@ -67,13 +67,29 @@ class Bencher {
     Bencher(KernelContext& kernels, Bench& bench)
         : kernels_(kernels), case_(bench, 1), shapes_(shapes_for(kernels.device().caps())) {}
 
-    /// At those of the numbers of tokens for which a step takes the cell's operation.
-    std::vector<Work> works(const KernelKey& cell, std::vector<uint32_t> n_tokens) {
-        if (n_tokens.empty()) n_tokens = {1, shapes_.n_tokens};
-        std::vector<Work> works;
-        for (const uint32_t n : n_tokens)
-            if (takes(cell, n)) works.push_back(work(cell, n));
-        return works;
+    /// Whether a step of so many tokens takes the cell's operation.
+    bool takes(const KernelKey& cell, uint32_t n_tokens) const {
+        switch (cell.op) {
+            case Op::kMatvec:
+            case Op::kMatmul:
+                return dense_op(case_.plan(), cell.type, n_tokens, cell.path) == cell.op;
+            case Op::kExpertMatvec:
+            case Op::kExpertMatmul:
+                return expert_op(choice(cell, n_tokens).gate_up) == cell.op;
+            case Op::kExpertMatvecSum:
+                return choice(cell, n_tokens).down == ExpertForm::kPairs;
+            default:
+                return false;
+        }
+    }
+
+    /// Of a cell that a step of so many tokens takes. It lasts until the next Bencher is made.
+    Work work(const KernelKey& cell, uint32_t n_tokens) {
+        if (cell.op == Op::kMatvec || cell.op == Op::kMatmul) return product(cell, n_tokens);
+        if (cell.op == Op::kExpertMatvecSum) return sum_of_experts(cell, n_tokens);
+        const ExpertChoice chosen = choice(cell, n_tokens);
+        return chosen.gate_up == ExpertForm::kPairs ? pairs(cell, n_tokens)
+                                                    : sorted_pairs(cell, n_tokens, chosen.tile_tokens);
     }
 
   private:
@@ -91,30 +107,6 @@ class Bencher {
                                .n_experts = shapes_.n_experts,
                                .n_used = shapes_.n_slots},
                               n_tokens, cell.path);
-    }
-
-    bool takes(const KernelKey& cell, uint32_t n_tokens) const {
-        switch (cell.op) {
-            case Op::kMatvec:
-            case Op::kMatmul:
-                return dense_op(case_.plan(), cell.type, n_tokens, cell.path) == cell.op;
-            case Op::kExpertMatvec:
-            case Op::kExpertMatmul:
-                return expert_op(choice(cell, n_tokens).gate_up) == cell.op;
-            case Op::kExpertMatvecSum:
-                return choice(cell, n_tokens).down == ExpertForm::kPairs;
-            default:
-                return false;
-        }
-    }
-
-    /// Of a cell that a step of so many tokens takes.
-    Work work(const KernelKey& cell, uint32_t n_tokens) {
-        if (cell.op == Op::kMatvec || cell.op == Op::kMatmul) return product(cell, n_tokens);
-        if (cell.op == Op::kExpertMatvecSum) return sum_of_experts(cell, n_tokens);
-        const ExpertChoice chosen = choice(cell, n_tokens);
-        return chosen.gate_up == ExpertForm::kPairs ? pairs(cell, n_tokens)
-                                                    : sorted_pairs(cell, n_tokens, chosen.tile_tokens);
     }
 
     StoredActivations activations(const KernelKey& cell, uint32_t n_rows, uint32_t n_columns) {
@@ -141,7 +133,7 @@ class Bencher {
         work.n_tokens = n_tokens;
         work.form = is_few ? "registers" : "tiles";
         work.shape = fmt::format("{} x {}", args.n_rows, args.n_columns);
-        work.dispatches = linear(kernels_, args).in_order();
+        work.dispatches = linear_product(kernels_, args);
         work.bytes = static_cast<double>(weights.bytes.size() + x.bytes.size()) + 4.0 * n_tokens * n_rows;
         work.operations = 2.0 * n_tokens * n_rows * shapes_.n_columns;
         work.is_bound_by_memory = n_tokens <= kMostBoundByMemory;
@@ -259,12 +251,6 @@ std::string rate_text(double rate) {
     return fmt::format("{:.{}f}", rate, rate < 10 ? 2 : rate < 1000 ? 1 : 0);
 }
 
-/// A second.
-std::string operations_text(double teraflops) {
-    return teraflops < 1 ? fmt::format("{:.1f} GF/s", teraflops * 1000)
-                         : fmt::format("{:.2f} TF/s", teraflops);
-}
-
 }  // namespace
 
 double copy_speed(KernelContext& kernels) {
@@ -291,8 +277,12 @@ std::vector<Speed> measure_speeds(KernelContext& kernels, Bench& bench, const Ke
     std::vector<Speed> speeds;
     if (!missing_for_kernels(kernels.plan(), cell.path).empty()) return speeds;
     if (!options.other_paths && !is_planned(kernels.plan(), cell)) return speeds;
-    Bencher bencher(kernels, bench);
-    for (const Work& work : bencher.works(cell, options.n_tokens)) {
+    std::vector<uint32_t> n_tokens = options.n_tokens;
+    if (n_tokens.empty()) n_tokens = {1, shapes_for(kernels.device().caps()).n_tokens};
+    for (const uint32_t n : n_tokens) {
+        Bencher bencher(kernels, bench);
+        if (!bencher.takes(cell, n)) continue;
+        const Work work = bencher.work(cell, n);
         Speed& speed = speeds.emplace_back();
         speed.cell = cell;
         speed.n_tokens = work.n_tokens;
@@ -331,7 +321,7 @@ double share_of_peak(const SpeedReport& report, const Speed& speed) {
 
 std::string speed_table(const SpeedReport& report) {
     if (report.speeds.empty())
-        return "no kernel speed was measured: the plan takes none of these kernels for the numbers of "
+        return "no kernel speed was measured: no step takes one of these kernels for these numbers of "
                "tokens\n\n";
     std::string text = fmt::format("{:<36}{:>7}  {:<10}{:>12}{:>10}{:>12}  {:<15}  {}\n", "kernel speed",
                                    "tokens", "form", "us", "GB/s", "GFLOP/s", "of peak", "shape");
@@ -344,8 +334,8 @@ std::string speed_table(const SpeedReport& report) {
     }
     text += fmt::format(
         "peak: memory {:.1f} GB/s, the higher of a driver copy ({:.1f} GB/s, reads and writes) and the "
-        "fastest kernel above; arithmetic {}, the fastest kernel above\n\n",
-        report.best_gigabytes, report.copy_gigabytes, operations_text(report.best_teraflops));
+        "fastest kernel above; arithmetic {} GFLOP/s, the fastest kernel above\n\n",
+        report.best_gigabytes, report.copy_gigabytes, rate_text(report.best_teraflops * 1000));
     return text;
 }
 

@@ -5,8 +5,10 @@
 #include "formats/quantize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <span>
 
 namespace vkmoe::conformance {
@@ -31,7 +33,13 @@ float largest_magnitude(std::span<const float> values) {
     return largest;
 }
 
-void fill_block(std::mt19937& random, TensorType type, Weights kind, std::span<std::byte> block,
+/// Of the largest magnitude of a block.
+struct Range {
+    float least = 0;
+    float most = std::numeric_limits<float>::infinity();
+};
+
+void fill_block(std::mt19937& random, TensorType type, const Range* range, std::span<std::byte> block,
                 std::span<float> values) {
     float largest = 0;
     bool overflows = false;
@@ -42,7 +50,7 @@ void fill_block(std::mt19937& random, TensorType type, Weights kind, std::span<s
         // Scales of MXFP4 reach 2^127: numbers that overflow float32 here stay finite where products are of
         // integers.
         overflows = type == TensorType::kMXFP4 && std::isinf(largest);
-    } while (overflows || (kind == Weights::kSane && !(largest >= 0.25f && largest <= 4.0f)));
+    } while (overflows || (range != nullptr && !(largest >= range->least && largest <= range->most)));
 }
 
 /// Types with one number a block hold ordinary numbers, most of which random bits are not.
@@ -65,15 +73,24 @@ StoredMatrix random_matrix(std::mt19937& random, TensorType type, uint32_t n_row
         return matrix;
     }
     const size_t n_blocks = matrix.values.size() / info.block_elements;
-    const size_t n_made = std::min(n_blocks, kMaxBlocks);
+    constexpr Range kUsual{0.25f, 4.0f};
+    constexpr Range kSmall{0x1p-12f, 0x1p-7f};
+    constexpr Range kLarge{0x1p+10f, 0x1p+14f};
+    std::array<std::vector<size_t>, 2> made;  // blocks of the first columns of a growing row, and others
     for (size_t b = 0; b < n_blocks; ++b) {
         std::byte* bytes = matrix.bytes.data() + b * info.block_bytes;
         float* values = matrix.values.data() + b * info.block_elements;
-        if (b < n_made) {
-            fill_block(random, type, kind, {bytes, info.block_bytes}, {values, info.block_elements});
+        const bool is_small =
+            kind == Weights::kGrowing && b * info.block_elements % n_columns < column_unit(type);
+        std::vector<size_t>& pool = made[is_small ? 0 : 1];
+        if (pool.size() < kMaxBlocks) {
+            const Range& range = kind == Weights::kSane ? kUsual : is_small ? kSmall : kLarge;
+            fill_block(random, type, kind == Weights::kAnyBits ? nullptr : &range, {bytes, info.block_bytes},
+                       {values, info.block_elements});
+            pool.push_back(b);
             continue;
         }
-        const size_t from = random_below(random, static_cast<uint32_t>(n_made));
+        const size_t from = pool[random_below(random, static_cast<uint32_t>(pool.size()))];
         std::copy_n(matrix.bytes.data() + from * info.block_bytes, info.block_bytes, bytes);
         std::copy_n(matrix.values.data() + from * info.block_elements, info.block_elements, values);
     }

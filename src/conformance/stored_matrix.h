@@ -21,6 +21,7 @@ struct StoredMatrix {
 enum class Weights {
     kSane,  ///< the largest number of each block is of magnitude 1/4 to 4, so that it is seen beside others
     kAnyBits,  ///< whatever the bits say: scales that are subnormal, huge, infinite or NaN
+    kGrowing,  ///< the first columns of each row are thousands of times smaller than the others
 };
 StoredMatrix random_matrix(std::mt19937& random, TensorType type, uint32_t n_rows, uint32_t n_columns,
                            Weights kind = Weights::kSane);

@@ -16,8 +16,8 @@ constexpr uint32_t kRunColumns = 32;  // what kernels stage at least, so k must 
 constexpr uint32_t kTeamRows = 32;
 constexpr uint32_t kTeams = 4;
 
-/// Sums of a subgroup that is narrower than any GPU's, where a driver of a CPU makes one loop of all of them:
-/// larger ones took lavapipe half a minute to compile.
+/// Sums of a subgroup with fewer lanes, which CPUs and Intel's GPUs before Xe2 have. A driver of a CPU makes
+/// one loop of all of them: larger ones took lavapipe half a minute to compile.
 constexpr uint32_t kNarrowSubgroup = 16;
 constexpr uint32_t kNarrowTeam = 16;
 
@@ -56,7 +56,7 @@ bool fits(const MatrixShapeCaps& shape, Path path) {
 }
 
 /// Whether a float16 is an operand of a float32 multiply-add. Clocks of a SIMD for 65,536 products of Q4_K by
-/// experts, by Mesa 26.2.6's code for Navi 31: 860 with bytes as halves, 970 with integers that are
+/// experts, by Mesa 26.2.6's code for Navi 31: 724 with bytes as halves, 791 with integers that are
 /// converted. NVIDIA's and Intel's compilers convert each float16 as well.
 bool has_mixed_multiply_add(const DeviceCaps& caps) {
     return caps.vendor_id == kAmd;
@@ -169,7 +169,7 @@ MatrixTile doubled(const MatrixTile& narrow, uint32_t subgroup_size) {
     return tile;
 }
 
-/// Twice the tokens for half of the rows, in the shared memory of about the same size.
+/// Twice the tokens for half of the rows, in one and a half times the shared memory.
 MatrixTile lengthened(const MatrixTile& wide) {
     MatrixTile tile = wide;
     tile.token_teams *= 2;
@@ -301,14 +301,15 @@ MatrixPlan plan_matrices(const DeviceCaps& caps, uint32_t subgroup_size, Path pa
     // A CPU has few cores to fill, and takes a second or two to compile a tile.
     if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) return plan;
     plan.others = smaller_tiles(plan.dense);
+    std::erase_if(plan.others, [&](const MatrixTile& tile) { return !fits_device(tile, false); });
     if (path == Path::kCoopmat2) return plan;  // with matrices of other shapes no compiler was seen
-    if (subgroup_size < 32) plan.decoding = kNarrowDecoding;
     // With 8 lanes, on matrices of 8 columns, sums by 64 tokens spill 1 with F16, BF16 and 7 other types, by
     // Mesa 26.2.6's code for DG2.
     if (subgroup_size < kNarrowSubgroup) return plan;
+    if (subgroup_size < 32) plan.decoding = kNarrowDecoding;
     if (const MatrixTile wide = doubled(plan.dense, subgroup_size); fits_device(wide, false)) {
         plan.others.push_back(wide);
-        if (subgroup_size < 32 && fits_device(lengthened(wide), false))
+        if (subgroup_size < 32 && wide.row_teams % 2 == 0 && fits_device(lengthened(wide), false))
             plan.others.push_back(lengthened(wide));
     }
     if (const MatrixTile wide = doubled(plan.experts, subgroup_size); fits_device(wide, true))

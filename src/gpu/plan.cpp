@@ -10,7 +10,7 @@ namespace vkmoe {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
-constexpr uint32_t kNarrowSubgroup = 16;      // fewer lanes than any GPU's
+constexpr uint32_t kNarrowSubgroup = 16;      // fewer lanes: CPUs, and some kernels of Intel's
 constexpr uint32_t kPushConstantBytes = 128;  // the least that Vulkan promises, and what all kernels share
 
 constexpr VkSubgroupFeatureFlags kSubgroupOperations =
@@ -35,7 +35,7 @@ constexpr SubgroupQuirk kSubgroupQuirks[] = {
     {kAmd, 0, 0, 0, 32,
      "RDNA3's matrix instructions want both operands in each half of 64 lanes: twice the reads of shared "
      "memory. Clocks of a SIMD for 65,536 products of Q4_K by experts, by Mesa 26.2.6's code, 64 lanes and "
-     "32: 860 and 800 on Navi 31 (float16), 541 and 437 on gfx1201 (int8)"},
+     "32: 964 and 724 on Navi 31 (float16), 521 and 427 on gfx1201 (int8)"},
     {kIntel, 16, 16, 16, 16,
      "Intel's register file is split among the lanes: 32 of them leave half the registers a lane, and "
      "kernels that hold rows of sums spill; 16 is the one size that every generation from Xe-LP to Xe2 has"},
@@ -64,8 +64,8 @@ constexpr OrderQuirk kOrderQuirks[] = {
      Path::kCoopmatInt8, Path::kCoopmat,
      "RDNA4, the first with 8-bit floats, multiplies int8 at twice the rate of float16, RDNA3 at the same. "
      "Clocks of a SIMD for 65,536 products by experts, by Mesa 26.2.6's code, coopmat and coopmat_int8: on "
-     "gfx1201 541 and 437 (Q4_K), 526 and 350 (Q8_0), 716 and 545 (MXFP4), on Navi 31 800 and 831 "
-     "(Q4_K), 812 and 782 (Q8_0), 916 and 1095 (Q6_K)"},
+     "gfx1201 468 and 427 (Q4_K), 457 and 353 (Q8_0), 518 and 525 (MXFP4), on Navi 31 722 and 824 "
+     "(Q4_K), 711 and 769 (Q8_0), 778 and 1030 (Q6_K)"},
     {[](const DeviceCaps& caps) { return caps.vendor_id == kNvidia; }, Path::kCoopmatInt8, Path::kCoopmat,
      "65,536 products take 256 clocks in int8 and, with sums in float32, 512 in float16, on GeForce 1024, by "
      "NVIDIA's documents; the other instructions of dense products are 450 and 500 (Q4_K), 340 and 320 "

@@ -30,7 +30,7 @@ constexpr VendorTiles kVendorTiles[] = {
      Path::kDot4,
      {64, 4, 4, 8, 2},
      {64, 4, 4, 8, 2},
-     "4 words at once take 130 of the 128 registers that 8 lanes have, by Mesa 26.2.6's code for Skylake"},
+     "4 words at once take 130 of the 128 registers that 8 lanes have before Xe2, by Mesa 26.2.6's code"},
     {kIntel,
      true,
      Path::kDot4,

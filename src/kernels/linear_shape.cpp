@@ -118,10 +118,8 @@ MatmulTile constants_of(const Tile& tile) {
 /// With fewer, a core waits for the slowest of the others, or has nothing to do while it loads.
 constexpr uint64_t kGroupsPerCore = 2;
 
-/// What a tile takes for each of its products, and how it grows with parts: by the clocks of a SIMD for
-/// 65,536 products of Q4_K, 600, 660, 790 and 830 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens),
-/// by Mesa 26.2.6's code for Navi 31. Weights are decoded once for the tokens, and tokens are staged for the
-/// rows.
+/// The cost of each of a tile's products: weights are decoded once for the tokens (kUsualDecoding has the
+/// figures), tokens are staged for the rows, and sums of parts are added up.
 double cost_of_product(const MatmulTile& tile, double decoding) {
     constexpr double kStaging = 4.0;
     constexpr double kPart = 0.1;  // 8 bytes a sum, written and read, where 2048 columns take 1152 of Q4_K
@@ -183,8 +181,7 @@ MatmulTile dense_tile(const DevicePlan& plan, Path path, const DenseShape& shape
     require_path(plan, path);
     DenseShape on_device = shape;
     if (shape.core_count == 0) on_device.core_count = plan.core_count;
-    constexpr double kStagedDecoding = 12.0;
-    const double decoding = uses_matrices(path) ? matrix_plan(plan, path).decoding : kStagedDecoding;
+    const double decoding = uses_matrices(path) ? matrix_plan(plan, path).decoding : kUsualDecoding;
     return choose_dense(dense_tiles(plan, path), decoding, on_device);
 }
 

@@ -41,6 +41,18 @@ TEST(CheckNumbers, NamesTheFirstWrongElement) {
     EXPECT_NEAR(*failure.nmse, 2e-10 / 40, 1e-13);
 }
 
+TEST(CheckNumbers, JudgesFewLargeNumbersOneByOne) {
+    const Tolerance tolerance{.relative = 1e-3, .nmse = 1e-9};
+    std::vector<Expected> expected = ones(40);
+    std::vector<float> actual(40, 1.0005f);
+    EXPECT_THROW(check_numbers("numbers", expected, actual, tolerance), CheckFailure) << "by their NMSE";
+    expected[17] = {100, 100};
+    actual[17] = 100.05f;
+    EXPECT_NO_THROW(check_numbers("numbers", expected, actual, tolerance));
+    actual[17] = 100.2f;
+    EXPECT_THROW(check_numbers("numbers", expected, actual, tolerance), CheckFailure);
+}
+
 TEST(CheckNumbers, HoldsSpecialNumbersToTheirPlaces) {
     std::vector<Expected> expected = ones(3);
     expected[1].value = std::numeric_limits<double>::infinity();

@@ -85,11 +85,13 @@ def find_loops(loops, blocks):
     """loops.find_loops and the loops that are entered in their middle, by the block that they jump back to: AMD's compiler
     puts the end of some first."""
     found = loops.find_loops(blocks)
+    known = set(found)
     index = {b.name: i for i, b in reversed(list(enumerate(blocks)))}
     for i, block in enumerate(blocks):
         for j in (index[t] for t in block.targets if t in index):
-            if j <= i and j not in found:
-                found[j] = set(range(j, i + 1)).union(*(found[h] for h in found if j < h <= i))
+            if j <= i and j not in known:
+                inner = (found[h] for h in found if j < h <= i)
+                found[j] = found.get(j, set()).union(range(j, i + 1), *inner)
     return found
 
 

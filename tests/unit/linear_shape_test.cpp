@@ -40,14 +40,32 @@ TEST(LinearShape, DenseTilesAreNotTwiceAsWideAsTheTokens) {
     EXPECT_EQ(dense_tile(plan, Path::kDot4, {14336, 9}).tokens, 16u);
 }
 
-TEST(LinearShape, LongPromptsTakeTilesOfMoreTokens) {
+DeviceCaps gpu_with_matrices(uint32_t m, uint32_t n, uint32_t k) {
     constexpr MatrixElement kHalf = MatrixElement::kFloat16;
     constexpr MatrixElement kFloat = MatrixElement::kFloat32;
     DeviceCaps caps = invented_gpu();
     caps.extensions = {"VK_KHR_cooperative_matrix"};
     caps.float16 = caps.vulkan_memory_model = caps.vulkan_memory_model_device_scope = true;
     caps.matrices.cooperative_matrix = caps.matrices.in_compute = true;
-    caps.matrices.shapes = {{16, 16, 16, kHalf, kHalf, kFloat, kFloat}};
+    caps.matrices.shapes = {{m, n, k, kHalf, kHalf, kFloat, kFloat}};
+    return caps;
+}
+
+TEST(LinearShape, LongPromptsTakeFewRowsByManyTokensWhereDecodingIsDear) {
+    DeviceCaps caps = gpu_with_matrices(8, 16, 16);
+    caps.subgroup_size = caps.min_subgroup_size = caps.max_subgroup_size = 16;
+    DevicePlan plan = make_plan(caps, std::nullopt);
+    const auto tile = [&] {
+        return dense_tile(plan, Path::kCoopmat, {.n_rows = 4096, .n_tokens = 512, .core_count = 20});
+    };
+    EXPECT_EQ(tile().tokens, 256u);
+    EXPECT_EQ(tile().rows, 32u);
+    plan.matrices[static_cast<size_t>(Path::kCoopmat)].decoding = 12;
+    EXPECT_EQ(tile().tokens, 128u);
+}
+
+TEST(LinearShape, LongPromptsTakeTilesOfMoreTokens) {
+    const DeviceCaps caps = gpu_with_matrices(16, 16, 16);
     const DevicePlan plan = make_plan(caps, std::nullopt);
     const auto tokens = [&](uint32_t n_rows, uint32_t n_tokens) {
         return dense_tile(plan, Path::kCoopmat, {.n_rows = n_rows, .n_tokens = n_tokens, .core_count = 32})
