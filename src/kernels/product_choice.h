@@ -10,7 +10,8 @@
 
 namespace vkmoe {
 
-/// The kernel for one matrix: of Op::kMatvec or Op::kMatmul. path: as if all kernels took it; else the plan's.
+/// The kernel for one matrix: of Op::kMatvec or Op::kMatmul. path: as if all kernels took it; else the
+/// plan's.
 Op dense_op(const DevicePlan& plan, TensorType type, uint32_t n_tokens, std::optional<Path> path = {});
 /// How many tokens it multiplies each time that it reads the weights.
 uint32_t dense_tile_tokens(const DevicePlan& plan, TensorType type, uint32_t n_rows, uint32_t n_tokens);
