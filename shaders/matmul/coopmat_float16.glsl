@@ -32,8 +32,6 @@ uint largest_bound;
 // Of an invocation, in all steps: compilers compute again what could wait in a register.
 uint kept_place;   // of its first vector of kept_row
 uint kept_token;   // the first of its tokens, of each of which it stages one vector
-uint kept_run;     // which vector: of which run of the step
-uint kept_part;    // and which of the run
 uint kept_staged;  // its place for kept_token
 
 void begin_token(uint token, uvec2 x, uint n_columns) {
@@ -64,8 +62,6 @@ void begin_attempt(bool by_all, uint begin, uint end, uint n_columns) {
     kept_place = place_of(gl_LocalInvocationID.x / ROW_LANES, row_lane);
     uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
     kept_token = gl_LocalInvocationID.x / STEP_VECTORS;
-    kept_run = vector / RUN_VECTORS;
-    kept_part = vector % RUN_VECTORS;
     kept_staged = kept_token * STAGED_STRIDE + vector;
 
     begin *= STEP_CHUNKS;
@@ -184,7 +180,8 @@ void stage_step(uint step, uint n_columns) {
     const uint kItems = TILE_TOKENS * STEP_VECTORS;
     const uint kTurns = (kItems + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
     if (KEEPS_VECTOR && kItems % gl_WorkGroupSize.x == 0u) {
-        uint index = step_block(step, kept_run, n_columns) * RUN_VECTORS + kept_part;
+        uint vector = gl_LocalInvocationID.x % STEP_VECTORS;
+        uint index = step_block(step, vector / RUN_VECTORS, n_columns) * RUN_VECTORS + vector % RUN_VECTORS;
         uvec4 vectors[kTurns];  // so that all loads are in flight together
         [[unroll]] for (uint turn = 0; turn < kTurns; ++turn) {
             vectors[turn] = Words4(token_rows[kept_token + turn * TOKENS_AT_ONCE]).at[index];

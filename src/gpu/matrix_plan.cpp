@@ -90,7 +90,8 @@ std::vector<MatrixTile> subgroup_tiles(const MatrixShapeCaps& shape, uint32_t su
             tile.k = shape.k;
             tile.row_matrices = std::max(team.rows / shape.m, 1u);
             tile.token_matrices = std::max(tokens / shape.n, 1u);
-            tile.token_teams = experts || teams == 1 ? 1 : 2;
+            // On DG2, whose subgroups have 8 lanes, tiles of 32 x 32 spill 3, of 64 x 16 none.
+            tile.token_teams = experts || teams == 1 || subgroup_size < kNarrowSubgroup ? 1 : 2;
             tile.row_teams = teams / tile.token_teams;
             tile.workgroup_size = teams * subgroup_size;
             tiles.push_back(tile);
