@@ -70,8 +70,7 @@ struct Expected {
 /// How near a number must come.
 struct Tolerance {
     double relative = 2e-6;  ///< of each number, to its magnitude; float32 rounding
-    double nmse =
-        1e-9;  ///< of 32 numbers and more, none of which overflowed, and not of a few that dwarf the rest
+    double nmse = 1e-9;      ///< of 32 finite numbers and more, unless a few dwarf the rest
 };
 
 /// Every number as near as the tolerance asks, not finite exactly where that is expected (an infinity may

@@ -21,8 +21,8 @@ constexpr uint32_t kTeams = 4;
 constexpr uint32_t kNarrowSubgroup = 16;
 constexpr uint32_t kNarrowTeam = 16;
 
-/// Clocks for 65,536 products of Q4_K, 950, 777, 712 and 688 for 64 x 64, 64 x 128, 32 x 256 and 64 x 256
-/// (rows x tokens), by Mesa 26.2.6's code for Battlemage.
+/// kUsualDecoding of 16 lanes: clocks for 65,536 products of Q4_K, 950, 777, 712 and 688 for 64 x 64, 64 x
+/// 128, 32 x 256 and 64 x 256 (rows x tokens), by Mesa 26.2.6's code for Battlemage.
 constexpr double kNarrowDecoding = 39.0;
 
 /// What the caps must have beside a shape; empty: they have it.

@@ -35,18 +35,18 @@ struct MatrixTile {
     bool operator==(const MatrixTile&) const = default;
 };
 
-/// How a path of cooperative matrices is used on a device, or why it cannot be.
 /// Decoding the weights of a tile costs as much as this many more tokens: by the clocks of a SIMD for 65,536
 /// products of Q4_K, 600, 660, 790 and 830 for 64 x 128, 64 x 64, 64 x 32 and 32 x 32 (rows x tokens), by
 /// Mesa 26.2.6's code for Navi 31.
 inline constexpr double kUsualDecoding = 16.0;
 
+/// How a path of cooperative matrices is used on a device, or why it cannot be.
 struct MatrixPlan {
-    MatrixTile dense;                ///< for one matrix and all tokens
-    std::vector<MatrixTile> others;  ///< for one matrix of few rows, and for few or very many tokens
-    MatrixTile experts;              ///< for tokens grouped by expert: fewer of them, so more rows
-    double decoding = kUsualDecoding;
-    std::string missing;  ///< "the feature shaderFloat16"; empty where the path can be used
+    MatrixTile dense;                  ///< for one matrix and all tokens
+    std::vector<MatrixTile> others;    ///< for one matrix of few rows, and for few or very many tokens
+    MatrixTile experts;                ///< for tokens grouped by expert: fewer of them, so more rows
+    double decoding = kUsualDecoding;  ///< in tokens
+    std::string missing;               ///< "the feature shaderFloat16"; empty where the path can be used
 
     /// Of all types of weights, the most that a tile stages and hands over in shared memory: bytes.
     static uint32_t shared_memory(Path path, const MatrixTile& tile, bool experts);

@@ -49,7 +49,7 @@ struct ExpertChoice {
     ExpertForm down = ExpertForm::kPairs;
     uint32_t tile_tokens = 0;  ///< of group_routes; 0: pairs need not be sorted
 };
-/// path: of this path, for tests; else the plan's.
+/// path: as dense_op has it.
 ExpertChoice choose_experts(const DevicePlan& plan, const ExpertLayerShape& shape, uint32_t n_tokens,
                             std::optional<Path> path = {});
 
