@@ -311,6 +311,8 @@ DevicePlan make_plan(const DeviceCaps& caps, std::optional<Path> forced_path) {
     plan.matrix_order = order_matrix_paths(caps, plan, forced_path);
     plan.tile_order = order_tile_paths(caps, plan, forced_path);
     plan.registers = plan_registers(caps);
+    // Cooperative matrices that were asked for multiply the experts of many tokens on CPUs as well.
+    if (forced_path && uses_matrices(*forced_path)) plan.registers.all_experts = false;
     plan_scalar_path(caps, plan);
     // Several loads in flight hide latency; on CPU devices they only make code that takes long to compile. By
     // Mesa 26.2.6 for Tiger Lake and DG2, page_resolve spills 43 and 45 with 4 slots, and none with 2.

@@ -466,6 +466,11 @@ TEST(GpuPlan, AForcedPathOfMatricesLeavesTheOthersInTheirOrder) {
     EXPECT_FALSE(make_plan(nvidia2(), kDot4).uses("VK_KHR_cooperative_matrix"));
     expect_error(ErrorCode::kUnsupported, {"Invented GPU", "coopmat2", "VK_NV_cooperative_matrix2"},
                  [&] { make_plan(nvidia(), kCoopmat2); });
+    DeviceCaps cpu = nvidia2();
+    cpu.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    EXPECT_TRUE(make_plan(cpu, std::nullopt).registers.all_experts);
+    EXPECT_TRUE(make_plan(cpu, kDot4).registers.all_experts);
+    EXPECT_FALSE(make_plan(cpu, kCoopmat).registers.all_experts) << "its experts would be dot4's";
 }
 
 TEST(GpuPlan, FlexibleMatricesAreOfAWorkgroupWhereTheDeviceCan) {
