@@ -75,16 +75,16 @@ VKMOE_CHECK_SIZE(PageCopy, 32);
 
 /// Addresses of the tables, in device memory; the last struct of page kernels' parameters reads them by address.
 struct PageTables {
-    VKMOE_POINTER header;        // PageHeader
-    VKMOE_POINTER layers;        // PageLayer [n_layers]
-    VKMOE_POINTER slots;         // uint [n_slots]: the expert that is there, perhaps with kPrefetchedBit, or kNowhere
-    VKMOE_POINTER experts;       // PageExpert [n_layers * n_experts]
-    VKMOE_POINTER slot_records;  // pointers [n_slots and those of the ring]: where each slot is
-    VKMOE_POINTER host_records;  // pointers [n_layers * n_experts]: where each record can be read, in host memory
-    VKMOE_POINTER records;       // pointers [n_layers * n_experts]: what the experts' matrix kernels read. Right for
-                                 // those that are in slots and for those that a batch has fetched into the ring
+    VKMOE_STORED_POINTER header;        // PageHeader
+    VKMOE_STORED_POINTER layers;        // PageLayer [n_layers]
+    VKMOE_STORED_POINTER slots;         // uint [n_slots]: the expert that is there, perhaps with kPrefetchedBit, or kNowhere
+    VKMOE_STORED_POINTER experts;       // PageExpert [n_layers * n_experts]
+    VKMOE_STORED_POINTER slot_records;  // pointers [n_slots and those of the ring]: where each slot is
+    VKMOE_STORED_POINTER host_records;  // pointers [n_layers * n_experts]: where each record can be read, in host memory
+    VKMOE_STORED_POINTER records;       // pointers [n_layers * n_experts]: what the experts' matrix kernels read. Right for
+                                        // those that are in slots and for those that a batch has fetched into the ring
     VKMOE_UINT n_layers;
-    VKMOE_UINT n_experts;        // a layer
+    VKMOE_UINT n_experts;               // a layer
     VKMOE_UINT n_slots;
     VKMOE_UINT padding;
 };

@@ -16,6 +16,7 @@ CaseContext::CaseContext(Bench& bench, uint32_t seed) : bench_(bench), random_(s
 
 void CaseContext::run(std::span<const Dispatch> dispatches) {
     bench_.memory.upload();
+    if (bench_.before_run) bench_.before_run(dispatches);
     Recorder recorder(bench_.kernels.shared_device());
     recorder.add(dispatches);
     const std::unique_ptr<CommandBuffer> commands = recorder.finish();

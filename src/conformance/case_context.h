@@ -26,6 +26,9 @@ struct Bench {
     double time_limit = 60;  ///< seconds that one submission may take; beyond it, the device counts as hung
     /// Called before a case takes large pieces of memory; empty where no other process does so.
     std::function<void()> before_large_pieces;
+    /// Called with what a case is about to run, its buffers being on the device, for tests of the dispatches.
+    /// Leaves the buffers as they are; empty where nobody looks.
+    std::function<void(std::span<const Dispatch>)> before_run;
 };
 
 /// Device memory that a kernel writes, between guard bands. Valid until the end of its case.

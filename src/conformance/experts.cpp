@@ -85,8 +85,7 @@ StoredExperts upload_experts(CaseContext& c, TensorType type, uint32_t n_experts
     }
     const Allocation uploaded = c.upload(memory);
     for (uint64_t& record : records) record += uploaded.address;
-    experts.table = {
-        c.upload(records).address, n_experts, {uploaded.address, uploaded.address + uploaded.size}};
+    experts.table = {c.upload(records).address, n_experts, view_of(uploaded)};
     return experts;
 }
 
@@ -106,9 +105,8 @@ StoredExperts upload_distant_experts(CaseContext& c, TensorType type, uint32_t n
         }
         c.fill(ends[expert], memory);
         records.push_back(ends[expert].address + lead);
-        experts.table.memory.end = ends[expert].address + ends[expert].size;
     }
-    experts.table.memory.begin = ends[0].address;
+    experts.table.memory = {ends[0].address, ends[1].address + ends[1].size - ends[0].address};
     experts.table.records = c.upload(records).address;
     experts.table.n_experts = 2;
     return experts;

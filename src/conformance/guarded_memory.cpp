@@ -126,6 +126,13 @@ void GuardedMemory::check_buffer(size_t index, std::span<const std::byte> actual
             changed.first - contents.begin());
 }
 
+std::vector<Allocation> GuardedMemory::buffers() const {
+    std::vector<Allocation> all;
+    for (const Buffer& buffer : buffers_)
+        all.push_back(slabs_[buffer.slab].memory.slice(buffer.at, buffer.size));
+    return all;
+}
+
 void GuardedMemory::clear() {
     buffers_.clear();
     if (slabs_.size() > 1) {

@@ -31,6 +31,8 @@ class GuardedMemory {
 
     /// CheckFailure where a guard band or an input was written.
     void check();
+    /// The buffers there are, in the order in which they came.
+    std::vector<Allocation> buffers() const;
     /// Forgets all buffers.
     void clear();
 

@@ -68,8 +68,8 @@ void check_fetch(CaseContext& c, const KernelKey& cell, const Fetch& fetch) {
     PageFetchArgs args;
     args.copies = c.upload(copies).address;
     args.max_copies = n;
-    args.from = {host.address, host.address + host.size};
-    args.to = {slots.address(), slots.address() + slots.bytes()};
+    args.from = view_of(host);
+    args.to = view_of(slots.memory());
     if (fetch.count)
         args.indirect = c.upload(Words{fetch.groups, *fetch.count, 1});
     else
@@ -119,7 +119,7 @@ void far_apart(CaseContext& c, const KernelKey& cell) {
     PageFetchArgs args;
     args.copies = c.upload(copies).address;
     args.max_copies = 2;
-    args.from = {ends[0].address, ends[1].address + ends[1].size};
+    args.from = {ends[0].address, ends[1].address + ends[1].size - ends[0].address};
     args.to = args.from;
     args.groups = page_copy_groups(c.kernels().device(), kUnits);
     args.path = cell.path;

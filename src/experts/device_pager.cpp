@@ -83,16 +83,17 @@ DevicePager::DevicePager(KernelContext& kernels, const PagerShape& shape, const 
     std::vector<uint64_t> places;
     for (const Allocation& place : pool.places()) places.push_back(place.address);
     std::vector<uint64_t> sources;
-    host_records_range_ = {UINT64_MAX, 0};
+    uint64_t sources_begin = UINT64_MAX;
+    uint64_t sources_end = 0;
     for (uint32_t layer = 0; layer < shape.n_layers(); ++layer) {
         for (uint32_t expert = 0; expert < shape.n_experts; ++expert) {
             const uint64_t address = host_tier.device_address(layer, expert);
             sources.push_back(address);
-            host_records_range_.begin = std::min(host_records_range_.begin, address);
-            host_records_range_.end =
-                std::max(host_records_range_.end, address + uint64_t{plan.layers[layer].record_units} * 16);
+            sources_begin = std::min(sources_begin, address);
+            sources_end = std::max(sources_end, address + uint64_t{plan.layers[layer].record_units} * 16);
         }
     }
+    host_records_memory_ = {sources_begin, sources_end - sources_begin};
     Uploader uploader(kernels.shared_device());
     uploader.copy(table, std::as_bytes(std::span(&contents, 1)));
     uploader.copy(layers, bytes_of(plan.layers));
@@ -174,7 +175,7 @@ DevicePager::Resolve DevicePager::resolve(const PageScratch& scratch, const Wish
                                             .miss_groups = wishes.miss_groups});
     PageFetchArgs fetch{.copies = scratch.copies.address,
                         .max_copies = wishes.n_pairs,
-                        .from = host_records_range_,
+                        .from = host_records_memory_,
                         .to = pool_.slots_token(),
                         .indirect = scratch.arguments.slice(0, kArgumentBytes)};
     result.fetch = page_fetch(kernels_, fetch);
@@ -213,7 +214,7 @@ Dispatch DevicePager::fetch_wave(const PageScratch& scratch, uint32_t wave) cons
         kernels_,
         {.copies = scratch.copies.address + first * sizeof(PageCopy),
          .max_copies = static_cast<uint32_t>(std::min<uint64_t>(plan_.wave_slots, shape_.n_experts - first)),
-         .from = host_records_range_,
+         .from = host_records_memory_,
          .to = pool_.ring_token(plan_.ring_slots > plan_.wave_slots ? wave % 2 : 0),
          .indirect = scratch.arguments.slice(wave * kArgumentBytes, kArgumentBytes)});
     dispatch.label = "pager stream";

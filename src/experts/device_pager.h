@@ -81,7 +81,7 @@ class DevicePager {
     Allocation slots_;
     Allocation experts_;
     Allocation records_;
-    AddressRange host_records_range_;
+    MemoryView host_records_memory_;
     uint32_t link_records_ = 0;
 };
 

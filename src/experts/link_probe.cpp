@@ -149,8 +149,8 @@ class Probe {
         PageFetchArgs args;
         args.copies = list_.address + first * sizeof(PageCopy);
         args.max_copies = n;
-        args.from = {source_.address, source_.address + source_.size};
-        args.to = {target_.address, target_.address + target_.size};
+        args.from = view_of(source_);
+        args.to = view_of(target_);
         args.groups = page_copy_groups(kernels_.device(), units());
         Recorder recorder(kernels_.shared_device());
         recorder.add(page_fetch(kernels_, args));

@@ -57,10 +57,9 @@ void SlotPool::take_places(Arena& arena, const SlotPlan& plan) {
     }
 }
 
-AddressRange SlotPool::token(uint64_t index) const {
+MemoryView SlotPool::token(uint64_t index) const {
     constexpr uint64_t kBytes = 16;  // whole units, as records are
-    const uint64_t address = tokens_.address + index * kBytes;
-    return {address, address + kBytes};
+    return {tokens_.address + index * kBytes, kBytes};
 }
 
 }  // namespace vkmoe

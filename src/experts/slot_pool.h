@@ -23,12 +23,12 @@ class SlotPool {
 
     /// Stands for all slots, and for each half of the ring, in what dispatches read and write: barriers are
     /// global, so that a few bytes of memory can speak for the rest.
-    AddressRange slots_token() const { return token(0); }
-    AddressRange ring_token(uint32_t half) const { return token(1 + half); }
+    MemoryView slots_token() const { return token(0); }
+    MemoryView ring_token(uint32_t half) const { return token(1 + half); }
 
   private:
     void take_places(Arena& arena, const SlotPlan& plan);
-    AddressRange token(uint64_t index) const;
+    MemoryView token(uint64_t index) const;
 
     Arena arena_;
     Arena token_arena_;

@@ -26,10 +26,12 @@ Dispatch argmax(KernelContext& context, const ArgmaxArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {layout.workgroup_size, vector_loads ? 1u : 0u});
     dispatch.label = "argmax";
-    dispatch.set_push(ArgmaxParams{args.input, args.output, args.n_rows, args.n_columns});
+    dispatch.set_push(ArgmaxParams{
+        .source = dispatch.read({args.input, strided_bytes(args.n_rows, args.n_columns, args.n_columns)}),
+        .destination = dispatch.write({args.output, args.n_rows * sizeof(uint32_t)}),
+        .n_rows = args.n_rows,
+        .n_columns = args.n_columns});
     dispatch.groups = folded_grid(context, op, args.n_rows);
-    dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
-    dispatch.write(args.output, uint64_t{args.n_rows} * sizeof(uint32_t));
     return dispatch;
 }
 

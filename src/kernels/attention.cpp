@@ -120,22 +120,11 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args) {
     const Layout layout = choose_layout(context.plan(), kernel.key.path, args);
     const bool parts = needs_parts(args);
     const uint32_t row_floats = args.n_heads * args.head_dim;
-    AttentionParams params{};
-    params.q = args.q;
-    params.k_cache = args.k_cache;
-    params.v_cache = args.v_cache;
-    params.positions = args.positions;
-    params.result = parts ? args.scratch : args.out;
-    params.q_stride = args.q_stride != 0 ? args.q_stride : row_floats;
-    params.n_tokens = args.n_tokens;
-    params.n_heads = args.n_heads;
-    params.heads_per_kv = args.n_heads / args.n_kv_heads;
-    params.n_context = args.n_context;
-    params.window = args.window;
-    params.n_splits = args.n_splits;
-    params.part_offset = parts ? part_offset(args) : 0;
-    params.scale = args.scale * std::numbers::log2e_v<float>;
-    params.n_kv_heads = args.n_kv_heads;
+    const uint32_t q_stride = args.q_stride != 0 ? args.q_stride : row_floats;
+    const uint32_t heads_per_kv = args.n_heads / args.n_kv_heads;
+    const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
+    const MemoryView result = parts ? MemoryView{args.scratch, scratch_bytes(args)}
+                                    : MemoryView{args.out, uint64_t{args.n_tokens} * row_floats * 4};
 
     Dispatch dispatch;
     const AttentionTuning& tuning = layout.tuning;
@@ -143,19 +132,24 @@ Dispatch attend(KernelContext& context, const AttentionArgs& args) {
         context.pipeline(kernel, {layout.lanes, layout.lanes, args.head_dim, tuning.queries, tuning.rows,
                                   tuning.cluster, tuning.words_at_once, tuning.value_rows});
     dispatch.label = "attention";
-    dispatch.set_push(params);
-    dispatch.groups =
-        folded_grid(context, kOp, divide_up(args.n_tokens * params.heads_per_kv, tuning.queries),
-                    uint64_t{args.n_kv_heads} * args.n_splits);
-    const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
-    dispatch.read(args.q, strided_bytes(args.n_tokens, row_floats, params.q_stride));
-    dispatch.read(args.k_cache, cache_bytes);
-    dispatch.read(args.v_cache, cache_bytes);
-    dispatch.read(args.positions, uint64_t{args.n_tokens} * 4);
-    if (parts)
-        dispatch.write(args.scratch, scratch_bytes(args));
-    else
-        dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
+    dispatch.set_push(
+        AttentionParams{.q = dispatch.read({args.q, strided_bytes(args.n_tokens, row_floats, q_stride)}),
+                        .k_cache = dispatch.read({args.k_cache, cache_bytes}),
+                        .v_cache = dispatch.read({args.v_cache, cache_bytes}),
+                        .positions = dispatch.read({args.positions, args.n_tokens * sizeof(int32_t)}),
+                        .result = dispatch.write(result),
+                        .q_stride = q_stride,
+                        .n_tokens = args.n_tokens,
+                        .n_heads = args.n_heads,
+                        .heads_per_kv = heads_per_kv,
+                        .n_context = args.n_context,
+                        .window = args.window,
+                        .n_splits = args.n_splits,
+                        .part_offset = parts ? part_offset(args) : 0,
+                        .scale = args.scale * std::numbers::log2e_v<float>,
+                        .n_kv_heads = args.n_kv_heads});
+    dispatch.groups = folded_grid(context, kOp, divide_up(args.n_tokens * heads_per_kv, tuning.queries),
+                                  uint64_t{args.n_kv_heads} * args.n_splits);
     return dispatch;
 }
 
@@ -192,17 +186,8 @@ Dispatch attention_reduce(KernelContext& context, const AttentionArgs& args) {
     check_outputs(args);
     require_address(Op::kAttentionReduce, "scratch", args.scratch, 16);
     const uint32_t row_floats = args.n_heads * args.head_dim;
-    AttentionReduceParams params{};
-    params.scratch = args.scratch;
-    params.result = args.out;
-    params.q8_out = args.q8_out;
-    params.n_rows = args.n_tokens * args.n_heads;
-    params.n_heads = args.n_heads;
-    params.head_dim = args.head_dim;
-    params.n_splits = args.n_splits;
-    params.part_offset = part_offset(args);
-    params.q8_row_bytes = static_cast<uint32_t>(q8_row_bytes(row_floats));
-
+    const uint32_t n_rows = args.n_tokens * args.n_heads;
+    const uint64_t packed_row_bytes = q8_row_bytes(row_floats);
     const KernelBinary& kernel = find_kernel(context, Op::kAttentionReduce, args.path);
     const DevicePlan& plan = context.plan();
     const bool alone = kernel.key.path == Path::kScalar || is_narrow(plan);
@@ -210,12 +195,18 @@ Dispatch attention_reduce(KernelContext& context, const AttentionArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {plan.workgroup_size, lanes_per_block});
     dispatch.label = "attention_reduce";
-    dispatch.set_push(params);
-    const uint64_t invocations = uint64_t{params.n_rows} * (args.head_dim / 32) * lanes_per_block;
+    dispatch.set_push(
+        AttentionReduceParams{.scratch = dispatch.read({args.scratch, scratch_bytes(args)}),
+                              .result = dispatch.write({args.out, uint64_t{args.n_tokens} * row_floats * 4}),
+                              .q8_out = dispatch.write({args.q8_out, args.n_tokens * packed_row_bytes}),
+                              .n_rows = n_rows,
+                              .n_heads = args.n_heads,
+                              .head_dim = args.head_dim,
+                              .n_splits = args.n_splits,
+                              .part_offset = part_offset(args),
+                              .q8_row_bytes = static_cast<uint32_t>(packed_row_bytes)});
+    const uint64_t invocations = uint64_t{n_rows} * (args.head_dim / 32) * lanes_per_block;
     dispatch.groups = item_grid(context, Op::kAttentionReduce, invocations, plan.workgroup_size);
-    dispatch.read(args.scratch, scratch_bytes(args));
-    dispatch.write(args.out, uint64_t{args.n_tokens} * row_floats * 4);
-    dispatch.write(args.q8_out, args.n_tokens * q8_row_bytes(row_floats));
     return dispatch;
 }
 

@@ -15,13 +15,13 @@ class Codebooks {
   public:
     explicit Codebooks(std::shared_ptr<Device> device, ArenaMode mode = ArenaMode::kTake);
 
-    /// Device address, or 0 for types without a grid.
-    uint64_t address(TensorType type);
+    /// Empty for types without a grid.
+    Allocation memory(TensorType type);
 
   private:
     std::mutex mutex_;  // of all below
     Arena arena_;
-    std::map<TensorType, uint64_t> addresses_;
+    std::map<TensorType, Allocation> memory_;
 };
 
 }  // namespace vkmoe

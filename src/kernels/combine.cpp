@@ -30,19 +30,21 @@ Dispatch combine(KernelContext& context, const CombineArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size});
     dispatch.label = "combine";
-    dispatch.set_push(CombineParams{args.expert_output, args.weights, args.shared_output, args.shared_gate,
-                                    args.residual, args.output, args.rows.ids, args.n_tokens, args.n_slots,
-                                    args.n_columns, args.rows.n_experts});
     dispatch.groups = item_grid(context, op, uint64_t{args.n_tokens} * (args.n_columns / 4), workgroup_size);
     const uint64_t n_weights = uint64_t{args.n_tokens} * args.n_slots;
     const uint64_t output_bytes = strided_bytes(args.n_tokens, args.n_columns, args.n_columns);
-    dispatch.read(args.expert_output, output_bytes * args.n_slots);
-    dispatch.read(args.weights, n_weights * sizeof(float));
-    dispatch.read(args.rows.ids, n_weights * sizeof(uint32_t));
-    dispatch.read(args.shared_output, output_bytes);
-    dispatch.read(args.shared_gate, uint64_t{args.n_tokens} * sizeof(float));
-    dispatch.read(args.residual, output_bytes);
-    dispatch.write(args.output, output_bytes);
+    dispatch.set_push(
+        CombineParams{.expert_output = dispatch.read({args.expert_output, output_bytes * args.n_slots}),
+                      .weights = dispatch.read({args.weights, n_weights * sizeof(float)}),
+                      .shared_output = dispatch.read({args.shared_output, output_bytes}),
+                      .shared_gate = dispatch.read({args.shared_gate, args.n_tokens * sizeof(float)}),
+                      .residual = dispatch.read({args.residual, output_bytes}),
+                      .destination = dispatch.write({args.output, output_bytes}),
+                      .ids = dispatch.read({args.rows.ids, n_weights * sizeof(uint32_t)}),
+                      .n_tokens = args.n_tokens,
+                      .n_slots = args.n_slots,
+                      .n_columns = args.n_columns,
+                      .n_experts = args.rows.n_experts});
     return dispatch;
 }
 

@@ -2,19 +2,42 @@
 
 #include "gpu/arena.h"
 #include "gpu/pipeline.h"
+#include "kernels/device_address.h"
 
 #include <array>
 #include <cstring>
+#include <initializer_list>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
 namespace vkmoe {
 
-/// Device addresses [begin, end) that a dispatch reads or writes: what the recorder derives barriers from.
-struct AddressRange {
-    uint64_t begin = 0;
-    uint64_t end = 0;
+/// Device memory that a kernel may touch: so many bytes from an address on. Without an address or without
+/// bytes it is absent.
+struct MemoryView {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+
+    uint64_t end() const { return address + bytes; }
+    bool is_absent() const { return address == 0 || bytes == 0; }
+    bool operator==(const MemoryView&) const = default;
+};
+
+inline MemoryView view_of(const Allocation& memory) {
+    return {memory.address, memory.size};
+}
+
+enum class AccessKind : uint8_t { kRead, kWrite, kUpdate };
+
+/// What a kernel does with some memory: what the recorder derives barriers from.
+struct Access {
+    AccessKind kind = AccessKind::kRead;
+    MemoryView memory;
+
+    bool writes() const { return kind != AccessKind::kRead; }
+    bool operator==(const Access&) const = default;
 };
 
 /// One kernel launch as data. Kernels make it, the recorder turns it into commands.
@@ -25,8 +48,6 @@ struct Dispatch {
     uint32_t push_bytes = 0;
     std::array<uint32_t, 3> groups{1, 1, 1};
     Allocation indirect;  ///< when set, three uint32 group counts read from there in place of groups
-    std::vector<AddressRange> reads;
-    std::vector<AddressRange> writes;
 
     template <typename Params>
     void set_push(const Params& params) {
@@ -34,12 +55,39 @@ struct Dispatch {
         std::memcpy(push.data(), &params, sizeof(Params));
         push_bytes = sizeof(Params);
     }
-    void read(uint64_t address, uint64_t bytes) {
-        if (bytes != 0 && address != 0) reads.push_back({address, address + bytes});
+
+    /// The address of memory that the kernel reads, for its push constants; null where the view is absent.
+    DeviceAddress read(const MemoryView& memory) { return note(AccessKind::kRead, memory); }
+    /// The same of a table of addresses that the kernel follows, with what it does with the memory behind
+    /// them.
+    DeviceAddress read_table(const MemoryView& table, std::initializer_list<Access> behind) {
+        const DeviceAddress address = read(table);
+        for (const Access& access : behind) note(access.kind, access.memory);
+        return address;
     }
-    void write(uint64_t address, uint64_t bytes) {
-        if (bytes != 0 && address != 0) writes.push_back({address, address + bytes});
+    /// Of memory that it writes, and does not read before.
+    DeviceAddress write(const MemoryView& memory) { return note(AccessKind::kWrite, memory); }
+    /// Of memory that it reads and writes.
+    DeviceAddress update(const MemoryView& memory) { return note(AccessKind::kUpdate, memory); }
+
+    /// In the order in which they were noted. Absent views have their places too, so that the same access of
+    /// a kernel always has the same index.
+    std::span<const Access> accesses() const { return accesses_; }
+    /// The dispatch of a kernel that forgot an access, for tests.
+    Dispatch without_access(size_t index) const {
+        Dispatch dispatch = *this;
+        dispatch.accesses_.at(index) = {};
+        return dispatch;
     }
+
+  private:
+    DeviceAddress note(AccessKind kind, const MemoryView& memory) {
+        const MemoryView noted = memory.is_absent() ? MemoryView{} : memory;
+        accesses_.push_back({kind, noted});
+        return DeviceAddress(noted.address);
+    }
+
+    std::vector<Access> accesses_;
 };
 
 }  // namespace vkmoe

@@ -23,14 +23,19 @@ Dispatch embed_rows(KernelContext& context, const EmbedRowsArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, {workgroup_size});
     dispatch.label = "embed_rows";
-    dispatch.set_push(EmbedRowsParams{args.table, args.tokens, args.output, args.n_tokens, args.n_columns,
-                                      args.n_vocabulary, args.scale, context.codebook(args.type)});
+    const uint64_t output_bytes = strided_bytes(args.n_tokens, args.n_columns, args.n_columns);
+    dispatch.set_push(EmbedRowsParams{
+        .table = dispatch.read({args.table, args.n_vocabulary * row_bytes(args.type, args.n_columns)}),
+        .tokens = dispatch.read({args.tokens, args.n_tokens * sizeof(int32_t)}),
+        .destination = dispatch.write({args.output, output_bytes}),
+        .n_tokens = args.n_tokens,
+        .n_columns = args.n_columns,
+        .n_vocabulary = args.n_vocabulary,
+        .scale = args.scale,
+        .codebook = dispatch.read(view_of(context.codebook(args.type)))});
     // An invocation decodes one or two runs of 32, as the type has it; with two, half of these have nothing
     // to do.
     dispatch.groups = item_grid(context, op, uint64_t{args.n_tokens} * (args.n_columns / 32), workgroup_size);
-    dispatch.read(args.table, args.n_vocabulary * row_bytes(args.type, args.n_columns));
-    dispatch.read(args.tokens, uint64_t{args.n_tokens} * sizeof(int32_t));
-    dispatch.write(args.output, strided_bytes(args.n_tokens, args.n_columns, args.n_columns));
     return dispatch;
 }
 

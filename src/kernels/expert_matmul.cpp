@@ -83,19 +83,15 @@ Dispatch expert_matmul(KernelContext& context, const ExpertMatmulArgs& args) {
     dispatch.pipeline = context.pipeline(kernel, constants(context.plan(), path, args));
     constexpr uint64_t kArgumentBytes = 3 * sizeof(uint32_t);
     dispatch.indirect = args.grouped.arguments.slice(args.dispatch * kArgumentBytes, kArgumentBytes);
-    ExpertParams params = read_experts(context, dispatch, args, path);
-    params.tiles = args.grouped.tiles.address;
-    params.pairs = args.grouped.pairs.address;
-    params.first_y = args.first_y;
-    params.second_y = args.second_y;
+    ExpertParams params = expert_params(context, dispatch, args, path,
+                                        {.ids = {},
+                                         .tiles = view_of(args.grouped.tiles),
+                                         .pairs = view_of(args.grouped.pairs),
+                                         .first_y = args.first_y,
+                                         .second_y = args.second_y});
     params.matrix_groups = matrix_groups(context.plan(), path, args.n_rows, args.in_registers);
     params.gated = args.gated ? 1 : 0;
     dispatch.set_push(params);
-    dispatch.read(args.grouped.tiles.address, args.grouped.tiles.size);
-    dispatch.read(args.grouped.pairs.address, args.grouped.pairs.size);
-    const uint64_t y_bytes = uint64_t{args.n_pairs} * args.n_rows * sizeof(float);
-    dispatch.write(args.first_y, y_bytes);
-    dispatch.write(args.second_y, y_bytes);
     return dispatch;
 }
 

@@ -24,13 +24,11 @@ Dispatch expert_matvec(KernelContext& context, const ExpertMatvecArgs& args) {
         context.pipeline(kernel, {shape.workgroup_size, rows, args.gated ? 1u : 0u, 0, shape.shared_tables});
     dispatch.groups =
         folded_grid(context, Op::kExpertMatvec, row_groups(shape, args.n_rows, rows), args.n_pairs);
-    ExpertParams params = read_experts(context, dispatch, args, kernel.key.path);
-    params.ids = args.ids;
-    params.first_y = args.y;
+    ExpertParams params = expert_params(
+        context, dispatch, args, kernel.key.path,
+        {.ids = {args.ids, args.n_pairs * sizeof(uint32_t)}, .tiles = {}, .pairs = {}, .first_y = args.y});
     params.matrix_groups = UINT32_MAX;  // all are of one matrix
     dispatch.set_push(params);
-    dispatch.read(args.ids, uint64_t{args.n_pairs} * sizeof(uint32_t));
-    dispatch.write(args.y, uint64_t{args.n_pairs} * args.n_rows * sizeof(float));
     return dispatch;
 }
 

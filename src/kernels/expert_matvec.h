@@ -12,7 +12,7 @@ namespace vkmoe {
 struct ExpertTable {
     uint64_t records = 0;  ///< device addresses of the records, uint64 [n_experts]
     uint32_t n_experts = 0;
-    AddressRange memory;  ///< covers all records, for hazards
+    MemoryView memory;  ///< covers all records, for hazards
 };
 
 /// Each (token, slot) pair p by expert ids[p]: y[p, r] = W[r, :] . x[p / x_divisor, :], or, gated,

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "kernels/elementwise.h"
+#include "kernels/expert_params.h"
 #include "kernels/linear_shape.h"
 
 #include "matmul/params.h"
@@ -23,13 +24,15 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
     dispatch.pipeline = context.pipeline(kernel, {shape.workgroup_size, rows, shape.shared_tables});
     dispatch.groups =
         folded_grid(context, Op::kExpertMatvecSum, row_groups(shape, args.n_rows, rows), args.n_tokens);
-    uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
-    dispatch.set_push(ExpertMatvecSumParams{.experts = args.experts.records,
-                                            .ids = args.ids,
-                                            .weights = args.weights,
-                                            .x = args.x,
-                                            .y = args.y,
-                                            .residual = args.residual,
+    const uint64_t x_stride = activation_row_bytes(kernel.key.path, args.n_columns);
+    const uint64_t n_pairs = uint64_t{args.n_tokens} * args.n_slots;
+    const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
+    dispatch.set_push(ExpertMatvecSumParams{.experts = read_experts(dispatch, args.experts),
+                                            .ids = dispatch.read({args.ids, n_pairs * sizeof(uint32_t)}),
+                                            .weights = dispatch.read({args.weights, n_pairs * sizeof(float)}),
+                                            .x = dispatch.read({args.x, x_stride * n_pairs}),
+                                            .y = dispatch.write({args.y, y_bytes}),
+                                            .residual = dispatch.read({args.residual, y_bytes}),
                                             .offset = checked_record_offset(args.offset),
                                             .n_rows = args.n_rows,
                                             .n_columns = args.n_columns,
@@ -38,16 +41,7 @@ Dispatch expert_matvec_sum(KernelContext& context, const ExpertMatvecSumArgs& ar
                                             .n_experts = args.experts.n_experts,
                                             .x_stride = static_cast<uint32_t>(x_stride),
                                             .padding = 0,
-                                            .codebook = context.codebook(args.type)});
-    uint64_t n_pairs = uint64_t{args.n_tokens} * args.n_slots;
-    uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
-    dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));
-    dispatch.reads.push_back(args.experts.memory);
-    dispatch.read(args.ids, n_pairs * sizeof(uint32_t));
-    dispatch.read(args.weights, n_pairs * sizeof(float));
-    dispatch.read(args.x, x_stride * n_pairs);
-    dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes);
+                                            .codebook = dispatch.read(view_of(context.codebook(args.type)))});
     return dispatch;
 }
 

@@ -18,27 +18,45 @@ void check_expert_shape(std::string_view what, const Args& args) {
              args.x_divisor);
 }
 
-/// What expert_matvec and expert_matmul pass alike: the caller adds routes, results and the grid. Notes that
-/// the dispatch reads the experts and x.
+/// The address of a layer's table of records, for a kernel that reads the experts.
+inline DeviceAddress read_experts(Dispatch& dispatch, const ExpertTable& experts) {
+    return dispatch.read_table({experts.records, experts.n_experts * sizeof(uint64_t)},
+                               {{AccessKind::kRead, experts.memory}});
+}
+
+/// In what expert_matvec and expert_matmul differ: the routes that they read, and their results.
+struct ExpertRoutes {
+    MemoryView ids;
+    MemoryView tiles;
+    MemoryView pairs;
+    uint64_t first_y = 0;   ///< float32 [n_pairs, n_rows]
+    uint64_t second_y = 0;  ///< likewise; 0: one result
+};
+
+/// The push constants of both, but for the grid.
 template <typename Args>
-ExpertParams read_experts(KernelContext& context, Dispatch& dispatch, const Args& args, Path path) {
+ExpertParams expert_params(KernelContext& context, Dispatch& dispatch, const Args& args, Path path,
+                           const ExpertRoutes& routes) {
     const uint64_t x_stride = activation_row_bytes(path, args.n_columns);
-    dispatch.read(args.experts.records, uint64_t{args.experts.n_experts} * sizeof(uint64_t));
-    dispatch.reads.push_back(args.experts.memory);
-    dispatch.read(args.x, x_stride * (args.n_pairs / args.x_divisor));
-    ExpertParams params{};
-    params.experts = args.experts.records;
-    params.x = args.x;
-    params.codebook = context.codebook(args.type);
-    params.first_offset = checked_record_offset(args.first_offset);
-    params.second_offset = checked_record_offset(args.second_offset);
-    params.n_rows = args.n_rows;
-    params.n_columns = args.n_columns;
-    params.n_pairs = args.n_pairs;
-    params.n_experts = args.experts.n_experts;
-    params.x_divisor = args.x_divisor;
-    params.x_stride = static_cast<uint32_t>(x_stride);
-    return params;
+    const uint64_t y_bytes = uint64_t{args.n_pairs} * args.n_rows * sizeof(float);
+    return {.experts = read_experts(dispatch, args.experts),
+            .ids = dispatch.read(routes.ids),
+            .tiles = dispatch.read(routes.tiles),
+            .pairs = dispatch.read(routes.pairs),
+            .x = dispatch.read({args.x, x_stride * (args.n_pairs / args.x_divisor)}),
+            .first_y = dispatch.write({routes.first_y, y_bytes}),
+            .second_y = dispatch.write({routes.second_y, y_bytes}),
+            .codebook = dispatch.read(view_of(context.codebook(args.type))),
+            .first_offset = checked_record_offset(args.first_offset),
+            .second_offset = checked_record_offset(args.second_offset),
+            .n_rows = args.n_rows,
+            .n_columns = args.n_columns,
+            .n_pairs = args.n_pairs,
+            .n_experts = args.experts.n_experts,
+            .x_divisor = args.x_divisor,
+            .x_stride = static_cast<uint32_t>(x_stride),
+            .matrix_groups = 0,
+            .gated = 0};
 }
 
 }  // namespace vkmoe

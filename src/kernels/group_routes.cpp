@@ -46,20 +46,16 @@ Dispatch group_routes(KernelContext& context, const GroupRoutesArgs& args) {
     dispatch.label = "group_routes";
     dispatch.pipeline = context.pipeline(context.kernel(Op::kGroupRoutes), {workgroup_size, kMaxExperts});
     dispatch.set_push(
-        GroupRoutesParams{.ids = args.ids,
-                          .pairs = args.grouped.pairs.address,
-                          .tiles = args.grouped.tiles.address,
-                          .arguments = args.grouped.arguments.address,
+        GroupRoutesParams{.ids = dispatch.read({args.ids, pairs_bytes}),
+                          .pairs = dispatch.write({args.grouped.pairs.address, pairs_bytes}),
+                          .tiles = dispatch.write({args.grouped.tiles.address, tiles_bytes}),
+                          .arguments = dispatch.write({args.grouped.arguments.address, arguments_bytes}),
                           .n_pairs = args.n_pairs,
                           .n_experts = args.n_experts,
                           .tile_tokens = args.tile_tokens,
                           .groups = {args.grids[0].groups, args.grids[1].groups, args.grids[2].groups},
                           .tiles_as_rows = tiles_as_rows,
                           .most_groups = context.most_groups()});
-    dispatch.read(args.ids, pairs_bytes);
-    dispatch.write(args.grouped.pairs.address, pairs_bytes);
-    dispatch.write(args.grouped.tiles.address, tiles_bytes);
-    dispatch.write(args.grouped.arguments.address, arguments_bytes);
     return dispatch;
 }
 

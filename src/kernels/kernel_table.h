@@ -89,8 +89,8 @@ class KernelContext {
     GridSize most_groups() const { return most_groups_; }
     /// As if the device launched no more than that, to see that kernels fold. Before any use of the context.
     void limit_groups(GridSize most) { most_groups_ = most; }
-    /// The device address of the grid that numbers of a type are looked up in; 0 for types without one.
-    uint64_t codebook(TensorType type) { return codebooks_.address(type); }
+    /// The grid that numbers of a type are looked up in; empty for types without one.
+    Allocation codebook(TensorType type) { return codebooks_.memory(type); }
 
   private:
     const KernelBinary& replacement(const KernelBinary& kernel) const;

@@ -16,22 +16,19 @@ void bind_matmul(KernelContext& context, Dispatch& dispatch, const MatmulArgs& a
              args.weights, tensor_type_info(args.type).name, row_alignment(args.type));
     }
     const uint64_t x_stride = activation_row_bytes(path, args.n_columns);
-    dispatch.set_push(MatmulParams{.weights = args.weights,
-                                   .x = args.x,
-                                   .y = args.y,
-                                   .residual = args.residual,
+    const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
+    const uint64_t weights_bytes = row_bytes(args.type, args.n_columns) * args.n_rows;
+    dispatch.set_push(MatmulParams{.weights = dispatch.read({args.weights, weights_bytes}),
+                                   .x = dispatch.read({args.x, x_stride * args.n_tokens}),
+                                   .y = dispatch.write({args.y, y_bytes * n_parts}),
+                                   .residual = dispatch.read({args.residual, y_bytes}),
                                    .n_rows = args.n_rows,
                                    .n_columns = args.n_columns,
                                    .n_tokens = args.n_tokens,
                                    .x_stride = static_cast<uint32_t>(x_stride),
                                    .y_stride = args.n_rows,
                                    .n_parts = n_parts,
-                                   .codebook = context.codebook(args.type)});
-    const uint64_t y_bytes = uint64_t{args.n_tokens} * args.n_rows * sizeof(float);
-    dispatch.read(args.weights, row_bytes(args.type, args.n_columns) * args.n_rows);
-    dispatch.read(args.x, x_stride * args.n_tokens);
-    dispatch.read(args.residual, y_bytes);
-    dispatch.write(args.y, y_bytes * n_parts);
+                                   .codebook = dispatch.read(view_of(context.codebook(args.type)))});
 }
 
 Dispatch matvec(KernelContext& context, const MatmulArgs& args) {

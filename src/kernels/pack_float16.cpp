@@ -27,12 +27,15 @@ Dispatch pack_float16(KernelContext& context, const PackFloat16Args& args) {
         kernel,
         {scalar ? context.plan().workgroup_size : wide_workgroup(context.device(), args.n_columns / 8, 512)});
     dispatch.label = "pack_float16";
-    dispatch.set_push(PackFloat16Params{args.input, args.output, args.rows.ids, args.n_rows, args.n_columns,
-                                        stride, args.rows.n_experts});
+    dispatch.set_push(PackFloat16Params{
+        .source = dispatch.read({args.input, strided_bytes(args.n_rows, args.n_columns, stride)}),
+        .destination = dispatch.write({args.output, args.n_rows * float16_row_bytes(args.n_columns)}),
+        .ids = dispatch.read({args.rows.ids, args.n_rows * sizeof(uint32_t)}),
+        .n_rows = args.n_rows,
+        .n_columns = args.n_columns,
+        .source_stride = stride,
+        .n_experts = args.rows.n_experts});
     dispatch.groups = folded_grid(context, op, args.n_rows);
-    dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
-    dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));
-    dispatch.write(args.output, args.n_rows * float16_row_bytes(args.n_columns));
     return dispatch;
 }
 

@@ -32,24 +32,20 @@ Dispatch page_batch(KernelContext& context, const PageBatchArgs& args) {
     Dispatch dispatch;
     dispatch.label = "sort experts into waves";
     dispatch.pipeline = context.pipeline(find_kernel(context, op, args.path), {workgroup_size});
-    dispatch.set_push(PageBatchParams{.tables = args.tables.tables,
-                                      .ids = args.ids,
-                                      .waves = args.waves,
-                                      .copies = args.copies,
-                                      .arguments = args.arguments,
-                                      .layer = args.layer,
-                                      .n_pairs = args.n_pairs,
-                                      .copy_groups = args.copy_groups,
-                                      .ring_first = args.ring_first,
-                                      .ring_slots = args.ring_slots,
-                                      .wave_slots = args.wave_slots,
-                                      .n_waves = n_waves,
-                                      .padding = 0});
-    use_page_tables(dispatch, args.tables);
-    dispatch.read(args.ids, uint64_t{args.n_pairs} * sizeof(uint32_t));
-    dispatch.write(args.waves, uint64_t{args.tables.n_experts} * sizeof(uint32_t));
-    dispatch.write(args.copies, uint64_t{args.tables.n_experts} * sizeof(PageCopy));
-    dispatch.write(args.arguments, uint64_t{n_waves} * 3 * sizeof(uint32_t));
+    dispatch.set_push(PageBatchParams{
+        .tables = use_page_tables(dispatch, args.tables),
+        .ids = dispatch.read({args.ids, args.n_pairs * sizeof(uint32_t)}),
+        .waves = dispatch.write({args.waves, args.tables.n_experts * sizeof(uint32_t)}),
+        .copies = dispatch.write({args.copies, args.tables.n_experts * sizeof(PageCopy)}),
+        .arguments = dispatch.write({args.arguments, uint64_t{n_waves} * 3 * sizeof(uint32_t)}),
+        .layer = args.layer,
+        .n_pairs = args.n_pairs,
+        .copy_groups = args.copy_groups,
+        .ring_first = args.ring_first,
+        .ring_slots = args.ring_slots,
+        .wave_slots = args.wave_slots,
+        .n_waves = n_waves,
+        .padding = 0});
     return dispatch;
 }
 

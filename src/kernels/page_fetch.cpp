@@ -50,13 +50,6 @@ PageFetchTuning tuning_for(const KernelContext& context, const PageFetchTuning& 
     return tuning;
 }
 
-void require_range(const char* argument, const AddressRange& range) {
-    if (range.begin > range.end || range.begin % kUnitBytes != 0)
-        fail(ErrorCode::kInvalidArgument,
-             "page_fetch: {} is [{:#x}, {:#x}), not a range that starts at a multiple of {}", argument,
-             range.begin, range.end, kUnitBytes);
-}
-
 }  // namespace
 
 PageCopy page_copy(uint64_t from, uint64_t to, uint32_t units, uint32_t expert, uint32_t slot) {
@@ -79,8 +72,8 @@ uint32_t page_copy_groups(const Device& device, uint32_t record_units) {
 Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
     const Op op = Op::kPageFetch;
     require_address(op, "copies", args.copies, kUnitBytes);
-    require_range("from", args.from);
-    require_range("to", args.to);
+    require_optional_address(op, "from", args.from.address, kUnitBytes);
+    require_optional_address(op, "to", args.to.address, kUnitBytes);
     // Never folded: a layer has fewer experts than any device launches workgroups in y.
     const GridSize most = context.most_groups();
     if (args.max_copies == 0 || args.max_copies > most.y)
@@ -105,10 +98,9 @@ Dispatch page_fetch(KernelContext& context, const PageFetchArgs& args) {
     dispatch.pipeline =
         context.pipeline(find_kernel(context, op, args.path), {tuning.workgroup_size, tuning.in_flight});
     dispatch.label = "fetch experts";
-    dispatch.set_push(PageFetchParams{args.copies});
-    dispatch.read(args.copies, args.max_copies * sizeof(PageCopy));
-    dispatch.read(args.from.begin, args.from.end - args.from.begin);
-    dispatch.write(args.to.begin, args.to.end - args.to.begin);
+    dispatch.set_push(PageFetchParams{
+        dispatch.read_table({args.copies, args.max_copies * sizeof(PageCopy)},
+                            {{AccessKind::kRead, args.from}, {AccessKind::kWrite, args.to}})});
     return dispatch;
 }
 

@@ -25,10 +25,10 @@ PageCopy page_copy(uint64_t from, uint64_t to, uint32_t units, uint32_t expert =
 struct PageFetchArgs {
     uint64_t copies = 0;      ///< PageCopy [max_copies], 16-byte aligned
     uint32_t max_copies = 0;  ///< entries that the launch may read
-    AddressRange from;        ///< covers every record that may be read
+    MemoryView from;          ///< covers every record that may be read
     /// Covers every slot that may be written: what else the recorder has read or write there waits. Empty
     /// where the caller sees to that.
-    AddressRange to;
+    MemoryView to;
     /// uint {groups, copies, 1}, as page_resolve and page_batch write them; groups is any number from 1 on,
     /// best page_copy_groups.
     Allocation indirect;

@@ -46,31 +46,24 @@ Dispatch page_resolve(KernelContext& context, const PageResolveArgs& args) {
     dispatch.label = "resolve experts";
     dispatch.pipeline =
         context.pipeline(kernel, {workgroup_size, one_subgroup ? 1u : 0u, context.plan().slots_at_once});
+    const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
+    const uint64_t predicted_bytes = uint64_t{args.n_predicted} * sizeof(uint32_t);
+    const uint64_t n_copies = uint64_t{args.n_pairs} + args.n_predicted;
     dispatch.set_push(
-        PageResolveParams{.tables = args.tables.tables,
-                          .ids = args.ids,
-                          .predicted = args.predicted,
-                          .probabilities = args.probabilities,
-                          .hit_ids = args.hit_ids,
-                          .miss_ids = args.miss_ids,
-                          .copies = args.copies,
-                          .arguments = args.arguments,
+        PageResolveParams{.tables = use_page_tables(dispatch, args.tables),
+                          .ids = dispatch.read({args.ids, ids_bytes}),
+                          .predicted = dispatch.read({args.predicted, predicted_bytes}),
+                          .probabilities = dispatch.read({args.probabilities, predicted_bytes}),
+                          .hit_ids = dispatch.write({args.hit_ids, ids_bytes}),
+                          .miss_ids = dispatch.write({args.miss_ids, ids_bytes}),
+                          .copies = dispatch.write({args.copies, n_copies * sizeof(PageCopy)}),
+                          .arguments = dispatch.write({args.arguments, 9 * sizeof(uint32_t)}),
                           .layer = args.layer,
                           .n_pairs = args.n_pairs,
                           .n_predicted = args.n_predicted,
                           .copy_groups = args.copy_groups,
                           .miss_groups = {args.miss_groups[0], args.miss_groups[1], args.miss_groups[2]},
                           .padding = 0});
-    const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
-    const uint64_t predicted_bytes = uint64_t{args.n_predicted} * sizeof(uint32_t);
-    use_page_tables(dispatch, args.tables);
-    dispatch.read(args.ids, ids_bytes);
-    dispatch.read(args.predicted, predicted_bytes);
-    dispatch.read(args.probabilities, predicted_bytes);
-    dispatch.write(args.hit_ids, ids_bytes);
-    dispatch.write(args.miss_ids, ids_bytes);
-    dispatch.write(args.copies, (uint64_t{args.n_pairs} + args.n_predicted) * sizeof(PageCopy));
-    dispatch.write(args.arguments, 9 * sizeof(uint32_t));
     return dispatch;
 }
 

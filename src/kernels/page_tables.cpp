@@ -29,20 +29,17 @@ void check_page_tables(Op op, const PageTablesOnDevice& tables, uint32_t layer) 
              op_name(op), tables.n_layers, tables.n_experts, tables.n_slots, tables.n_places);
 }
 
-void use_page_tables(Dispatch& dispatch, const PageTablesOnDevice& tables) {
+DeviceAddress use_page_tables(Dispatch& dispatch, const PageTablesOnDevice& tables) {
     const uint64_t n_experts = uint64_t{tables.n_layers} * tables.n_experts;
-    dispatch.read(tables.tables, sizeof(PageTables));
-    dispatch.read(tables.layers, uint64_t{tables.n_layers} * sizeof(PageLayer));
-    dispatch.read(tables.slot_records, uint64_t{tables.n_places} * sizeof(uint64_t));
-    dispatch.read(tables.host_records, n_experts * sizeof(uint64_t));
-    dispatch.write(tables.records, n_experts * sizeof(uint64_t));
-    const auto change = [&](uint64_t address, uint64_t bytes) {
-        dispatch.read(address, bytes);
-        dispatch.write(address, bytes);
-    };
-    change(tables.header, sizeof(PageHeader));
-    change(tables.slots, uint64_t{tables.n_slots} * sizeof(uint32_t));
-    change(tables.experts, n_experts * sizeof(PageExpert));
+    return dispatch.read_table(
+        {tables.tables, sizeof(PageTables)},
+        {{AccessKind::kUpdate, {tables.header, sizeof(PageHeader)}},
+         {AccessKind::kRead, {tables.layers, tables.n_layers * sizeof(PageLayer)}},
+         {AccessKind::kUpdate, {tables.slots, tables.n_slots * sizeof(uint32_t)}},
+         {AccessKind::kUpdate, {tables.experts, n_experts * sizeof(PageExpert)}},
+         {AccessKind::kRead, {tables.slot_records, tables.n_places * sizeof(uint64_t)}},
+         {AccessKind::kRead, {tables.host_records, n_experts * sizeof(uint64_t)}},
+         {AccessKind::kWrite, {tables.records, n_experts * sizeof(uint64_t)}}});
 }
 
 }  // namespace vkmoe

@@ -28,7 +28,7 @@ struct PageTablesOnDevice {
 /// experts than kMaxPagedExperts.
 void check_page_tables(Op op, const PageTablesOnDevice& tables, uint32_t layer);
 
-/// Names the tables that a dispatch reads and those that it reads and changes.
-void use_page_tables(Dispatch& dispatch, const PageTablesOnDevice& tables);
+/// The address of PageTables, for a kernel that reads the tables behind it, changes some and writes records.
+DeviceAddress use_page_tables(Dispatch& dispatch, const PageTablesOnDevice& tables);
 
 }  // namespace vkmoe

@@ -24,10 +24,12 @@ Dispatch page_wave(KernelContext& context, const PageWaveArgs& args) {
     Dispatch dispatch;
     dispatch.label = "routes of a wave";
     dispatch.pipeline = context.pipeline(find_kernel(context, op, args.path), {workgroup_size});
-    PageWaveParams params{.ids = args.ids,
-                          .waves = args.waves,
-                          .wave_ids = args.wave_ids,
-                          .arguments = args.arguments,
+    const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
+    const uint64_t arguments_bytes = uint64_t{n_dispatches} * 3 * sizeof(uint32_t);
+    PageWaveParams params{.ids = dispatch.read({args.ids, ids_bytes}),
+                          .waves = dispatch.read({args.waves, args.n_experts * sizeof(uint32_t)}),
+                          .wave_ids = dispatch.write({args.wave_ids, ids_bytes}),
+                          .arguments = dispatch.write({args.arguments, arguments_bytes}),
                           .wave = args.wave,
                           .n_pairs = args.n_pairs,
                           .n_experts = args.n_experts,
@@ -37,11 +39,6 @@ Dispatch page_wave(KernelContext& context, const PageWaveArgs& args) {
     dispatch.set_push(params);
     dispatch.groups =
         item_grid(context, op, (uint64_t{args.n_pairs} + pairs_each - 1) / pairs_each, workgroup_size);
-    const uint64_t ids_bytes = uint64_t{args.n_pairs} * sizeof(uint32_t);
-    dispatch.read(args.ids, ids_bytes);
-    dispatch.read(args.waves, uint64_t{args.n_experts} * sizeof(uint32_t));
-    dispatch.write(args.wave_ids, ids_bytes);
-    dispatch.write(args.arguments, uint64_t{n_dispatches} * 3 * sizeof(uint32_t));
     return dispatch;
 }
 

@@ -76,29 +76,10 @@ Dispatch qk_norm_rope(KernelContext& context, const QkNormRopeArgs& args) {
     check(args);
     const uint32_t q_floats = args.n_heads * args.head_dim;
     const uint32_t kv_floats = args.n_kv_heads * args.head_dim;
-    QkNormRopeParams params{};
-    params.q = args.q;
-    params.k = args.k;
-    params.v = args.v;
-    params.q_out = args.q_out;
-    params.q_norm = args.q_norm;
-    params.k_norm = args.k_norm;
-    params.positions = args.positions;
-    params.rope_table = args.rope_table;
-    params.k_cache = args.k_cache;
-    params.v_cache = args.v_cache;
-    params.q_stride = stride_or(args.q_stride, q_floats, "q_stride");
-    params.k_stride = stride_or(args.k_stride, kv_floats, "k_stride");
-    params.v_stride = stride_or(args.v_stride, kv_floats, "v_stride");
-    params.q_out_stride = stride_or(args.q_out_stride, q_floats, "q_out_stride");
-    params.n_heads = args.n_heads;
-    params.n_kv_heads = args.n_kv_heads;
-    params.n_context = args.n_context;
-    params.rope_dims = args.rope_dims;
-    params.norm_epsilon = args.norm_epsilon;
-    params.attention_factor = args.attention_factor;
-    params.n_tokens = args.n_tokens;
-
+    const uint32_t q_stride = stride_or(args.q_stride, q_floats, "q_stride");
+    const uint32_t k_stride = stride_or(args.k_stride, kv_floats, "k_stride");
+    const uint32_t v_stride = stride_or(args.v_stride, kv_floats, "v_stride");
+    const uint32_t q_out_stride = stride_or(args.q_out_stride, q_floats, "q_out_stride");
     const uint64_t cache_bytes = kv_layer_bytes(args.kv_type, args.n_kv_heads, args.n_context, args.head_dim);
     const KernelBinary& kernel = find_kernel(context, kOp, args.path, args.kv_type);
     const uint32_t lanes = context.plan().subgroup_size;
@@ -106,19 +87,34 @@ Dispatch qk_norm_rope(KernelContext& context, const QkNormRopeArgs& args) {
     dispatch.pipeline = context.pipeline(
         kernel, {lanes, lanes, args.head_dim, args.rope_style == RopeStyle::kInterleaved ? 1u : 0u});
     dispatch.label = "qk_norm_rope";
-    dispatch.set_push(params);
+    const auto rows = [&args](uint64_t address, uint32_t row_floats, uint32_t stride) {
+        return MemoryView{address, strided_bytes(args.n_tokens, row_floats, stride)};
+    };
+    dispatch.set_push(
+        QkNormRopeParams{.q = dispatch.read(rows(args.q, q_floats, q_stride)),
+                         .k = dispatch.read(rows(args.k, kv_floats, k_stride)),
+                         .v = dispatch.read(rows(args.v, kv_floats, v_stride)),
+                         .q_out = dispatch.write(rows(args.q_out, q_floats, q_out_stride)),
+                         .q_norm = dispatch.read({args.q_norm, args.head_dim * sizeof(float)}),
+                         .k_norm = dispatch.read({args.k_norm, args.head_dim * sizeof(float)}),
+                         .positions = dispatch.read({args.positions, args.n_tokens * sizeof(int32_t)}),
+                         .rope_table = dispatch.read({args.rope_table, args.rope_dims * sizeof(uint32_t)}),
+                         .k_cache = dispatch.write({args.k_cache, cache_bytes}),
+                         .v_cache = dispatch.write({args.v_cache, cache_bytes}),
+                         .q_stride = q_stride,
+                         .k_stride = k_stride,
+                         .v_stride = v_stride,
+                         .q_out_stride = q_out_stride,
+                         .n_heads = args.n_heads,
+                         .n_kv_heads = args.n_kv_heads,
+                         .n_context = args.n_context,
+                         .rope_dims = args.rope_dims,
+                         .norm_epsilon = args.norm_epsilon,
+                         .attention_factor = args.attention_factor,
+                         .n_tokens = args.n_tokens,
+                         .padding = 0});
     dispatch.groups =
         folded_grid(context, kOp, uint64_t{args.n_heads} + 2ull * args.n_kv_heads, args.n_tokens);
-    dispatch.read(args.q, strided_bytes(args.n_tokens, q_floats, params.q_stride));
-    dispatch.read(args.k, strided_bytes(args.n_tokens, kv_floats, params.k_stride));
-    dispatch.read(args.v, strided_bytes(args.n_tokens, kv_floats, params.v_stride));
-    dispatch.read(args.q_norm, uint64_t{args.head_dim} * 4);
-    dispatch.read(args.k_norm, uint64_t{args.head_dim} * 4);
-    dispatch.read(args.positions, uint64_t{args.n_tokens} * 4);
-    dispatch.read(args.rope_table, uint64_t{args.rope_dims} * 4);
-    dispatch.write(args.q_out, strided_bytes(args.n_tokens, q_floats, params.q_out_stride));
-    dispatch.write(args.k_cache, cache_bytes);
-    dispatch.write(args.v_cache, cache_bytes);
     return dispatch;
 }
 

@@ -18,11 +18,15 @@ Dispatch quantize_q8(KernelContext& context, const QuantizeQ8Args& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "quantize_q8";
-    dispatch.set_push(QuantizeQ8Params{args.input, args.output, args.n_rows, args.n_columns, stride, 0});
+    dispatch.set_push(QuantizeQ8Params{
+        .source = dispatch.read({args.input, strided_bytes(args.n_rows, args.n_columns, stride)}),
+        .destination_q8 = dispatch.write({args.output, args.n_rows * q8_row_bytes(args.n_columns)}),
+        .n_rows = args.n_rows,
+        .n_columns = args.n_columns,
+        .source_stride = stride,
+        .reserved = 0});
     dispatch.groups =
         item_grid(context, op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
-    dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
-    dispatch.write(args.output, args.n_rows * q8_row_bytes(args.n_columns));
     return dispatch;
 }
 

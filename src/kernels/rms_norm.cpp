@@ -22,13 +22,17 @@ Dispatch rms_norm(KernelContext& context, const RmsNormArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "rms_norm";
-    dispatch.set_push(RmsNormParams{args.input, args.weight, args.output, args.output_q8, args.n_rows,
-                                    args.n_columns, stride, args.epsilon});
+    const uint64_t output_bytes = strided_bytes(args.n_rows, args.n_columns, args.n_columns);
+    dispatch.set_push(RmsNormParams{
+        .source = dispatch.read({args.input, strided_bytes(args.n_rows, args.n_columns, stride)}),
+        .weight = dispatch.read({args.weight, args.n_columns * sizeof(float)}),
+        .destination = dispatch.write({args.output, output_bytes}),
+        .destination_q8 = dispatch.write({args.output_q8, args.n_rows * q8_row_bytes(args.n_columns)}),
+        .n_rows = args.n_rows,
+        .n_columns = args.n_columns,
+        .source_stride = stride,
+        .epsilon = args.epsilon});
     dispatch.groups = folded_grid(context, op, args.n_rows);
-    dispatch.read(args.input, strided_bytes(args.n_rows, args.n_columns, stride));
-    dispatch.read(args.weight, uint64_t{args.n_columns} * sizeof(float));
-    dispatch.write(args.output, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
-    dispatch.write(args.output_q8, args.n_rows * q8_row_bytes(args.n_columns));
     return dispatch;
 }
 

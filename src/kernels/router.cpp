@@ -77,14 +77,19 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
         {workgroup_size, args.n_slots, keys_per_lane, static_cast<uint32_t>(args.score), by_score ? 1u : 0u,
          n_groups, sums_groups ? 1u : 0u, args.table != 0 ? 1u : 0u, args.expert_scales != 0 ? 1u : 0u});
     dispatch.label = "router";
-    dispatch.set_push(RouterParams{.logits = args.logits,
-                                   .ids = args.ids,
-                                   .weights = args.weights,
-                                   .counts = args.counts,
-                                   .bias = args.selection_bias,
-                                   .expert_scales = args.expert_scales,
-                                   .table = args.table,
-                                   .tokens = args.tokens,
+    const uint64_t n_routes = uint64_t{args.n_tokens} * args.n_slots;
+    const uint64_t expert_bytes = uint64_t{args.n_experts} * sizeof(float);
+    const uint64_t logits_bytes = strided_bytes(args.n_tokens, args.n_experts, args.n_experts);
+    const uint64_t table_bytes = uint64_t{args.n_table_rows} * args.n_slots * sizeof(uint32_t);
+    const uint64_t tokens = args.table != 0 ? args.tokens : 0;
+    dispatch.set_push(RouterParams{.logits = dispatch.read({args.logits, logits_bytes}),
+                                   .ids = dispatch.write({args.ids, n_routes * sizeof(uint32_t)}),
+                                   .weights = dispatch.write({args.weights, n_routes * sizeof(float)}),
+                                   .counts = dispatch.update({args.counts, expert_bytes}),
+                                   .bias = dispatch.read({args.selection_bias, expert_bytes}),
+                                   .expert_scales = dispatch.read({args.expert_scales, expert_bytes}),
+                                   .table = dispatch.read({args.table, table_bytes}),
+                                   .tokens = dispatch.read({tokens, args.n_tokens * sizeof(uint32_t)}),
                                    .n_tokens = args.n_tokens,
                                    .n_experts = args.n_experts,
                                    .n_groups_used = args.n_groups_used,
@@ -97,18 +102,6 @@ Dispatch router(KernelContext& context, const RouterArgs& args) {
                                    .padding = 0});
     dispatch.groups =
         folded_grid(context, op, (uint64_t{args.n_tokens} + tokens_per_group - 1) / tokens_per_group);
-    const uint64_t n_routes = uint64_t{args.n_tokens} * args.n_slots;
-    const uint64_t expert_bytes = uint64_t{args.n_experts} * sizeof(float);
-    dispatch.read(args.logits, strided_bytes(args.n_tokens, args.n_experts, args.n_experts));
-    dispatch.read(args.selection_bias, expert_bytes);
-    dispatch.read(args.expert_scales, expert_bytes);
-    if (args.table != 0) {
-        dispatch.read(args.table, uint64_t{args.n_table_rows} * args.n_slots * sizeof(uint32_t));
-        dispatch.read(args.tokens, uint64_t{args.n_tokens} * sizeof(uint32_t));
-    }
-    dispatch.write(args.ids, n_routes * sizeof(uint32_t));
-    dispatch.write(args.weights, n_routes * sizeof(float));
-    dispatch.write(args.counts, uint64_t{args.n_experts} * sizeof(uint32_t));
     return dispatch;
 }
 

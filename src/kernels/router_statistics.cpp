@@ -25,11 +25,11 @@ Dispatch router_statistics(KernelContext& context, const RouterStatisticsArgs& a
         context.pipeline(kernel, {workgroup_size, static_cast<uint32_t>(args.score), tile_tokens,
                                   (args.n_experts + workgroup_size - 1) / workgroup_size});
     dispatch.label = "router statistics";
-    dispatch.set_push(RouterStatisticsParams{args.logits, args.sums, args.n_tokens, args.n_experts});
-    const uint64_t sums_bytes = uint64_t{args.n_experts} * 2 * sizeof(float);
-    dispatch.read(args.logits, strided_bytes(args.n_tokens, args.n_experts, args.n_experts));
-    dispatch.read(args.sums, sums_bytes);
-    dispatch.write(args.sums, sums_bytes);
+    dispatch.set_push(RouterStatisticsParams{
+        .logits = dispatch.read({args.logits, strided_bytes(args.n_tokens, args.n_experts, args.n_experts)}),
+        .sums = dispatch.update({args.sums, uint64_t{args.n_experts} * 2 * sizeof(float)}),
+        .n_tokens = args.n_tokens,
+        .n_experts = args.n_experts});
     return dispatch;
 }
 

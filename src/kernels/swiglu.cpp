@@ -21,16 +21,23 @@ Dispatch swiglu(KernelContext& context, const SwigluArgs& args) {
     Dispatch dispatch;
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "swiglu";
-    dispatch.set_push(SwigluParams{args.gate, args.up, args.output, args.output_q8, args.rows.ids,
-                                   args.n_rows, args.n_columns, gate_stride, up_stride, args.rows.n_experts,
-                                   0});
+    const auto rows = [&args](uint64_t address, uint32_t stride) {
+        return MemoryView{address, strided_bytes(args.n_rows, args.n_columns, stride)};
+    };
+    dispatch.set_push(SwigluParams{
+        .gate = dispatch.read(rows(args.gate, gate_stride)),
+        .up = dispatch.read(rows(args.up, up_stride)),
+        .destination = dispatch.write(rows(args.output, args.n_columns)),
+        .destination_q8 = dispatch.write({args.output_q8, args.n_rows * q8_row_bytes(args.n_columns)}),
+        .ids = dispatch.read({args.rows.ids, args.n_rows * sizeof(uint32_t)}),
+        .n_rows = args.n_rows,
+        .n_columns = args.n_columns,
+        .gate_stride = gate_stride,
+        .up_stride = up_stride,
+        .n_experts = args.rows.n_experts,
+        .reserved = 0});
     dispatch.groups =
         item_grid(context, op, args.n_rows * layout.items(args.n_columns), layout.workgroup_size);
-    dispatch.read(args.gate, strided_bytes(args.n_rows, args.n_columns, gate_stride));
-    dispatch.read(args.up, strided_bytes(args.n_rows, args.n_columns, up_stride));
-    dispatch.read(args.rows.ids, args.n_rows * sizeof(uint32_t));
-    dispatch.write(args.output, strided_bytes(args.n_rows, args.n_columns, args.n_columns));
-    dispatch.write(args.output_q8, args.n_rows * q8_row_bytes(args.n_columns));
     return dispatch;
 }
 

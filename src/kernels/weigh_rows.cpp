@@ -22,12 +22,15 @@ Dispatch weigh_rows(KernelContext& context, const WeighRowsArgs& args) {
     dispatch.pipeline = context.pipeline(kernel, layout.constants());
     dispatch.label = "weigh rows";
     dispatch.groups = item_grid(context, op, n_rows * layout.items(args.n_columns), layout.workgroup_size);
-    dispatch.set_push(WeighRowsParams{args.input, args.weights, args.output, args.output_q8,
-                                      static_cast<uint32_t>(n_rows), args.n_slots, args.n_columns, stride});
-    dispatch.read(args.input, strided_bytes(args.n_tokens, args.n_columns, stride));
-    dispatch.read(args.weights, n_rows * sizeof(float));
-    dispatch.write(args.output, n_rows * args.n_columns * sizeof(float));
-    dispatch.write(args.output_q8, n_rows * q8_row_bytes(args.n_columns));
+    dispatch.set_push(WeighRowsParams{
+        .source = dispatch.read({args.input, strided_bytes(args.n_tokens, args.n_columns, stride)}),
+        .weights = dispatch.read({args.weights, n_rows * sizeof(float)}),
+        .destination = dispatch.write({args.output, n_rows * args.n_columns * sizeof(float)}),
+        .destination_q8 = dispatch.write({args.output_q8, n_rows * q8_row_bytes(args.n_columns)}),
+        .n_rows = static_cast<uint32_t>(n_rows),
+        .n_slots = args.n_slots,
+        .n_columns = args.n_columns,
+        .source_stride = stride});
     return dispatch;
 }
 

@@ -72,7 +72,7 @@ Inner swiglu_rows(const BatchBuilder& batch, uint32_t first_row, uint32_t n_rows
 }
 
 std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
-                                     AddressRange memory) {
+                                     MemoryView memory) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
     const Experts& experts = rows.experts;
@@ -145,7 +145,7 @@ std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows) {
 namespace {
 
 GroupedGateUp grouped_gate_up(const BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
-                              AddressRange memory) {
+                              MemoryView memory) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
     const Experts& experts = rows.experts;
@@ -214,8 +214,7 @@ GroupedGateUp grouped_gate_up(const BatchBuilder& batch, const ExpertRows& rows,
 
 }  // namespace
 
-ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
-                              AddressRange memory) {
+ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, MemoryView memory) {
     const HyperParameters& hyper = batch.hyper();
     const Workspace& workspace = batch.workspace();
     const Experts& experts = rows.experts;
@@ -257,7 +256,7 @@ Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows) {
 }
 
 void add_experts(BatchBuilder& batch, const ExpertRows& rows) {
-    const AddressRange memory = rows.experts.table.memory;
+    const MemoryView memory = rows.experts.table.memory;
     if (rows.choice.down == ExpertForm::kPairs) {
         if (rows.choice.gate_up == ExpertForm::kPairs) {
             batch.add(gate_up_of_few(batch, rows, rows.ids, memory));

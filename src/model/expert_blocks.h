@@ -25,7 +25,7 @@ struct ExpertRows {
 /// n_experts_used], names an expert; with the activation where they are of one type. memory: what the
 /// dispatches wait for, in place of the table's. These are one or two dispatches over one grid.
 std::vector<Dispatch> gate_up_of_few(const BatchBuilder& batch, const ExpertRows& rows, uint64_t ids,
-                                     AddressRange memory);
+                                     MemoryView memory);
 /// What comes after all pairs have their gate and up: stream += the weighted sum of the experts' outputs.
 std::vector<Dispatch> down_of_few(BatchBuilder& batch, const ExpertRows& rows);
 
@@ -40,7 +40,7 @@ struct ExpertsOfMany : GroupedGateUp {
     std::vector<Dispatch> inner;  ///< the activation
     std::vector<Dispatch> down;   ///< into the workspace's expert_output
 };
-ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, AddressRange memory);
+ExpertsOfMany experts_of_many(BatchBuilder& batch, const ExpertRows& rows, uint64_t ids, MemoryView memory);
 /// stream += the weighted sum of expert_output.
 Dispatch combine_experts(const BatchBuilder& batch, const ExpertRows& rows);
 /// All of that in one go, for the whole batch and experts that are all there.

@@ -109,7 +109,7 @@ void add_many_on_device(BatchBuilder& batch, uint32_t layer, const ExpertRows& r
     const bool overlaps = plan.ring_slots > plan.wave_slots;
     batch.add(on_device.batch(scratch, layer, rows.ids, n_pairs));
     for (uint32_t wave = 0; wave < n_waves; ++wave) {
-        const AddressRange memory =
+        const MemoryView memory =
             wave == 0 ? pager.pool().slots_token() : pager.pool().ring_token(overlaps ? wave % 2 : 0);
         ExpertsOfMany parts = experts_of_many(batch, rows, scratch.wave_ids.address, memory);
         std::vector<std::array<uint32_t, 3>> groups;

@@ -137,19 +137,20 @@ Experts WeightLoader::experts(uint32_t layer, const HyperParameters& hyper) {
     if (leaves_experts_) return experts;
 
     std::vector<uint64_t> addresses;
-    AddressRange memory{UINT64_MAX, 0};
+    uint64_t begin = UINT64_MAX;
+    uint64_t end = 0;
     for (uint32_t e = 0; e < hyper.n_experts; ++e) {
         Allocation record = allocate(experts.record_bytes);
         upload(record.slice(experts.gate_offset, gate_bytes), gate, e * gate_bytes, gate_bytes);
         upload(record.slice(experts.up_offset, up_bytes), up, e * up_bytes, up_bytes);
         upload(record.slice(experts.down_offset, down_bytes), down, e * down_bytes, down_bytes);
         addresses.push_back(record.address);
-        memory.begin = std::min(memory.begin, record.address);
-        memory.end = std::max(memory.end, record.address + record.size);
+        begin = std::min(begin, record.address);
+        end = std::max(end, record.address + record.size);
     }
     Allocation table = allocate(addresses.size() * sizeof(uint64_t));
     copy(table, std::as_bytes(std::span(addresses)));
-    experts.table = {table.address, hyper.n_experts, memory};
+    experts.table = {table.address, hyper.n_experts, {begin, end - begin}};
     return experts;
 }
 

@@ -5,29 +5,23 @@
 namespace vkmoe {
 namespace {
 
-bool any_overlap(std::span<const AddressRange> left, std::span<const AddressRange> right) {
-    return std::any_of(left.begin(), left.end(), [right](const AddressRange& range) {
-        return std::any_of(right.begin(), right.end(), [&range](const AddressRange& other) {
-            return range.begin < other.end && other.begin < range.end;
-        });
-    });
+bool conflict(const Access& left, const Access& right) {
+    return (left.writes() || right.writes()) && left.memory.address < right.memory.end() &&
+           right.memory.address < left.memory.end();
 }
 
 }  // namespace
 
-bool HazardTracker::conflicts(std::span<const AddressRange> reads,
-                              std::span<const AddressRange> writes) const {
-    return any_overlap(reads, writes_) || any_overlap(writes, writes_) || any_overlap(writes, reads_);
+bool HazardTracker::conflicts(std::span<const Access> accesses) const {
+    return std::ranges::any_of(accesses, [this](const Access& access) {
+        return std::ranges::any_of(tracked_,
+                                   [&access](const Access& tracked) { return conflict(access, tracked); });
+    });
 }
 
-void HazardTracker::add(std::span<const AddressRange> reads, std::span<const AddressRange> writes) {
-    reads_.insert(reads_.end(), reads.begin(), reads.end());
-    writes_.insert(writes_.end(), writes.begin(), writes.end());
-}
-
-void HazardTracker::clear() {
-    reads_.clear();
-    writes_.clear();
+void HazardTracker::add(std::span<const Access> accesses) {
+    for (const Access& access : accesses)
+        if (!access.memory.is_absent()) tracked_.push_back(access);
 }
 
 }  // namespace vkmoe

@@ -12,13 +12,12 @@ class HazardTracker {
   public:
     /// Whether work with these accesses must wait for what is tracked: it reads or writes what was written,
     /// or writes what was read.
-    bool conflicts(std::span<const AddressRange> reads, std::span<const AddressRange> writes) const;
-    void add(std::span<const AddressRange> reads, std::span<const AddressRange> writes);
-    void clear();
+    bool conflicts(std::span<const Access> accesses) const;
+    void add(std::span<const Access> accesses);
+    void clear() { tracked_.clear(); }
 
   private:
-    std::vector<AddressRange> reads_;
-    std::vector<AddressRange> writes_;
+    std::vector<Access> tracked_;
 };
 
 }  // namespace vkmoe

@@ -39,21 +39,38 @@ struct Copy {
 };
 using Command = std::variant<Dispatch, Copy>;
 
-/// The generator that shuffles commands, where VKMOE_SHUFFLE_DISPATCHES asks for it. Only programs built for
-/// tests read the variable.
-std::optional<std::mt19937_64> shuffle_from_environment() {
+/// The order of the commands between two barriers: as they were added, or as VKMOE_SHUFFLE_DISPATCHES asks
+/// for. Only programs built for tests read the variable.
+class CommandOrder {
+  public:
+    CommandOrder() {
 #ifdef VKMOE_FAULT_INJECTION
-    if (const char* text = std::getenv("VKMOE_SHUFFLE_DISPATCHES"); text != nullptr && *text != '\0') {
+        const char* text = std::getenv("VKMOE_SHUFFLE_DISPATCHES");
+        if (text == nullptr || *text == '\0') return;
+        is_reversed_ = text == std::string_view("reversed");
+        if (is_reversed_) return;
         uint64_t seed = 0;
         const char* end = text + std::strlen(text);
         if (const auto [rest, error] = std::from_chars(text, end, seed); error != std::errc() || rest != end)
             fail(ErrorCode::kInvalidArgument,
-                 "VKMOE_SHUFFLE_DISPATCHES='{}' is not a seed; give a whole number", text);
-        return std::mt19937_64(seed);
-    }
+                 "VKMOE_SHUFFLE_DISPATCHES='{}' is not a seed; give a whole number, or 'reversed'", text);
+        random_.emplace(seed);
 #endif
-    return std::nullopt;
-}
+    }
+
+    /// The last one first, each after the one before it has finished: devices may not run both at once.
+    bool is_reversed() const {
+        return is_reversed_;
+    }
+    void apply(std::vector<Command>& commands) {
+        if (is_reversed_) std::ranges::reverse(commands);
+        if (random_) std::ranges::shuffle(commands, *random_);
+    }
+
+  private:
+    bool is_reversed_ = false;
+    std::optional<std::mt19937_64> random_;
+};
 
 }  // namespace
 
@@ -64,7 +81,7 @@ struct Recorder::State {
     bool copied = false;  // since the last barrier
     /// Commands since the last barrier, which the device may run in any order.
     std::vector<Command> pending;
-    std::optional<std::mt19937_64> shuffle = shuffle_from_environment();
+    CommandOrder order_of_commands;
     const Pipeline* bound = nullptr;
     std::string_view label;  // of the open region
     bool region_open = false;
@@ -88,24 +105,30 @@ struct Recorder::State {
     }
 
     /// Puts a barrier where one is needed, then notes the accesses and the command.
-    void order(std::span<const AddressRange> reads, std::span<const AddressRange> writes, Command command) {
-        if (hazards.conflicts(reads, writes)) {
+    void order(std::span<const Access> accesses, Command command) {
+        if (hazards.conflicts(accesses)) {
             emit_pending();
-            memory_barrier(
-                *device, commands(), copied ? kCompute | kCopy : kCompute,
-                VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
-                kAllStages, kAllAccesses);
+            emit_barrier();
             hazards.clear();
             copied = false;
             ++result->barrier_count_;
         }
-        hazards.add(reads, writes);
+        hazards.add(accesses);
         pending.push_back(std::move(command));
     }
 
+    void emit_barrier() {
+        memory_barrier(*device, commands(), copied ? kCompute | kCopy : kCompute,
+                       VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | (copied ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0),
+                       kAllStages, kAllAccesses);
+    }
+
     void emit_pending() {
-        if (shuffle) std::shuffle(pending.begin(), pending.end(), *shuffle);
-        for (const Command& command : pending) std::visit([this](const auto& one) { emit(one); }, command);
+        order_of_commands.apply(pending);
+        for (const Command& command : pending) {
+            std::visit([this](const auto& one) { emit(one); }, command);
+            if (order_of_commands.is_reversed()) emit_barrier();
+        }
         pending.clear();
     }
 
@@ -190,11 +213,11 @@ void Recorder::add(const Dispatch& dispatch) {
     }
 
     if (dispatch.indirect) {
-        std::vector<AddressRange> reads = dispatch.reads;
-        reads.push_back({dispatch.indirect.address, dispatch.indirect.address + kIndirectBytes});
-        state.order(reads, dispatch.writes, dispatch);
+        std::vector<Access> accesses(dispatch.accesses().begin(), dispatch.accesses().end());
+        accesses.push_back({AccessKind::kRead, {dispatch.indirect.address, kIndirectBytes}});
+        state.order(accesses, dispatch);
     } else {
-        state.order(dispatch.reads, dispatch.writes, dispatch);
+        state.order(dispatch.accesses(), dispatch);
     }
 }
 
@@ -206,9 +229,9 @@ void Recorder::copy(const Allocation& from, const Allocation& to) {
     assert(from.size == to.size);
     if (from.size == 0) return;
     State& state = *state_;
-    const std::array<AddressRange, 1> read{AddressRange{from.address, from.address + from.size}};
-    const std::array<AddressRange, 1> write{AddressRange{to.address, to.address + to.size}};
-    state.order(read, write, Copy{from, to});
+    const std::array accesses{Access{AccessKind::kRead, view_of(from)},
+                              Access{AccessKind::kWrite, view_of(to)}};
+    state.order(accesses, Copy{from, to});
     state.copied = true;
 }
 

@@ -37,7 +37,8 @@ class CommandBuffer {
 /// it. Ends with a barrier to the host, and begins with one from the host and from whatever was submitted
 /// before.
 /// In programs built for tests VKMOE_SHUFFLE_DISPATCHES=SEED runs the commands between two barriers in a
-/// random order: results change where a dispatch does not name all that it reads and writes.
+/// random order, and VKMOE_SHUFFLE_DISPATCHES=reversed the last first: results change where a dispatch does
+/// not name all that it reads and writes.
 class Recorder {
   public:
     /// profiler: null, or where to measure each run of equal labels.

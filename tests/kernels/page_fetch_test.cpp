@@ -18,20 +18,18 @@ TEST_F(PageFetchTest, TellsWhatItReadsAndWrites) {
     PageFetchArgs args;
     args.copies = 0x10000;
     args.max_copies = 3;
-    args.from = {0x20000, 0x30000};
-    args.to = {0x50000, 0x60000};
+    args.from = {0x20000, 0x10000};
+    args.to = {0x50000, 0x20000};
     args.indirect = arguments;
     const Dispatch dispatch = page_fetch(context(), args);
-    ASSERT_EQ(dispatch.reads.size(), 2u);
-    EXPECT_EQ(dispatch.reads[0].begin, 0x10000u);
-    EXPECT_EQ(dispatch.reads[0].end, 0x10060u);
-    EXPECT_EQ(dispatch.reads[1].end, 0x30000u);
-    ASSERT_EQ(dispatch.writes.size(), 1u);
-    EXPECT_EQ(dispatch.writes[0].begin, 0x50000u);
-    EXPECT_EQ(dispatch.writes[0].end, 0x60000u);
+    const std::vector<Access> expected = {{AccessKind::kRead, {args.copies, 3 * sizeof(PageCopy)}},
+                                          {AccessKind::kRead, args.from},
+                                          {AccessKind::kWrite, args.to}};
+    EXPECT_TRUE(std::ranges::equal(dispatch.accesses(), expected));
     EXPECT_EQ(dispatch.indirect.address, arguments.address);
     args.to = {};
-    EXPECT_TRUE(page_fetch(context(), args).writes.empty()) << "the caller sees to the slots";
+    EXPECT_TRUE(page_fetch(context(), args).accesses()[2].memory.is_absent())
+        << "the caller sees to the slots";
 }
 
 TEST_F(PageFetchTest, GroupsGrowWithTheRecordUpToALimit) {
@@ -48,8 +46,8 @@ TEST_F(PageFetchTest, RefusesWhatDoesNotFit) {
     PageFetchArgs good;
     good.copies = 0x10000;
     good.max_copies = 3;
-    good.from = {0x20000, 0x30000};
-    good.to = {0x50000, 0x60000};
+    good.from = {0x20000, 0x10000};
+    good.to = {0x50000, 0x10000};
     good.groups = 2;
     const auto refused = refusing(page_fetch, good);
     refused([](PageFetchArgs& args) { args.copies = 0; });
@@ -59,8 +57,8 @@ TEST_F(PageFetchTest, RefusesWhatDoesNotFit) {
     refused([=](PageFetchArgs& args) { args.max_copies = most.y + 1; });
     refused([](PageFetchArgs& args) { args.groups = 0; });
     refused([=](PageFetchArgs& args) { args.groups = most.x + 1; });
-    refused([](PageFetchArgs& args) { args.from.begin += 4; });
-    refused([](PageFetchArgs& args) { args.to.end = args.to.begin - 16; });
+    refused([](PageFetchArgs& args) { args.from.address += 4; });
+    refused([](PageFetchArgs& args) { args.to.address -= 4; });
     refused([](PageFetchArgs& args) { args.tuning.in_flight = 17; });
     refused([](PageFetchArgs& args) { args.tuning.workgroup_size = 1u << 20; });
     refused([&](PageFetchArgs& args) { args.indirect = arguments.slice(0, 8); });

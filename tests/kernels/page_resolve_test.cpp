@@ -33,32 +33,20 @@ PageResolveArgs good_args() {
 
 TEST_F(PageResolveTest, NamesWhatItReadsAndWrites) {
     const Dispatch dispatch = page_resolve(context(), good_args());
-    const auto bytes_at = [](const std::vector<AddressRange>& ranges, uint64_t begin) -> uint64_t {
-        for (const AddressRange& range : ranges)
-            if (range.begin == begin) return range.end - range.begin;
-        return 0;
-    };
-    // Read and changed: header, slots, experts. Only read: addresses, layers, where records are.
-    for (const auto& [address, bytes] : {std::pair{0x2000, 80}, {0x4000, 10 * 4}, {0x5000, 2 * 16 * 8}}) {
-        EXPECT_EQ(bytes_at(dispatch.reads, address), bytes);
-        EXPECT_EQ(bytes_at(dispatch.writes, address), bytes);
-    }
-    for (const auto& [address, bytes] : {std::pair{0x1000, 72},
-                                         {0x3000, 2 * 16},
-                                         {0x6000, 14 * 8},
-                                         {0x7000, 2 * 16 * 8},
-                                         {0x10000, 4 * 4},
-                                         {0x11000, 6 * 4},
-                                         {0x12000, 6 * 4}}) {
-        EXPECT_EQ(bytes_at(dispatch.reads, address), bytes);
-        EXPECT_EQ(bytes_at(dispatch.writes, address), 0);
-    }
-    for (const auto& [address, bytes] : {std::pair{0x8000, 2 * 16 * 8},
-                                         {0x13000, 4 * 4},
-                                         {0x14000, 4 * 4},
-                                         {0x15000, 10 * 32},
-                                         {0x16000, 36}})
-        EXPECT_EQ(bytes_at(dispatch.writes, address), bytes);
+    using enum AccessKind;
+    const std::vector<Access> expected = {{kRead, {0x1000, 72}},            // addresses
+                                          {kUpdate, {0x2000, 80}},          // header
+                                          {kRead, {0x3000, 2 * 16}},        // layers
+                                          {kUpdate, {0x4000, 10 * 4}},      // slots
+                                          {kUpdate, {0x5000, 2 * 16 * 8}},  // experts
+                                          {kRead, {0x6000, 14 * 8}},        // where slots are
+                                          {kRead, {0x7000, 2 * 16 * 8}},   // where records are in host memory
+                                          {kWrite, {0x8000, 2 * 16 * 8}},  // and for the experts' kernels
+                                          {kRead, {0x10000, 4 * 4}},       {kRead, {0x11000, 6 * 4}},
+                                          {kRead, {0x12000, 6 * 4}},       {kWrite, {0x13000, 4 * 4}},
+                                          {kWrite, {0x14000, 4 * 4}},      {kWrite, {0x15000, 10 * 32}},
+                                          {kWrite, {0x16000, 36}}};
+    EXPECT_TRUE(std::ranges::equal(dispatch.accesses(), expected));
 }
 
 TEST_F(PageResolveTest, RefusesWhatDoesNotFit) {
