@@ -40,7 +40,15 @@ struct Access {
     bool operator==(const Access&) const = default;
 };
 
-/// One kernel launch as data. Kernels make it, the recorder turns it into commands.
+/// One kernel launch as data. Kernels make it, the recorder turns it into commands. A kernel's host function
+/// gets the addresses for its push constants here, and so says what the kernel does with the memory:
+///
+///     dispatch.set_push(NegateParams{.source = dispatch.read({args.input, bytes}),
+///                                    .destination = dispatch.write({args.output, bytes}),
+///                                    .n_columns = args.n_columns});
+///
+/// tests/kernels/accesses_test.cpp tries every kernel: whether it names all memory that it uses, and needs
+/// what it names.
 struct Dispatch {
     const Pipeline* pipeline = nullptr;
     std::string_view label;  ///< the profile's region; must outlive the recording (a literal)
