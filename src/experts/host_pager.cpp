@@ -1,5 +1,7 @@
 #include "experts/host_pager.h"
 
+#include "experts/make_record_copier.h"
+
 #include <algorithm>
 #include <array>
 #include <cassert>

@@ -1,9 +1,12 @@
 #pragma once
 
 #include "experts/host_step.h"
-#include "experts/pager.h"
+#include "experts/pager_shape.h"
 #include "experts/record_copier.h"
 #include "experts/residency.h"
+#include "experts/slot_plan.h"
+#include "experts/slot_pool.h"
+#include "kernels/kernel_table.h"
 #include "sched/scheduler.h"
 
 #include <deque>

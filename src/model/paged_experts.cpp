@@ -1,6 +1,7 @@
 #include "model/paged_experts.h"
 
 #include "experts/device_pager.h"
+#include "experts/pager.h"
 #include "kernels/page_wave.h"
 #include "model/look_ahead.h"
 #include "model/model.h"
