@@ -5,10 +5,10 @@
 #include "engine/finite_logits.h"
 #include "experts/device_pager.h"
 #include "experts/pager.h"
-#include "experts/program.h"
 #include "kernels/argmax.h"
 #include "model/batch_builder.h"
 #include "model/blocks.h"
+#include "sched/program.h"
 #include "sched/scheduler.h"
 
 #include <algorithm>
@@ -63,7 +63,6 @@ struct Session::State {
     void settle_totals();
     Program record(BatchBuilder& batch, Output output, uint32_t logit_rows);
     const Program& batch_program(uint32_t n_tokens, Output output);
-    void run(const Program& program);
     void compute(std::span<const int32_t> tokens, std::span<float> all_logits);
     void set_input(std::span<const int32_t> tokens);
     void check_input(std::span<const int32_t> tokens) const;
@@ -142,10 +141,6 @@ const Program& Session::State::batch_program(uint32_t n_tokens, Output output) {
     return *program;
 }
 
-void Session::State::run(const Program& program) {
-    program.run(scheduler, model->pager() != nullptr ? model->pager()->on_host() : nullptr);
-}
-
 void Session::State::check_input(std::span<const int32_t> tokens) const {
     const uint32_t n_vocabulary = model->hyper().n_vocabulary;
     for (size_t i = 0; i < tokens.size(); ++i) {
@@ -173,7 +168,7 @@ void Session::State::read_logits(uint32_t first_row, uint32_t n_rows, uint32_t n
                                  std::span<float> to) {
     BatchBuilder batch(*model, workspace, cache, n_tokens);
     add_logits(batch, first_row, n_rows);
-    run(record(batch, Output::kLastLogits, n_rows));
+    record(batch, Output::kLastLogits, n_rows).run(scheduler);
     std::memcpy(to.data(), workspace.logits_readback.mapped, to.size_bytes());
 }
 
@@ -187,7 +182,7 @@ void Session::State::check_logits(std::span<const float> rows, uint32_t first_po
 /// token: the one that argmax found a broken logit at. Fetches it, for the message.
 void Session::State::fail_broken_choice(uint32_t token) {
     BatchBuilder batch(*model, workspace, cache, 1);
-    run(record(batch, Output::kLastLogits, 1));
+    record(batch, Output::kLastLogits, 1).run(scheduler);
     float logit = 0;
     std::memcpy(&logit, workspace.logits_readback.mapped + uint64_t{token} * sizeof(float), sizeof(logit));
     fail_broken_logit(token, logit, position);
@@ -200,7 +195,7 @@ void Session::State::compute(std::span<const int32_t> tokens, std::span<float> a
         const auto n = static_cast<uint32_t>(std::min<size_t>(micro_batch, tokens.size() - begin));
         const bool last = begin + n == tokens.size();
         set_input(tokens.subspan(begin, n));
-        run(batch_program(n, last ? Output::kLastLogits : Output::kNothing));
+        batch_program(n, last ? Output::kLastLogits : Output::kNothing).run(scheduler);
         if (last) {
             std::memcpy(new_logits.data(), workspace.logits_readback.mapped, n_vocabulary * sizeof(float));
         }
@@ -309,7 +304,7 @@ int32_t Session::feed_greedy(int32_t token) {
     uint32_t next = 0;
     state.transact([&] {
         state.set_input(tokens);
-        state.run(state.batch_program(1, Output::kNextToken));
+        state.batch_program(1, Output::kNextToken).run(state.scheduler);
         std::memcpy(&next, state.workspace.next_token.mapped, sizeof(next));
         if ((next & kArgmaxBroken) != 0) state.fail_broken_choice(next & ~kArgmaxBroken);
         ++state.position;

@@ -1,7 +1,11 @@
 #pragma once
 
-#include "experts/pager.h"
+#include "experts/host_tier.h"
+#include "experts/pager_shape.h"
+#include "experts/slot_plan.h"
+#include "experts/slot_pool.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_table.h"
 #include "kernels/page_tables.h"
 
 #include <vector>

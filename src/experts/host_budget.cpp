@@ -78,21 +78,21 @@ uint64_t least_places_cost(std::vector<RecordClass> classes, uint64_t least_reco
 
 }  // namespace
 
-uint64_t HostTier::least_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
-                                const HostTierOptions& options) {
+uint64_t least_host_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                           const HostTierOptions& options) {
     return least_places_cost(record_classes(layers, n_experts), options.least_records) +
            FileReader::buffer_bytes(reader_within(options.reader, 0));
 }
 
-uint64_t HostTier::full_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
-                               const HostTierOptions& options) {
+uint64_t full_host_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                          const HostTierOptions& options) {
     return least_places_cost(record_classes(layers, n_experts), UINT64_MAX) +
            FileReader::buffer_bytes(options.reader);
 }
 
 HostBudget share_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
                         const HostTierOptions& options) {
-    const uint64_t least = HostTier::least_budget(layers, n_experts, options);
+    const uint64_t least = least_host_budget(layers, n_experts, options);
     if (options.budget_bytes < least) {
         fail(ErrorCode::kOutOfMemory,
              "host tier: the RAM budget of {} for experts does not hold {} experts and their read buffers; "
@@ -100,7 +100,7 @@ HostBudget share_budget(const std::vector<RecordLayer>& layers, uint32_t n_exper
              human_bytes(options.budget_bytes), options.least_records, mib_rounded_up(least));
     }
     HostBudget budget{.classes = record_classes(layers, n_experts),
-                      .holds_all = options.budget_bytes >= HostTier::full_budget(layers, n_experts, options),
+                      .holds_all = options.budget_bytes >= full_host_budget(layers, n_experts, options),
                       .reader = options.reader};
     if (budget.holds_all) {
         set_places(budget.classes, 1, options.least_records);

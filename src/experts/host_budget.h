@@ -1,6 +1,6 @@
 #pragma once
 
-#include "experts/host_tier.h"
+#include "experts/host_tier_options.h"
 
 #include <cstdint>
 #include <vector>
@@ -21,6 +21,14 @@ struct HostBudget {
     bool holds_all = false;            ///< a place for every record
     FileReaderOptions reader;          ///< with buffers that the budget has room for
 };
+
+/// The least budget of a tier for these layers: options.least_records of each size, and the smallest read
+/// buffers.
+uint64_t least_host_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                           const HostTierOptions& options);
+/// The budget that holds every record beside the usual read buffers.
+uint64_t full_host_budget(const std::vector<RecordLayer>& layers, uint32_t n_experts,
+                          const HostTierOptions& options);
 
 /// Shares the budget out: to each class for the same share of its records, but to least_records of them (or
 /// all) at least. Throws kOutOfMemory, with the least budget that works, where it is less than that.

@@ -1,5 +1,7 @@
 #include "experts/host_pager.h"
 
+#include "experts/make_record_copier.h"
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -69,22 +71,38 @@ void HostPager::fill(const std::vector<uint32_t>& experts) {
     }
 }
 
-HostPager::Done HostPager::run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler) {
-    scheduler.wait(value);
-    release_copied();
-    return recorded.step.kind == HostStep::Kind::kResolve ? resolve(recorded, scheduler)
-                                                          : batch(recorded, scheduler);
+class HostPager::Step : public HostStep {
+  public:
+    Step(HostPager& pager, std::variant<HostResolve, HostBatch> what)
+        : pager_(pager), what_(std::move(what)) {}
+
+    Done run(Commands commands, uint64_t value, Scheduler& scheduler) const override {
+        scheduler.wait(value);
+        pager_.release_copied();
+        return std::visit([&](const auto& step) { return pager_.run(step, commands, scheduler); }, what_);
+    }
+
+  private:
+    HostPager& pager_;
+    std::variant<HostResolve, HostBatch> what_;
+};
+
+std::unique_ptr<HostStep> HostPager::step(const HostResolve& resolve) {
+    return std::make_unique<Step>(*this, resolve);
 }
 
-HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& scheduler) {
-    const HostStep& step = recorded.step;
+std::unique_ptr<HostStep> HostPager::step(const HostBatch& batch) {
+    return std::make_unique<Step>(*this, batch);
+}
+
+HostStep::Done HostPager::run(const HostResolve& step, Commands commands, Scheduler& scheduler) {
     const ResidencyStep& found =
         residency_.resolve(step.layer, words(step.ids, step.n_pairs), words(step.predicted, step.n_predicted),
                            floats(step.probabilities, step.n_predicted));
     // From here on the policy takes what it chose for filled: whatever throws, what was not copied leaves.
     size_t n_misses_there = 0;
     size_t n_prefetches_there = 0;
-    Done done;
+    HostStep::Done done;
     try {
         write_words(step.hit_ids, found.hit_ids);
         write_words(step.miss_ids, found.miss_ids);
@@ -95,8 +113,8 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
         // A hit may be on a record that is still on its way.
         const bool hits = std::ranges::any_of(found.hit_ids, [](uint32_t id) { return id != kNowhere; });
         if (hits) {
-            done.runs.push_back(recorded.hits.get());
-            scheduler.submit(*recorded.hits, copier_->arrival(copied_at_));
+            done.runs.push_back(commands[0].get());
+            scheduler.submit(*commands[0], copier_->arrival(copied_at_));
         }
         uint64_t copied = 0;
         if (!found.misses.empty()) copied = copy(found.misses, {}, n_misses_there);
@@ -113,7 +131,7 @@ HostPager::Done HostPager::resolve(const RecordedHostStep& recorded, Scheduler& 
     return done;
 }
 
-void HostPager::read_ahead(const HostStep& step) {
+void HostPager::read_ahead(const HostResolve& step) {
     // Slots are not filled ahead from a disk, which would hold up what is wanted now: it reads ahead.
     if (!host_tier_.all_resident()) {
         for (uint32_t expert : words(step.predicted, step.n_predicted)) {
@@ -124,8 +142,7 @@ void HostPager::read_ahead(const HostStep& step) {
     }
 }
 
-HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& scheduler) {
-    const HostStep& step = recorded.step;
+HostStep::Done HostPager::run(const HostBatch& step, Commands commands, Scheduler& scheduler) {
     const std::span<const uint32_t> ids = words(step.ids, step.n_pairs);
     const ResidencyBatch& plan =
         residency_.batch(step.layer, ids, plan_.ring_first, plan_.ring_slots, plan_.wave_slots);
@@ -149,7 +166,7 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         // The ids' memory is the last but one wave's.
         if (computed[wave % 2] != 0) {
             scheduler.wait(computed[wave % 2]);
-            scheduler.collect(*recorded.waves[wave % 2]);
+            scheduler.collect(*commands[wave % 2]);
         }
         bool any = false;
         for (size_t i = 0; i < wave_ids.size(); ++i) {
@@ -160,8 +177,8 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         if (any) {
             write_words(step.wave_ids[wave % 2], wave_ids);
             // What is in slots may still be on its way there.
-            computed[wave % 2] = scheduler.submit(*recorded.waves[wave % 2],
-                                                  copier_->arrival(wave > 0 ? copied : slots_filled_at));
+            computed[wave % 2] =
+                scheduler.submit(*commands[wave % 2], copier_->arrival(wave > 0 ? copied : slots_filled_at));
         }
         if (wave == 0 || wave + 1 >= n_waves) continue;
         // The next wave's records take the places of the wave before this one; without a second half of the
@@ -171,9 +188,9 @@ HostPager::Done HostPager::batch(const RecordedHostStep& recorded, Scheduler& sc
         if (free_at != 0) waits.push_back(scheduler.point(free_at));
         copied = copy(copies_of(wave + 1), waits, arrived);
     }
-    Done done;
+    HostStep::Done done;
     for (size_t parity : {0, 1}) {
-        if (computed[parity] != 0) done.runs.push_back(recorded.waves[parity].get());
+        if (computed[parity] != 0) done.runs.push_back(commands[parity].get());
     }
     return done;
 }

@@ -1,18 +1,48 @@
 #pragma once
 
-#include "experts/host_step.h"
-#include "experts/pager.h"
+#include "experts/pager_shape.h"
 #include "experts/record_copier.h"
 #include "experts/residency.h"
-#include "sched/scheduler.h"
+#include "experts/slot_plan.h"
+#include "experts/slot_pool.h"
+#include "kernels/kernel_table.h"
+#include "sched/host_step.h"
 
+#include <array>
 #include <deque>
+#include <memory>
+#include <variant>
 #include <vector>
 
 namespace vkmoe {
 
-/// The pager whose decisions fall on the host: between two parts of a batch it learns which experts a layer's
-/// tokens chose, decides by Residency, and has records copied while what is there is computed.
+/// What a step of few tokens does: the records of missing experts go to slots, where they stay.
+struct HostResolve {
+    uint32_t layer = 0;  ///< among those with experts
+    uint32_t n_pairs = 0;
+    uint32_t n_predicted = 0;
+    // In readback memory, copied there by the part before the step:
+    Allocation ids;            ///< uint32 [n_pairs]
+    Allocation predicted;      ///< uint32 [n_predicted], of the next layer
+    Allocation probabilities;  ///< float32 [n_predicted]
+    // In upload memory, written by the step:
+    Allocation hit_ids;                     ///< uint32 [n_pairs]: ids of experts that are there
+    Allocation miss_ids;                    ///< uint32 [n_pairs]: ids of experts that come
+    Allocation miss_arguments;              ///< indirect: of the dispatches over miss_ids
+    std::array<uint32_t, 3> miss_groups{};  ///< of these dispatches if anything is missed
+};
+
+/// What a step of many tokens does: the records of missing experts go through the ring, wave by wave.
+struct HostBatch {
+    uint32_t layer = 0;  ///< among those with experts
+    uint32_t n_pairs = 0;
+    Allocation ids;  ///< uint32 [n_pairs], in readback memory
+    std::array<Allocation, 2>
+        wave_ids;  ///< uint32 [n_pairs], written for each wave, by the parity of its number
+};
+
+/// Pages experts between two parts of a program: a step reads which experts a layer's tokens chose, decides
+/// by Residency, and has records copied while the device computes with those that are there.
 class HostPager {
   public:
     HostPager(KernelContext& kernels, const PagerShape& shape, const SlotPlan& plan, const SlotPool& pool,
@@ -31,14 +61,12 @@ class HostPager {
         residency_.set_link_records(host_tier_.all_resident() ? records : 0);
     }
 
-    struct Done {
-        std::vector<TimelinePoint> waits;        ///< what the next part must wait for
-        std::vector<const CommandBuffer*> runs;  ///< of the step's, submitted and not yet collected
-    };
-    /// Does a step when the part before it, which reaches `value` of the scheduler's timeline, is done.
-    /// Throws what the host tier and submissions throw. Then slots hold the experts whose copies were
-    /// submitted, and no others.
-    Done run(const RecordedHostStep& recorded, uint64_t value, Scheduler& scheduler);
+    /// Steps of a program, which runs only while the pager exists and is locked. Its dispatches are, for
+    /// HostResolve, gate and up over hit_ids; for HostBatch, all that a wave computes over wave_ids[0], and
+    /// over wave_ids[1]. A step throws what the host tier and submissions throw: then slots hold the experts
+    /// whose copies were submitted, and no others.
+    std::unique_ptr<HostStep> step(const HostResolve& resolve);
+    std::unique_ptr<HostStep> step(const HostBatch& batch);
 
   private:
     struct Held {
@@ -46,13 +74,16 @@ class HostPager {
         uint32_t expert;
     };
 
-    Done resolve(const RecordedHostStep& recorded, Scheduler& scheduler);
-    Done batch(const RecordedHostStep& recorded, Scheduler& scheduler);
+    class Step;
+    using Commands = std::span<const std::unique_ptr<CommandBuffer>>;
+
+    HostStep::Done run(const HostResolve& step, Commands commands, Scheduler& scheduler);
+    HostStep::Done run(const HostBatch& step, Commands commands, Scheduler& scheduler);
     /// Has records copied when all of `waits` is reached; the value of the copier that tells that they are
     /// there. arrived: how many of them are sure to be, also when it throws.
     uint64_t copy(std::span<const RecordCopy> copies, std::span<const TimelinePoint> waits, size_t& arrived);
     /// Has the host tier read what the look-ahead names.
-    void read_ahead(const HostStep& step);
+    void read_ahead(const HostResolve& step);
     void release_copied();
     void wait_for_oldest();
     void write_record(const RecordCopy& copy);

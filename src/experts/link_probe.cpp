@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/timing.h"
-#include "experts/record_copier.h"
+#include "experts/make_record_copier.h"
 #include "kernels/linear_shape.h"
 #include "kernels/matvec.h"
 #include "kernels/page_fetch.h"

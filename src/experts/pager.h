@@ -3,6 +3,7 @@
 #include "experts/host_tier.h"
 #include "experts/link_probe.h"
 #include "experts/pager_mode.h"
+#include "experts/pager_shape.h"
 #include "experts/pager_stats.h"
 #include "experts/slot_plan.h"
 #include "experts/slot_pool.h"
@@ -20,15 +21,6 @@ namespace vkmoe {
 
 class DevicePager;
 class HostPager;
-
-/// The experts of a model as the pager sees them. Layers are those with experts.
-struct PagerShape {
-    uint32_t n_experts = 0;  ///< a layer
-    uint32_t n_used = 0;     ///< a token
-    std::vector<uint64_t> record_bytes;
-
-    uint32_t n_layers() const { return static_cast<uint32_t>(record_bytes.size()); }
-};
 
 /// What the pager did since the model was loaded.
 struct PagerCounters {

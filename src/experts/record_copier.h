@@ -5,7 +5,6 @@
 #include "gpu/timeline.h"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -34,9 +33,5 @@ class RecordCopier {
     virtual void wait(uint64_t value) = 0;
     virtual uint64_t reached() const = 0;
 };
-
-/// by: kQueue or kHost, which needs slots that the host sees. largest_record: bytes.
-std::unique_ptr<RecordCopier> make_record_copier(CopyBy by, const std::shared_ptr<Device>& device,
-                                                 uint64_t largest_record);
 
 }  // namespace vkmoe

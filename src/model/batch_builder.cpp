@@ -43,9 +43,11 @@ std::vector<ProgramPart> BatchBuilder::take_parts() {
     return std::move(parts_);
 }
 
-void BatchBuilder::add_host_step(HostStepWith<std::vector<Dispatch>> step) {
+void BatchBuilder::add_host_step(std::unique_ptr<HostStep> step,
+                                 std::vector<std::vector<Dispatch>> dispatches) {
     complete_products();
     parts_.back().step = std::move(step);
+    parts_.back().step_dispatches = std::move(dispatches);
     parts_.emplace_back();
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "experts/host_step.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/product_choice.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
 #include "model/workspace.h"
+#include "sched/program.h"
 
 #include <optional>
 #include <string_view>
@@ -32,8 +32,8 @@ class BatchBuilder {
     /// Copies between two pieces of memory when all that was added is done. Nothing but a host step may
     /// follow in this part.
     void copy(const Allocation& from, const Allocation& to);
-    /// Ends this part: the host works before the next begins.
-    void add_host_step(HostStepWith<std::vector<Dispatch>> step);
+    /// Ends this part: the step runs before the next part begins. dispatches: for the step to submit.
+    void add_host_step(std::unique_ptr<HostStep> step, std::vector<std::vector<Dispatch>> dispatches);
     /// The batch, which is thereby given away.
     std::vector<ProgramPart> take_parts();
 

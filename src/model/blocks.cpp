@@ -1,5 +1,6 @@
 #include "model/blocks.h"
 
+#include "experts/pager.h"
 #include "kernels/argmax.h"
 #include "kernels/attention.h"
 #include "kernels/embed_rows.h"

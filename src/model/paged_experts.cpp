@@ -1,6 +1,8 @@
 #include "model/paged_experts.h"
 
 #include "experts/device_pager.h"
+#include "experts/host_pager.h"
+#include "experts/pager.h"
 #include "kernels/page_wave.h"
 #include "model/look_ahead.h"
 #include "model/model.h"
@@ -74,25 +76,25 @@ void add_few_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& rows
     const Allocation arguments = paging.scratch.arguments.slice(0, kArgumentBytes);
     std::vector<Dispatch> misses =
         gate_up_of_few(batch, rows, paging.scratch.miss_ids.address, rows.experts.table.memory);
-    HostStepWith<std::vector<Dispatch>> step;
-    step.step = {.kind = HostStep::Kind::kResolve,
-                 .layer = layer,
-                 .n_pairs = n_pairs,
-                 .n_predicted = prediction.n(),
-                 .ids = paging.ids_back.slice(0, bytes),
-                 .predicted = paging.predicted_back.slice(0, prediction.experts.size),
-                 .probabilities = paging.probabilities_back.slice(0, prediction.probabilities.size),
-                 .hit_ids = paging.scratch.hit_ids.slice(0, bytes),
-                 .miss_ids = paging.scratch.miss_ids.slice(0, bytes),
-                 .miss_arguments = arguments,
-                 .miss_groups = misses.front().groups};
-    batch.copy(ids, step.step.ids);
+    const HostResolve resolve{
+        .layer = layer,
+        .n_pairs = n_pairs,
+        .n_predicted = prediction.n(),
+        .ids = paging.ids_back.slice(0, bytes),
+        .predicted = paging.predicted_back.slice(0, prediction.experts.size),
+        .probabilities = paging.probabilities_back.slice(0, prediction.probabilities.size),
+        .hit_ids = paging.scratch.hit_ids.slice(0, bytes),
+        .miss_ids = paging.scratch.miss_ids.slice(0, bytes),
+        .miss_arguments = arguments,
+        .miss_groups = misses.front().groups};
+    batch.copy(ids, resolve.ids);
     if (prediction.n() > 0) {
-        batch.copy(prediction.experts, step.step.predicted);
-        batch.copy(prediction.probabilities, step.step.probabilities);
+        batch.copy(prediction.experts, resolve.predicted);
+        batch.copy(prediction.probabilities, resolve.probabilities);
     }
-    step.hits = gate_up_of_few(batch, rows, paging.scratch.hit_ids.address, rows.experts.table.memory);
-    batch.add_host_step(std::move(step));
+    batch.add_host_step(
+        batch.model().pager()->on_host()->step(resolve),
+        {gate_up_of_few(batch, rows, paging.scratch.hit_ids.address, rows.experts.table.memory)});
     for (Dispatch& miss : misses) miss.indirect = arguments;
     batch.add(std::move(misses));
     batch.add(down_of_few(batch, rows));
@@ -141,20 +143,20 @@ void add_many_by_host(BatchBuilder& batch, uint32_t layer, const ExpertRows& row
     const uint32_t n_pairs = batch.n_tokens() * batch.hyper().n_experts_used;
     const uint64_t bytes = n_pairs * sizeof(uint32_t);
     const Allocation& chosen = batch.workspace().expert_ids;
-    HostStepWith<std::vector<Dispatch>> step;
-    step.step = {.kind = HostStep::Kind::kBatch,
-                 .layer = layer,
-                 .n_pairs = n_pairs,
-                 .ids = paging.ids_back.slice(0, bytes),
-                 .wave_ids = {paging.wave_ids[0].slice(0, bytes), paging.wave_ids[1].slice(0, bytes)}};
-    batch.copy(chosen.slice(rows.ids - chosen.address, bytes), step.step.ids);
+    const HostBatch step{
+        .layer = layer,
+        .n_pairs = n_pairs,
+        .ids = paging.ids_back.slice(0, bytes),
+        .wave_ids = {paging.wave_ids[0].slice(0, bytes), paging.wave_ids[1].slice(0, bytes)}};
+    batch.copy(chosen.slice(rows.ids - chosen.address, bytes), step.ids);
+    std::vector<std::vector<Dispatch>> waves(2);
     for (uint32_t parity : {0u, 1u}) {
         ExpertsOfMany parts =
             experts_of_many(batch, rows, paging.wave_ids[parity].address, rows.experts.table.memory);
         for (std::vector<Dispatch>* part : {&parts.group, &parts.gate_up, &parts.inner, &parts.down})
-            std::ranges::move(*part, std::back_inserter(step.waves[parity]));
+            std::ranges::move(*part, std::back_inserter(waves[parity]));
     }
-    batch.add_host_step(std::move(step));
+    batch.add_host_step(batch.model().pager()->on_host()->step(step), std::move(waves));
     batch.add(combine_experts(batch, rows));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "experts/device_pager.h"
+#include "experts/pager_mode.h"
 #include "model/hyper_parameters.h"
 
 #include <array>

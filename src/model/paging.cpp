@@ -4,6 +4,7 @@
 #include "base/host_memory.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "experts/host_budget.h"
 #include "experts/link_probe.h"
 #include "kernels/kernel_table.h"
 #include "model/session_memory.h"
@@ -87,10 +88,10 @@ MemoryQuestion memory_question(const Model& model, const ModelParams& params) {
     const PagerShape shape = shape_of(model);
     question.least_vram = needs.dense_bytes + paged.bytes() + Pager::least_bytes(device, needs.pager, shape);
     question.session_ram = std::max(session.host, paged.host);
-    question.full_tier = HostTier::full_budget(needs.records, shape.n_experts, {});
+    question.full_tier = full_host_budget(needs.records, shape.n_experts, {});
     question.least_tier = params.pager == PagerMode::kDevice
                               ? question.full_tier  // it cannot read files
-                              : HostTier::least_budget(needs.records, shape.n_experts, {});
+                              : least_host_budget(needs.records, shape.n_experts, {});
     return question;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "experts/host_budget.h"
 #include "unit/error_matching.h"
 #include "unit/scoped_faults.h"
 #include "unit/temp_folder.h"
@@ -94,7 +95,7 @@ class HostTierTest : public testing::Test {
         return options;
     }
     uint64_t least(const HostTierOptions& options) const {
-        return HostTier::least_budget(layers_, kExperts, options);
+        return least_host_budget(layers_, kExperts, options);
     }
     const uint64_t seed_ = std::random_device{}();
     const testing::ScopedTrace trace_;
@@ -138,7 +139,7 @@ TEST_F(HostTierTest, EverythingLiesInPinnedMemory) {
 
 TEST_F(HostTierTest, FromTheFullBudgetOnEverythingIsResident) {
     HostTierOptions options = bounded(0);
-    options.budget_bytes = HostTier::full_budget(layers_, kExperts, options);
+    options.budget_bytes = full_host_budget(layers_, kExperts, options);
     {
         HostTier tier(device_, layers_, kExperts, options);
         EXPECT_TRUE(tier.all_resident());
@@ -213,7 +214,7 @@ TEST_F(HostTierTest, TheLeastBudgetWorksAndLessIsRefusedWithIt) {
 TEST_F(HostTierTest, MemoryStaysWithinTheBudgetAndIsPutToUse) {
     const HostTierOptions defaults = bounded(0);
     const uint64_t lowest = least(defaults);
-    const uint64_t highest = HostTier::full_budget(layers_, kExperts, defaults);
+    const uint64_t highest = full_host_budget(layers_, kExperts, defaults);
     std::mt19937_64 random(seed_);
     for (int i = 0; i < 20; ++i) {
         const HostTierOptions options = bounded(lowest + random() % (highest - lowest));

@@ -1,7 +1,6 @@
 // Records come to slots as they are and in order, whoever copies them.
 
-#include "experts/record_copier.h"
-
+#include "experts/make_record_copier.h"
 #include "gpu/arena.h"
 #include "gpu/vk_struct.h"
 #include "kernels/row_test.h"

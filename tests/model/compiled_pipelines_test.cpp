@@ -6,7 +6,6 @@
 #include "conformance/pipeline_requests.h"
 #include "engine/session.h"
 #include "experts/pager.h"
-#include "experts/program.h"
 #include "model/batch_builder.h"
 #include "model/blocks.h"
 #include "model/paged_memory.h"
@@ -44,9 +43,7 @@ std::set<std::string> pipelines_of_step(const Model& model, uint32_t n_tokens) {
     };
     for (const ProgramPart& part : batch.take_parts()) {
         add(part.dispatches);
-        if (!part.step) continue;
-        add(part.step->hits);
-        for (const std::vector<Dispatch>& wave : part.step->waves) add(wave);
+        for (const std::vector<Dispatch>& dispatches : part.step_dispatches) add(dispatches);
     }
     return names;
 }

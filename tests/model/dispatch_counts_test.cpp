@@ -1,12 +1,12 @@
-// How many dispatches, barriers and submissions a layer takes. More of them is a cost that no test of results
-// sees.
+// How many dispatches, barriers and command buffers a layer takes. More of them is a cost that no test of
+// results sees.
 
 #include "engine/session.h"
 #include "experts/pager.h"
-#include "experts/program.h"
 #include "model/batch_builder.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
+#include "sched/program.h"
 #include "unit/temp_folder.h"
 
 #include <fmt/format.h>
@@ -15,22 +15,18 @@
 #include <ostream>
 
 namespace vkmoe {
+
+// GoogleTest prints counts byte by byte otherwise.
+static void PrintTo(const Program::Counts& counts, std::ostream* out) {
+    *out << '{' << counts.dispatches << ", " << counts.barriers << ", " << counts.command_buffers << '}';
+}
+
 namespace {
 
 constexpr SessionParams kSession{.n_context = 700, .n_micro_batch = 64};
 constexpr uint32_t kPrefillTokens = 64;
 
-struct Counts {
-    uint32_t dispatches = 0;
-    uint32_t barriers = 0;
-    uint32_t submissions = 0;
-
-    bool operator==(const Counts&) const = default;
-    friend std::ostream& operator<<(std::ostream& out, const Counts& counts) {
-        return out << '{' << counts.dispatches << ", " << counts.barriers << ", " << counts.submissions
-                   << '}';
-    }
-};
+using Counts = Program::Counts;
 
 struct Pinned {
     const char* architecture = "";
@@ -75,25 +71,7 @@ class DispatchCounts : public testing::TestWithParam<Pinned> {
         const Pager::Use use(model.pager());
         BatchBuilder batch(model, workspace, cache, n_tokens);
         model.add_layers(batch);
-        Counts counts;
-        const auto add = [&](const std::vector<Dispatch>& dispatches, const ProgramPart* part) {
-            if (dispatches.empty() && part == nullptr) return;
-            Recorder recorder(device);
-            recorder.add(dispatches);
-            if (part != nullptr)
-                for (const auto& [from, to] : part->copies) recorder.copy(from, to);
-            const std::unique_ptr<CommandBuffer> commands = recorder.finish();
-            counts.dispatches += commands->dispatch_count();
-            counts.barriers += commands->barrier_count();
-            ++counts.submissions;
-        };
-        for (const ProgramPart& part : batch.take_parts()) {
-            add(part.dispatches, &part);
-            if (!part.step) continue;
-            add(part.step->hits, nullptr);
-            for (const std::vector<Dispatch>& wave : part.step->waves) add(wave, nullptr);
-        }
-        return counts;
+        return Program(device, nullptr, batch.take_parts()).counts();
     }
 
     /// The difference that one more layer makes.
@@ -101,7 +79,7 @@ class DispatchCounts : public testing::TestWithParam<Pinned> {
         const Counts less = counts_of(fewer, n_tokens);
         const Counts all = counts_of(more, n_tokens);
         return {all.dispatches - less.dispatches, all.barriers - less.barriers,
-                all.submissions - less.submissions};
+                all.command_buffers - less.command_buffers};
     }
 
     TempFolder folder_;

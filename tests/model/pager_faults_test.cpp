@@ -6,7 +6,6 @@
 #include "engine/generate.h"
 #include "engine/session.h"
 #include "experts/pager.h"
-#include "experts/program.h"
 #include "model/paged_memory.h"
 #include "model/tiny_models.h"
 #include "unit/error_matching.h"
@@ -329,16 +328,6 @@ TEST_F(PagerFaults, AThreadThatCannotStartLeavesThePoolAsItWas) {
         EXPECT_EQ(model->kernels().device().memory_budget(), budget);
     }
     expect_right(session);
-}
-
-TEST_F(PagerFaults, ABatchWithoutItsPagerIsAnError) {
-    const auto model = load(PagerMode::kHost);
-    const auto device = model->kernels().shared_device();
-    std::vector<ProgramPart> parts(2);
-    parts[0].step.emplace();
-    const Program program(device, nullptr, std::move(parts));
-    Scheduler scheduler(device);
-    expect_error(ErrorCode::kInternal, {"without a pager"}, [&] { program.run(scheduler, nullptr); });
 }
 
 /// What routers did so far, as a session has counted it.

@@ -23,6 +23,8 @@ STANDS_ON = {
     "cli": ["engine", "conformance"],  # beside the public header
     "ggml": ["sched", "kernels", "experts"],
 }
+# Folders in which no module stands on itself by way of others.
+WITHOUT_CIRCLES = ["experts", "sched"]
 # Who may include the public header include/vkmoe/vkmoe.h.
 PUBLIC_HEADER_USERS = {"capi", "cli"}
 # Headers read by C++ and GLSL alike lie here; kernels and what stands on it may include them.
@@ -63,6 +65,30 @@ def include_faults(folder, text):
         elif delimiter == '"':
             faults.append(f'includes "{path}", which is not written as "folder/file.h" from the root of src')
     return faults
+
+
+def include_circles(files):
+    """Circles of a folder's modules: a module is a header with its source, and stands on the modules that either
+    includes. files: text by name, "experts/pager.h"."""
+    stands_on = {}
+    for name, text in files.items():
+        module = name.rsplit(".", 1)[0]
+        included = {path.rsplit(".", 1)[0] for _, path in INCLUDE.findall(text)}
+        stands_on.setdefault(module, set()).update(included - {module})
+    circles = []
+    done = set()
+
+    def visit(module, way):
+        if module in way:
+            circles.append(" -> ".join(way[way.index(module):] + [module]))
+        elif module not in done:
+            for below in sorted(stands_on.get(module, ())):
+                visit(below, way + [module])
+            done.add(module)
+
+    for module in sorted(stands_on):
+        visit(module, [])
+    return circles
 
 
 def stream_faults(text):
@@ -124,6 +150,13 @@ class Rules(unittest.TestCase):
     def test_a_relative_include_is_a_fault(self):
         self.assertEqual(len(include_faults("gpu", '#include "device.h"\n')), 1)
 
+    def test_circles(self):
+        circle = {"a/x.h": "", "a/x.cpp": '#include "a/x.h"\n#include "a/y.h"\n', "a/y.h": '#include "a/z.h"\n',
+                  "a/z.cpp": '#include "a/x.h"\n'}
+        self.assertEqual(include_circles(circle), ["a/x -> a/y -> a/z -> a/x"])
+        del circle["a/z.cpp"]
+        self.assertEqual(include_circles(circle), [])
+
     def test_streams(self):
         for text in ("fmt::print(stderr, x);", "std::cerr << x;", "std::ifstream file(path);", "fprintf(stderr, x);",
                      "const int fd = ::open(path, O_RDONLY);"):
@@ -155,6 +188,12 @@ class Tree(unittest.TestCase):
                 continue
             faults += [f"{path.relative_to(ROOT)} {fault}" for fault in include_faults(parts[1], path.read_text())]
         self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+    def test_modules_stand_on_none_of_their_users(self):
+        for folder in WITHOUT_CIRCLES:
+            files = {f"{folder}/{path.name}": path.read_text() for path in (ROOT / "src" / folder).glob("*.[hc]*")}
+            self.assertGreater(len(files), 5)
+            self.assertEqual(include_circles(files), [])
 
     def test_sources_print_and_open_through_one_place(self):
         faults = []

@@ -1,4 +1,4 @@
-#include "experts/record_copier.h"
+#include "experts/make_record_copier.h"
 
 #include "experts/host_copier.h"
 #include "experts/queue_copier.h"

@@ -1,12 +1,12 @@
-#include "experts/program.h"
+#include "sched/program.h"
 
-#include "base/error.h"
-#include "experts/host_pager.h"
+#include <cassert>
 
 namespace vkmoe {
 
 namespace {
 
+/// Null without dispatches.
 std::unique_ptr<CommandBuffer> record(const std::shared_ptr<Device>& device, Profiler* profiler,
                                       const std::vector<Dispatch>& dispatches) {
     if (dispatches.empty()) return nullptr;
@@ -18,34 +18,29 @@ std::unique_ptr<CommandBuffer> record(const std::shared_ptr<Device>& device, Pro
 }  // namespace
 
 Program::Program(const std::shared_ptr<Device>& device, Profiler* profiler, std::vector<ProgramPart> parts) {
-    for (const ProgramPart& part : parts) {
+    for (ProgramPart& part : parts) {
+        assert(part.step != nullptr || &part == &parts.back());
         Recorder recorder(device, profiler);
         recorder.add(part.dispatches);
         for (const auto& [from, to] : part.copies) recorder.copy(from, to);
-        Recorded recorded{recorder.finish(), {}};
-        if (part.step) {
-            recorded.step = RecordedHostStep{part.step->step,
-                                             record(device, profiler, part.step->hits),
-                                             {record(device, profiler, part.step->waves[0]),
-                                              record(device, profiler, part.step->waves[1])}};
-        }
+        Part recorded{recorder.finish(), std::move(part.step), {}};
+        for (const std::vector<Dispatch>& dispatches : part.step_dispatches)
+            recorded.step_commands.push_back(record(device, profiler, dispatches));
         parts_.push_back(std::move(recorded));
     }
 }
 
-void Program::run(Scheduler& scheduler, HostPager* pager) const {
+void Program::run(Scheduler& scheduler) const {
     uint64_t last = 0;
     std::vector<const CommandBuffer*> runs;
     try {
         std::vector<TimelinePoint> waits;
-        for (const Recorded& part : parts_) {
+        for (const Part& part : parts_) {
             last = scheduler.submit(*part.commands, waits);
             runs.push_back(part.commands.get());
             waits.clear();
-            if (!part.step) continue;
-            if (pager == nullptr)
-                fail(ErrorCode::kInternal, "a batch with host-paged experts runs without a pager");
-            HostPager::Done done = pager->run(*part.step, last, scheduler);
+            if (part.step == nullptr) continue;
+            HostStep::Done done = part.step->run(part.step_commands, last, scheduler);
             waits = std::move(done.waits);
             runs.insert(runs.end(), done.runs.begin(), done.runs.end());
         }
@@ -55,6 +50,21 @@ void Program::run(Scheduler& scheduler, HostPager* pager) const {
         throw;
     }
     for (const CommandBuffer* commands : runs) scheduler.collect(*commands);
+}
+
+Program::Counts Program::counts() const {
+    Counts counts;
+    const auto add = [&counts](const std::unique_ptr<CommandBuffer>& commands) {
+        if (commands == nullptr) return;
+        counts.dispatches += commands->dispatch_count();
+        counts.barriers += commands->barrier_count();
+        ++counts.command_buffers;
+    };
+    for (const Part& part : parts_) {
+        add(part.commands);
+        for (const std::unique_ptr<CommandBuffer>& commands : part.step_commands) add(commands);
+    }
+    return counts;
 }
 
 }  // namespace vkmoe
